@@ -1,0 +1,75 @@
+"""Every exception raised on purpose, one tree with facts; knows no other module.
+
+    StreamrnnError
+    +-- ConfigError            a setting is wrong                         exit 2
+    +-- DataError              a file or argument is not what it must be  exit 2
+    +-- BundleError            a model on disk is refused                 exit 3
+    +-- EngineError            the device or its bookkeeping failed       exit 4
+    |   +-- StaleHandle        a slot handle outlived its stream
+    +-- BrokerError            Kafka said no                              exit 5
+        +-- BrokerUnavailable  it may come back (retriable)
+        +-- BrokerRefused      password, certificate, rights
+        +-- TopicError         a topic is missing or has the wrong shape
+        +-- RecordRefused      the broker refused one record (too large)
+"""
+
+from typing import ClassVar
+
+
+class StreamrnnError(Exception):
+    """Base of all errors raised on purpose; the message names what and where."""
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+
+class ConfigError(StreamrnnError):
+    """A setting is missing, unknown or out of range."""
+
+    exit_code = 2
+
+
+class DataError(StreamrnnError):
+    """A data file or argument is not what it must be; names the file, row and column."""
+
+    exit_code = 2
+
+
+class BundleError(StreamrnnError):
+    """A model bundle is refused: damaged, unsafe, or not what its manifest says."""
+
+    exit_code = 3
+
+
+class EngineError(StreamrnnError):
+    """The device or the engine's bookkeeping failed; the process must not go on."""
+
+    exit_code = 4
+
+
+class StaleHandle(EngineError):
+    """A slot handle's generation is not the slot's: its stream was evicted or dropped."""
+
+
+class BrokerError(StreamrnnError):
+    """Kafka refused or failed."""
+
+    exit_code = 5
+
+
+class BrokerUnavailable(BrokerError):
+    """No broker answers; it may come back."""
+
+    retriable = True
+
+
+class BrokerRefused(BrokerError):
+    """The broker answers and refuses: authentication, certificate or rights."""
+
+
+class TopicError(BrokerError):
+    """A topic is missing, or its partition count is not what the service needs."""
+
+
+class RecordRefused(BrokerError):
+    """The broker refused one record for good, for example because it is too large."""

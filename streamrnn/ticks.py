@@ -1,0 +1,98 @@
+"""Columns that travel between layers; never an object per tick. Knows numpy and nothing else.
+
+Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point heads).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORIGINS = ("new", "carried", "restored", "warmed")
+"""Where a stream's state came from before this tick, by code 0..3."""
+
+
+class Record(NamedTuple):
+    """One Kafka record as fetched: bytes, untouched."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class DeadLetter(NamedTuple):
+    """A refused record and why; `stage` is decode, place, step, score, encode or publish."""
+
+    record: Record
+    stage: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickBatch:
+    """n accepted ticks in arrival order; offsets of one partition ascend.
+
+    partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
+    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) float32, NaN = missing.
+    """
+
+    partition: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    time_ms: NDArray[np.int64]
+    arrival_ms: NDArray[np.int64]
+    streams: list[bytes]
+    values: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Sums over the ticks whose truth arrived, per scored horizon and target, all (K', O) float64.
+
+    count; sum of squared and absolute errors of the model and of persistence at the same horizon.
+    """
+
+    count: NDArray[np.float64]
+    squared: NDArray[np.float64]
+    absolute: NDArray[np.float64]
+    persistence_squared: NDArray[np.float64]
+    persistence_absolute: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """What n ticks yield, row i for tick i of `ticks`.
+
+    values (n, K, O, Q) float32 raw units; residual (n, O) float32 truth minus the one-step prediction
+    made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
+    this one included; origin (n,) uint8 codes of ORIGINS; ok (n,) bool, False where the model produced
+    a non-finite state or output: the row was rolled back and the tick is to be dead-lettered.
+    """
+
+    ticks: TickBatch
+    values: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    steps: NDArray[np.int64]
+    origin: NDArray[np.uint8]
+    ok: NDArray[np.bool_]
+    errors: Errors
+    wave_sizes: list[int] = field(default_factory=list)
+    evicted: int = 0
+
+
+class OutRecord(NamedTuple):
+    """One record to publish; the partition number is the source's."""
+
+    partition: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
