@@ -1,0 +1,96 @@
+"""What a model is, in words: the part of a bundle that `model.json` holds. Knows no tensors.
+
+Stats (mean, standard deviation) are weights, not spec: they live beside the matrices in the safetensors file.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from streamrnn.errors import BundleError
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
+
+CellKind = Literal["elman", "gated", "gru", "lstm", "mingru"]
+ChannelKind = Literal["level", "difference", "log_return"]
+TimeFeature = Literal["hour", "weekday", "log_gap"]
+MissingPolicy = Literal["carry", "mask", "reject"]
+Predicts = Literal["change", "level", "log_change"]
+
+
+class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input column of the network: a feature as it is, its difference, or its log return."""
+
+    feature: Name
+    kind: ChannelKind = "level"
+
+
+class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that fixes the shapes and the arithmetic of a model but its numbers.
+
+    features: F names read from a tick. channels: the network's value inputs, standardised by stored
+    statistics. time_features: hour and weekday give sine and cosine (2 columns each), log_gap one column,
+    ln(1 + seconds since the stream's last tick). missing: what a NaN feature means. targets: O names,
+    each one of the features. horizons: K numbers of ticks ahead, ascending. quantiles: empty for a point
+    head, else Q ascending levels. predicts: the head's output is the change from the last value, the
+    level, or the log of the ratio.
+    """
+
+    name: Name
+    version: Annotated[int, msgspec.Meta(ge=1)] = 1
+    features: tuple[Name, ...]
+    targets: tuple[Name, ...]
+    channels: tuple[Channel, ...]
+    time_features: tuple[TimeFeature, ...] = ()
+    missing: MissingPolicy = "carry"
+    cell: CellKind = "gru"
+    hidden: Count = 64
+    layers: Count = 1
+    horizons: tuple[Count, ...] = (1,)
+    quantiles: tuple[float, ...] = ()
+    predicts: Predicts = "change"
+
+    @property
+    def label(self) -> str:
+        """`name@version`, as it stands in predictions, headers and metrics."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def input_width(self) -> int:
+        """D: columns the first cell sees."""
+        masks = len(self.features) if self.missing == "mask" else 0
+        time = sum(1 if kind == "log_gap" else 2 for kind in self.time_features)
+        return len(self.channels) + time + masks
+
+    @property
+    def scored_horizons(self) -> tuple[int, ...]:
+        """K' horizons whose predictions are kept until their truth comes: all up to 8, else first and last."""
+        return self.horizons if len(self.horizons) <= 8 else (self.horizons[0], self.horizons[-1])
+
+    def __post_init__(self) -> None:
+        """Refuse what the types cannot: duplicates, unknown names, disorder."""
+        for what, names in (("features", self.features), ("targets", self.targets)):
+            if not names or len(set(names)) != len(names):
+                raise ValueError(f"{what} must be named, each once: {list(names)}")
+        unknown = [t for t in self.targets if t not in self.features]
+        unknown += [c.feature for c in self.channels if c.feature not in self.features]
+        if unknown:
+            raise ValueError(f"not among the features {list(self.features)}: {unknown}")
+        if not self.input_width:
+            raise ValueError("a model needs at least one channel or time feature")
+        for what, values in (("horizons", self.horizons), ("quantiles", self.quantiles)):
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{what} must ascend, each once: {list(values)}")
+        if not self.horizons:
+            raise ValueError("horizons must not be empty")
+        if any(not 0 < q < 1 for q in self.quantiles):
+            raise ValueError(f"quantiles lie between 0 and 1: {list(self.quantiles)}")
+
+
+def spec_from_json(raw: bytes, where: str) -> ModelSpec:
+    """Decode and check a spec; BundleError names `where` and the field."""
+    try:
+        return msgspec.json.decode(raw, type=ModelSpec)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BundleError(f"{where}: not a model spec: {error}") from error
