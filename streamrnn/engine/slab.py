@@ -1,0 +1,115 @@
+"""The state of all streams: named columns of two tensors, one row per slot. Knows rows, not streams.
+
+Float columns lie in one (S, W) float32 tensor and integer columns in one (S, V) int64 tensor, so that
+a batch is gathered and scattered with one index operation each.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+class Column(NamedTuple):
+    """Where a named tensor lies: which slab, first column, width, and whether a row is a bare number."""
+
+    is_integer: bool
+    start: int
+    width: int
+    is_scalar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Gathered rows: floats (B, W) float32 and integers (B, V) int64, viewed by name."""
+
+    floats: Tensor
+    integers: Tensor
+    columns: dict[str, Column]
+
+    def __getitem__(self, name: str) -> Tensor:
+        column = self.columns[name]
+        table = self.integers if column.is_integer else self.floats
+        return table[:, column.start] if column.is_scalar else table.narrow(1, column.start, column.width)
+
+    def slice(self, start: int, stop: int) -> "Rows":
+        """A view of rows start .. stop - 1."""
+        return Rows(self.floats[start:stop], self.integers[start:stop], self.columns)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.columns)
+
+
+class Slab:
+    """S rows of state made in the image of `fresh`, one initialised row by name ((1, width) or (1,))."""
+
+    def __init__(self, fresh: State, device: torch.device) -> None:
+        self.columns = _lay_out(fresh)
+        widths = {kind: 0 for kind in (False, True)}
+        for column in self.columns.values():
+            widths[column.is_integer] += column.width
+        self._fresh = Rows(
+            torch.empty(1, widths[False], device=device),
+            torch.empty(1, widths[True], dtype=torch.int64, device=device),
+            self.columns,
+        )
+        for name, row in fresh.items():
+            self._fresh[name].copy_(row)
+        self._rows = Rows(self._fresh.floats.clone(), self._fresh.integers.clone(), self.columns)
+
+    @property
+    def size(self) -> int:
+        """S, slots that have memory."""
+        return self._rows.floats.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes a stream takes."""
+        return self._fresh.floats.nbytes + self._fresh.integers.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated now."""
+        return self.size * self.row_bytes
+
+    def grow(self, size: int) -> None:
+        """Make room for at least `size` slots, doubling; rows keep their values."""
+        if size <= self.size:
+            return
+        extra = max(size, 2 * self.size, 1024) - self.size
+        self._rows = Rows(
+            torch.cat((self._rows.floats, self._fresh.floats.expand(extra, -1))),
+            torch.cat((self._rows.integers, self._fresh.integers.expand(extra, -1))),
+            self.columns,
+        )
+
+    def gather(self, index: Tensor) -> Rows:
+        """Copies of rows `index` (B,) int64."""
+        return Rows(
+            self._rows.floats.index_select(0, index), self._rows.integers.index_select(0, index), self.columns
+        )
+
+    def scatter(self, index: Tensor, rows: Rows) -> None:
+        """Write rows back to `index` (B,), each at most once."""
+        self._rows.floats.index_copy_(0, index, rows.floats)
+        self._rows.integers.index_copy_(0, index, rows.integers)
+
+    def reset(self, rows: Rows, at: Tensor) -> None:
+        """Initialise the gathered rows `at` (m,) int64 in place."""
+        rows.floats.index_copy_(0, at, self._fresh.floats.expand(len(at), -1))
+        rows.integers.index_copy_(0, at, self._fresh.integers.expand(len(at), -1))
+
+
+def _lay_out(fresh: State) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    ends = {False: 0, True: 0}
+    for name, row in fresh.items():
+        is_integer = row.dtype == torch.int64
+        width = 1 if row.dim() == 1 else row.shape[1]
+        columns[name] = Column(is_integer, ends[is_integer], width, row.dim() == 1)
+        ends[is_integer] += width
+    return columns

@@ -1,0 +1,159 @@
+"""A model: transforms -> cells -> head, one step of B streams. Owns the arithmetic, not where rows live.
+
+Shapes: B rows, F features, C channels, D input columns, H hidden, O targets, K horizons, Q quantiles.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from streamrnn.nn.cells import make_stack
+from streamrnn.nn.spec import ModelSpec
+
+NEVER_MS = -(2**62)
+"""The event time of a stream that has had no tick."""
+DAY_MS = 86_400_000
+State = dict[str, Tensor]
+
+
+class Step(NamedTuple):
+    """One step: values (B, K, O, Q) raw units, head (B, K, O, Q) standardised, filled (B, F), new state."""
+
+    values: Tensor
+    head: Tensor
+    filled: Tensor
+    state: State
+
+
+class Model(nn.Module):
+    """The network of a spec, its statistics as buffers, its carried rows as a dict of tensors.
+
+    State: last (B, F) float32, each feature's last observed value, NaN before the first;
+    last_time (B,) int64 ms, NEVER_MS before the first; cell.<layer>.<name> (B, H) float32.
+    """
+
+    channel_mean: Tensor
+    channel_std: Tensor
+    feature_mean: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+    gap_mean: Tensor
+    gap_std: Tensor
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        outputs = len(spec.horizons) * len(spec.targets) * max(1, len(spec.quantiles))
+        self.stack = make_stack(spec.cell, spec.input_width, spec.hidden, spec.layers)
+        self.head = nn.Linear(spec.hidden, outputs)
+        nn.init.zeros_(self.head.bias)
+        self._channel_features = [spec.features.index(c.feature) for c in spec.channels]
+        self._target_features = [spec.features.index(t) for t in spec.targets]
+        self._kinds = [c.kind for c in spec.channels]
+        self._add_statistics(len(spec.channels), len(spec.features), (len(spec.horizons), len(spec.targets)))
+
+    def _add_statistics(self, channels: int, features: int, head: tuple[int, int]) -> None:
+        self.register_buffer("channel_mean", torch.zeros(channels))
+        self.register_buffer("channel_std", torch.ones(channels))
+        self.register_buffer("feature_mean", torch.zeros(features))
+        self.register_buffer("target_mean", torch.zeros(head))
+        self.register_buffer("target_std", torch.ones(head))
+        self.register_buffer("gap_mean", torch.zeros(1))
+        self.register_buffer("gap_std", torch.ones(1))
+
+    def set_stats(self, **arrays: NDArray[np.floating] | Sequence[float] | float) -> None:
+        """Store statistics by buffer name; ValueError for an unknown name, a wrong shape, or std <= 0."""
+        for name, array in arrays.items():
+            if name not in dict(self.named_buffers()):
+                raise ValueError(f"no statistic named {name}")
+            buffer = self.get_buffer(name)
+            given = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(buffer.shape)
+            if not torch.isfinite(given).all() or (name.endswith("_std") and not (given > 0).all()):
+                raise ValueError(f"{name} must be finite, and above 0 if a deviation: {given.tolist()}")
+            buffer.copy_(given)
+
+    def state(self, batch: int) -> State:
+        """Rows of B streams that have had no tick."""
+        device = self.channel_mean.device
+        rows = {
+            "last": torch.full((batch, len(self.spec.features)), math.nan, device=device),
+            "last_time": torch.full((batch,), NEVER_MS, dtype=torch.int64, device=device),
+        }
+        for name in self.stack.state_names:
+            rows[name] = torch.zeros(batch, self.spec.hidden, device=device)
+        return rows
+
+    def step(self, values: Tensor, time_ms: Tensor, state: State) -> Step:
+        """One tick of each of B streams: values (B, F) raw with NaN for missing, time_ms (B,) int64."""
+        x, filled, carried = self.inputs(values, time_ms, state)
+        hidden, cells = self.stack.step(x, {name: state[name] for name in self.stack.state_names})
+        head = self.head(hidden).view(x.shape[0], len(self.spec.horizons), len(self.spec.targets), -1)
+        return Step(self.outputs(head, filled), head, filled, carried | cells)
+
+    def inputs(self, values: Tensor, time_ms: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """The network's columns x (B, D), the features with the missing filled (B, F), what is carried on."""
+        missing = torch.isnan(values)
+        last = torch.where(missing, state["last"], values)
+        filled = torch.where(torch.isnan(last), self.feature_mean, last)
+        columns = [(self._channels(filled, state["last"]) - self.channel_mean) / self.channel_std]
+        columns += [self._time(kind, time_ms, state["last_time"]) for kind in self.spec.time_features]
+        if self.spec.missing == "mask":
+            columns.append(missing.to(filled.dtype))
+        x = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
+        return x, filled, {"last": last, "last_time": time_ms}
+
+    def _channels(self, filled: Tensor, last: Tensor) -> Tensor:
+        """(B, C) before standardisation; a difference or log return is 0 where there is no earlier value."""
+        if self._channel_features == list(range(filled.shape[1])) and set(self._kinds) == {"level"}:
+            return filled
+        before = torch.where(torch.isnan(last), filled, last)
+        columns = []
+        for feature, kind in zip(self._channel_features, self._kinds, strict=True):
+            now, then = filled[:, feature], before[:, feature]
+            if kind == "difference":
+                now = now - then
+            elif kind == "log_return":
+                now = torch.where((now > 0) & (then > 0), torch.log(now / then), torch.zeros_like(now))
+            columns.append(now)
+        return torch.stack(columns, dim=1) if columns else filled[:, :0]
+
+    def _time(self, kind: str, time_ms: Tensor, last_time: Tensor) -> Tensor:
+        """(B, 2) sine and cosine of the day or week, or (B, 1) the standardised log of the gap."""
+        if kind == "log_gap":
+            known = last_time != NEVER_MS
+            gap_s = torch.where(known, (time_ms - last_time).clamp_min(0), 0).double() / 1000
+            return ((torch.log1p(gap_s).float() - self.gap_mean) / self.gap_std)[:, None]
+        if kind == "hour":
+            turn = torch.remainder(time_ms, DAY_MS).double() / DAY_MS
+        else:
+            turn = torch.remainder(torch.div(time_ms, DAY_MS, rounding_mode="floor") + 3, 7).double() / 7
+        angle = turn * (2 * math.pi)
+        return torch.stack((torch.sin(angle), torch.cos(angle)), dim=1).float()
+
+    def outputs(self, head: Tensor, filled: Tensor) -> Tensor:
+        """Head output (B, K, O, Q) to raw units; quantiles are sorted (Chernozhukov et al. 2010)."""
+        scaled = head * self.target_std[..., None] + self.target_mean[..., None]
+        base = filled[:, self._target_features][:, None, :, None]
+        if self.spec.predicts == "change":
+            scaled = base + scaled
+        elif self.spec.predicts == "log_change":
+            scaled = base * torch.exp(scaled)
+        return scaled.sort(dim=-1).values if self.spec.quantiles else scaled
+
+    def channels(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The offline twin for statistics: (T, F) of one stream in time order -> (T, C) unstandardised."""
+        filled = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        rows = filled.numpy().copy()
+        for t in range(1, len(rows)):
+            rows[t] = np.where(np.isnan(rows[t]), rows[t - 1], rows[t])
+        mean = self.feature_mean.cpu().numpy()
+        rows = np.where(np.isnan(rows), mean, rows)
+        now = torch.from_numpy(rows)
+        before = torch.cat((now[:1], now[:-1]))
+        result: NDArray[np.float64] = self._channels(now, before).double().numpy()
+        return result
