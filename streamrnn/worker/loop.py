@@ -1,0 +1,267 @@
+"""The path of a tick, one screen: fetch, step on the engine thread, publish, commit. Owns their order.
+
+While step N runs on the engine thread, the event loop publishes N-1 and fetches N+1. Knows Kafka only
+through the source and the sink, the device only through the engine.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streamrnn.codecs import Decoder, Encoder, dead_letter_record
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.errors import BrokerUnavailable, RecordRefused
+from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.source import Rebalanced, Source
+from streamrnn.metrics import Metrics
+from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
+from streamrnn.worker.assignment import Assigner
+from streamrnn.worker.partition import Breaker
+
+log = logging.getLogger(__name__)
+IDLE_FETCH_MS = 50
+RETRY_S = 0.5
+
+
+class Stepped(NamedTuple):
+    """A batch that went through the engine: its predictions and the records to publish, aligned with rows."""
+
+    predictions: PredictionBatch
+    rows: list[int]
+    records: list[OutRecord]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records on their way: what was fetched, what was refused, and the step under way."""
+
+    records: list[Record]
+    ticks: TickBatch
+    dead: list[DeadLetter]
+    step: "asyncio.Future[Stepped]"
+
+    def positions(self) -> dict[int, int]:
+        """Per partition, the offset after the last record of this batch."""
+        return {r.partition: r.offset + 1 for r in self.records}
+
+
+class Worker:
+    """Drives ticks from source to sink until told to stop; raises only what must end the process."""
+
+    def __init__(
+        self, settings: Settings, source: Source, sink: Sink, engine: Engine, executor: ThreadPoolExecutor,
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
+        spec = engine.spec
+        self._settings, self._source, self._sink, self._engine = settings, source, sink, engine
+        self._executor, self._metrics = executor, metrics
+        self._decoder = Decoder(
+            spec,
+            codec=settings.input.codec,
+            stream_field=settings.input.stream_field,
+            time_field=settings.input.time_field,
+            max_record_bytes=settings.input.max_record_bytes,
+        )
+        self._encoder = Encoder(spec, settings.output.codec)
+        limits = settings.limits
+        self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
+        self.assigner = Assigner(settings, source, engine, executor, self._decoder, metrics)
+        self.broker_is_up = True
+        self.beat_s = time.monotonic()
+        self._arrived_ms: dict[int, int] = {}
+        self._in_flight: Batch | None = None
+        self._to_commit: dict[int, int] = {}
+        self._committed_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """The loop; returns once `stop` is set and everything fetched is published and committed."""
+        try:
+            while not stop.is_set():
+                self.beat_s = time.monotonic()
+                await self._follow_assignment()
+                records = await self._fetch()
+                if self._source.has_rebalanced():
+                    continue  # positions are void: what was fetched comes again from the committed offset
+                stepped, self._in_flight = self._in_flight, None
+                if stepped is not None:
+                    await stepped.step
+                self._in_flight = self._begin(records)
+                await self._finish(stepped)
+                await self._commit_when_due()
+            await self._drain()
+        finally:
+            await self.assigner.close()
+
+    async def _follow_assignment(self) -> None:
+        assignment = self._source.take_rebalance()
+        if assignment is None:
+            return
+        await self._drain(commit=False)
+        self._to_commit.clear()
+        self._metrics.rebalance()
+        await self.assigner.admit(assignment.partitions)
+
+    async def _fetch(self) -> list[Record]:
+        """Records of live partitions; returns at once while a step is under way, to publish it promptly."""
+        started = time.perf_counter()
+        paused = self.breaker.is_open(time.monotonic())
+        live = () if paused else self.assigner.live()
+        self._metrics.breaker(paused)
+        if not live and self._in_flight is None:
+            await asyncio.sleep(IDLE_FETCH_MS / 1000)
+        records = await self._source.fetch(live, timeout_ms=0 if self._in_flight else IDLE_FETCH_MS)
+        if records:
+            self._metrics.stage("fetch", time.perf_counter() - started)
+        return records
+
+    def _begin(self, records: list[Record]) -> Batch | None:
+        """Decode, and start the step on the engine thread."""
+        if not records:
+            return None
+        started = time.perf_counter()
+        ticks, dead = self._decoder.decode(records)
+        self._metrics.stage("decode", time.perf_counter() - started)
+        self.breaker.count(len(records), len(dead), time.monotonic())
+        loop = asyncio.get_running_loop()
+        step = loop.run_in_executor(self._executor, self._step, ticks, time.perf_counter())
+        batch = Batch(records, ticks, dead, step)
+        self.assigner.stepped(batch.positions())
+        return batch
+
+    def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
+        """On the engine thread: step and encode."""
+        started = time.perf_counter()
+        predictions = self._engine.step(ticks)
+        stepped = time.perf_counter()
+        records = self._encoder.encode(predictions)
+        self._metrics.stage("queue", started - queued_at)
+        self._metrics.stage("step", stepped - started)
+        self._metrics.stage("encode", time.perf_counter() - stepped)
+        return Stepped(predictions, predictions.ok.nonzero()[0].tolist(), records)
+
+    async def _finish(self, batch: Batch | None) -> None:
+        """Steps 1 and 2 of the order of durability (at least once):
+
+        1. every prediction and dead letter of the batch is acknowledged by the broker;
+        2. its offsets may be committed, and are with the next commit.
+        A crash before 2 repeats the batch; nothing is ever skipped.
+        """
+        if batch is None:
+            return
+        stepped = await batch.step
+        started = time.perf_counter()
+        dead = batch.dead + _poisoned(batch.records, stepped.predictions)
+        dead += await self._publish_predictions(batch, stepped)
+        await self._publish_dead(dead)
+        self._metrics.stage("publish", time.perf_counter() - started)
+        self._metrics.batch(stepped.predictions, time.time() * 1000)
+        self._metrics.dead(dead)
+        self._arrived_ms.update({r.partition: r.timestamp_ms for r in batch.records})
+        self._to_commit.update(batch.positions())
+
+    async def _publish_predictions(self, batch: Batch, stepped: Stepped) -> list[DeadLetter]:
+        """Publish; a prediction the broker refuses for good becomes the dead letter of its tick."""
+        topic, records, rows = self._settings.output.topic, list(stepped.records), list(stepped.rows)
+        refused = []
+        while records:
+            try:
+                await self._insist(topic, records)
+                break
+            except RecordRefused as error:
+                at = getattr(error, "index", 0)
+                source = _record_of(batch, rows[at])
+                refused.append(DeadLetter(source, "publish", "refused", str(error)))
+                del records[at], rows[at]
+        return refused
+
+    async def _publish_dead(self, dead: list[DeadLetter]) -> None:
+        """Publish dead letters; one too large for the broker goes without its value."""
+        if not dead:
+            return
+        source, model = self._settings.input.topic, self._engine.spec.label
+        records = [dead_letter_record(letter, source, model) for letter in dead]
+        while True:
+            try:
+                return await self._insist(self._settings.dead_letter_topic, records)
+            except RecordRefused as error:
+                at = getattr(error, "index", 0)
+                if records[at].value is None:
+                    raise
+                records[at] = records[at]._replace(value=None)
+
+    async def _insist(self, topic: str, records: list[OutRecord]) -> None:
+        """Publish, however long the broker is away: the process lives, says so, and holds two batches."""
+        while True:
+            self.beat_s = time.monotonic()
+            try:
+                await self._sink.publish(topic, records)
+            except BrokerUnavailable as error:
+                self._say_broker(False, str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return self._say_broker(True, "")
+
+    def lateness_s(self, partition: int) -> float:
+        """Seconds since the partition's newest finished record was written, 0 before the first."""
+        arrived_ms = self._arrived_ms.get(partition)
+        return 0.0 if arrived_ms is None else max(0.0, time.time() - arrived_ms / 1000)
+
+    def _say_broker(self, is_up: bool, why: str) -> None:
+        if is_up != self.broker_is_up:
+            log.warning("broker is back" if is_up else f"broker is away, waiting for it: {why}")
+        self.broker_is_up = is_up
+        self._metrics.broker_up(is_up)
+
+    async def _commit_when_due(self) -> None:
+        if time.monotonic() - self._committed_at >= self._settings.input.commit_interval_ms / 1000:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """Step 3 of the order of durability: offsets of acknowledged batches, and only those."""
+        self._committed_at = time.monotonic()
+        if not self._to_commit or self._source.has_rebalanced():
+            return
+        started = time.perf_counter()
+        try:
+            await self._source.commit(self._to_commit)
+        except BrokerUnavailable as error:
+            return self._say_broker(False, str(error))
+        except Rebalanced:
+            return log.info("commit came too late: the group has rebalanced")
+        self.assigner.committed(self._to_commit)
+        self._to_commit = {}
+        self._metrics.stage("commit", time.perf_counter() - started)
+        return None
+
+    async def _drain(self, commit: bool = True) -> None:
+        """Finish what is in flight, so that rows, positions and what was published agree."""
+        batch, self._in_flight = self._in_flight, None
+        await self._finish(batch)
+        if commit:
+            await self._commit()
+
+
+def _poisoned(records: list[Record], predictions: PredictionBatch) -> list[DeadLetter]:
+    """Dead letters of ticks whose step gave NaN or Inf and was rolled back."""
+    if predictions.ok.all():
+        return []
+    bad = {
+        (int(predictions.ticks.partition[i]), int(predictions.ticks.offset[i]))
+        for i in (~predictions.ok).nonzero()[0]
+    }
+    message = "the model gave a state or prediction that is not finite; the stream keeps its earlier state"
+    return [DeadLetter(r, "step", "not_finite", message) for r in _at(records, bad)]
+
+
+def _at(records: Iterable[Record], positions: set[tuple[int, int]]) -> list[Record]:
+    return [r for r in records if (r.partition, r.offset) in positions]
+
+
+def _record_of(batch: Batch, row: int) -> Record:
+    """The source record of tick `row`."""
+    return _at(batch.records, {(int(batch.ticks.partition[row]), int(batch.ticks.offset[row]))})[0]

@@ -1,0 +1,29 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrnn.engine.waves import plan_waves
+
+
+def slow_waves(slots: list[int]) -> list[list[int]]:
+    """The obvious twin: tick i goes to wave (earlier ticks of its slot)."""
+    waves: list[list[int]] = []
+    for i, slot in enumerate(slots):
+        k = slots[:i].count(slot)
+        if k == len(waves):
+            waves.append([])
+        waves[k].append(i)
+    return waves
+
+
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=80))
+def test_wave_k_holds_every_rows_kth_tick_and_steps_a_prefix_of_the_rows(slots):
+    plan = plan_waves(np.array(slots, dtype=np.int64))
+    at = 0
+    for wave, size in zip(slow_waves(slots), plan.sizes, strict=True):
+        ticks = plan.order[at : at + size].tolist()
+        assert sorted(ticks) == wave
+        assert [slots[i] for i in ticks] == plan.rows[:size].tolist()
+        at += size
+    assert plan.sizes == sorted(plan.sizes, reverse=True)
+    assert sorted(plan.rows.tolist()) == sorted(set(slots))
