@@ -1,0 +1,256 @@
+"""Owns what every Kafka client shares: addresses, TLS and SASL options, start and stop under a deadline,
+and the one place where aiokafka's errors become ours. Knows no topic and no record.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiokafka import errors as kafka_errors
+from aiokafka.abc import AbstractTokenProvider
+
+from streamrnn.config import KafkaSettings
+from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigError, TopicError
+
+CLOSE_DEADLINE_S = 5.0
+METADATA_MAX_AGE_MS = 60_000
+
+_REFUSED = (
+    ssl.SSLError,
+    kafka_errors.AuthenticationFailedError,
+    kafka_errors.AuthenticationMethodNotSupported,
+    kafka_errors.SaslAuthenticationFailed,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.ClusterAuthorizationFailedError,
+    kafka_errors.GroupAuthorizationFailedError,
+    kafka_errors.TopicAuthorizationFailedError,
+    kafka_errors.TransactionalIdAuthorizationFailed,
+)
+_FOREIGN = (
+    kafka_errors.KafkaError,
+    kafka_errors.IllegalOperation,
+    kafka_errors.ConsumerStoppedError,
+    OSError,
+)
+_failed_connects: ContextVar[list[tuple[str, BaseException]] | None] = ContextVar("failed_connects", default=None)
+
+
+class _Startable(Protocol):
+    async def start(self) -> None: ...
+
+
+class _ConnectListener(logging.Handler):
+    """Keeps the exceptions of aiokafka's failed connects: `start()` itself hides them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        failed = _failed_connects.get()
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if failed is None or not arguments or not isinstance(arguments[-1], BaseException):
+            return
+        failed.append((":".join(str(part) for part in arguments[:-1]), arguments[-1]))
+
+
+class _Token(AbstractTokenProvider):  # type: ignore[misc]
+    """The bearer token of the settings; a file is read at each connect, so that it may be renewed."""
+
+    def __init__(self, token: str | None, path: Path | None) -> None:
+        self._token = token
+        self._path = path
+
+    async def token(self) -> str:
+        if self._path is None:
+            return self._token or ""
+        try:
+            return self._path.read_text("utf-8").strip()
+        except OSError as error:
+            raise kafka_errors.AuthenticationFailedError(f"kafka.oauth_token_file: {error}") from error
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Keyword arguments that every aiokafka client takes; ConfigError names a file that cannot be used."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap,
+        "client_id": kafka.client_id,
+        "request_timeout_ms": kafka.request_timeout_ms,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol in ("SSL", "SASL_SSL"):
+        options["ssl_context"] = _ssl_context(kafka)
+    if kafka.security_protocol.startswith("SASL_"):
+        options |= _sasl_options(kafka)
+    return options
+
+
+def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    password = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else None
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_ca)
+        if kafka.ssl_cert is not None:
+            context.load_cert_chain(kafka.ssl_cert, kafka.ssl_key, password)
+    except (OSError, ssl.SSLError) as error:
+        files = [str(path) for path in (kafka.ssl_ca, kafka.ssl_cert, kafka.ssl_key) if path]
+        raise ConfigError(f"kafka.ssl_*: cannot use {', '.join(files)}: {error}") from error
+    context.check_hostname = kafka.ssl_check_hostname
+    return context
+
+
+def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        token = kafka.oauth_token.get_secret_value() if kafka.oauth_token else None
+        if token is None and kafka.oauth_token_file is None:
+            raise ConfigError("OAUTHBEARER needs kafka.oauth_token or kafka.oauth_token_file")
+        provider = _Token(token, kafka.oauth_token_file)
+        return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
+    if kafka.sasl_username is None or kafka.sasl_password is None:
+        raise ConfigError(f"{kafka.sasl_mechanism} needs kafka.sasl_username and kafka.sasl_password")
+    return {
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": kafka.sasl_username,
+        "sasl_plain_password": kafka.sasl_password.get_secret_value(),
+    }
+
+
+def foreign(error: BaseException, doing: str) -> BrokerError:
+    """Our error for one of aiokafka's; `doing` says what was tried, for the message."""
+    said = f"{doing}: {_words(error)}"
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, _REFUSED):
+        return BrokerRefused(said)
+    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError | kafka_errors.InvalidTopicError):
+        return TopicError(said)
+    if isinstance(error, kafka_errors.UnsupportedCodecError):
+        return BrokerError(f"{said}: install aiokafka[all]")
+    timed_out = isinstance(error, TimeoutError | OSError | kafka_errors.KafkaTimeoutError)
+    return BrokerUnavailable(said) if timed_out or getattr(error, "retriable", False) else BrokerError(said)
+
+
+def _words(error: BaseException) -> str:
+    text = str(error).strip()
+    name = type(error).__name__
+    if isinstance(error, TimeoutError) and not text:
+        return "no answer in time"
+    return text if name in text or isinstance(error, OSError) else f"{name} {text}".strip()
+
+
+@contextmanager
+def mapped(doing: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn aiokafka's and the socket's errors inside into ours, all `but` those the caller handles."""
+    try:
+        yield
+    except but:
+        raise
+    except _FOREIGN as error:
+        raise foreign(error, doing) from error
+
+
+@asynccontextmanager
+async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
+    """`mapped`, and BrokerUnavailable when it takes longer than `seconds`."""
+    with mapped(doing):
+        async with asyncio.timeout(seconds):
+            yield
+
+
+async def start_client(client: _Startable, kafka: KafkaSettings, seconds: float) -> None:
+    """Start an aiokafka client; on failure say why, which aiokafka only logs (FIELD: bootstrap)."""
+    failed: list[tuple[str, BaseException]] = []
+    listener = _ConnectListener(logging.ERROR)
+    logger = logging.getLogger("aiokafka")
+    mark = _failed_connects.set(failed)
+    logger.addHandler(listener)
+    try:
+        async with deadline(seconds, f"Kafka at {kafka.bootstrap}"):
+            await client.start()
+    except BrokerUnavailable as error:
+        raise _reason(kafka, failed) or error from error
+    finally:
+        logger.removeHandler(listener)
+        _failed_connects.reset(mark)
+
+
+def _reason(kafka: KafkaSettings, failed: list[tuple[str, BaseException]]) -> BrokerError | None:
+    """The most telling of the failed connects: a refusal before a dead address."""
+    for where, error in failed:
+        if isinstance(error, _REFUSED):
+            return BrokerRefused(f"Kafka at {where} refused us: {_words(error)}{_advice(kafka, error)}")
+    if not failed:
+        return None
+    where, error = failed[-1]
+    return BrokerUnavailable(f"Kafka at {where} does not answer: {_words(error)}{_advice(kafka, error)}")
+
+
+def _advice(kafka: KafkaSettings, error: BaseException) -> str:
+    """Which settings to look at."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return " (kafka.ssl_ca must hold the authority that signed the broker's certificate)"
+    if isinstance(error, ssl.SSLError):
+        return " (is it a TLS port? see kafka.security_protocol)"
+    if isinstance(error, _REFUSED):
+        return " (see kafka.sasl_mechanism, kafka.sasl_username and kafka.sasl_password)"
+    if isinstance(error, ConnectionRefusedError):
+        return " (nothing listens there: see kafka.bootstrap)"
+    if isinstance(error, kafka_errors.KafkaConnectionError | ConnectionResetError):
+        return f" (does it speak {kafka.security_protocol}? see kafka.security_protocol)"
+    return ""
+
+
+async def stop_consumer(consumer: Any, seconds: float = CLOSE_DEADLINE_S) -> None:
+    """Leave the group and close, within `seconds` even when no broker answers."""
+    with suppress(Exception):
+        async with asyncio.timeout(seconds):
+            await consumer.stop()
+            return
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks = [getattr(coordinator, name, None) for name in _COORDINATOR_TASKS]
+    await cancel_all([task for task in tasks if task is not None])
+    await _close_rest([fetcher.close] if fetcher is not None else [], consumer._client)
+
+
+_COORDINATOR_TASKS = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+
+
+async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> None:
+    """Close a producer whatever its state: pending batches fail, every future is retrieved."""
+    accumulator, sender = producer._message_accumulator, producer._sender
+    batches = [batch for queue in accumulator._batches.values() for batch in queue]
+    batches += accumulator._pending_batches
+    accumulator.fail_all(kafka_errors.ProducerClosed())
+    for batch in batches:
+        _retrieve(batch.future)
+        _retrieve(batch._drain_waiter)
+    with suppress(Exception):
+        async with asyncio.timeout(seconds):
+            await producer.stop()
+            return
+    await cancel_all([sender.sender_task] if sender.sender_task is not None else [])
+    await _close_rest([], producer.client)
+
+
+async def cancel_all(tasks: list["asyncio.Task[Any]"]) -> None:
+    """Cancel, wait a second at most, retrieve what they raised."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        done, _ = await asyncio.wait(tasks, timeout=1.0)
+        for task in done:
+            _retrieve(task)
+
+
+async def _close_rest(closers: list[Any], client: Any) -> None:
+    for close in [*closers, client.close]:
+        with suppress(Exception):
+            async with asyncio.timeout(1.0):
+                await close()
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    if future.done() and not future.cancelled():
+        future.exception()

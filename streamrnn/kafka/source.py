@@ -1,0 +1,272 @@
+"""Owns this worker's place in the consumer group: what it is given, what it has read, what it commits.
+
+The group's listener only notes a change; the loop takes it with `take_rebalance` and does the work
+(FIELD 2: getmany goes on and no heartbeat is sent while a listener awaits). A partition yields nothing
+before the loop names it live. Knows nothing of what records mean.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import errors as kafka_errors
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
+from streamrnn.ticks import Record
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 50
+"""How long a broker may hold an empty fetch: a newly opened gate waits that long at most."""
+
+
+_HANDLED = (kafka_errors.OffsetOutOfRangeError, TimeoutError)
+
+
+class Rebalanced(BrokerError):
+    """The group has moved on: this worker no longer holds what it wanted to commit. Not a failure:
+    `take_rebalance` will tell the new assignment."""
+
+    retriable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Partitions this worker holds since `generation` of its group."""
+
+    generation: int
+    partitions: frozenset[int]
+
+
+class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Tells the source, synchronously: nothing may be awaited here."""
+
+    def __init__(self, source: "Source") -> None:
+        self._source = source
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._source._revoked()
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._source._assigned(frozenset(tp.partition for tp in assigned))
+
+
+class Source:
+    """The input topic as one member of the consumer group reads it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.rebalances = 0
+        self.lost_records = 0
+        self._kafka = settings.kafka
+        self._input = settings.input
+        self._topic = settings.input.topic
+        self._deadline_s = settings.kafka.request_timeout_ms / 1000
+        self._open: frozenset[int] = frozenset()
+        self._held: frozenset[int] = frozenset()
+        self._placed: set[int] = set()
+        self._pending: Assignment | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Join the group and wait for the first assignment.
+
+        BrokerRefused, BrokerUnavailable or TopicError when it cannot; nothing stays open then.
+        """
+        consumer = AIOKafkaConsumer(**self._options())
+        consumer.subscribe([self._topic], listener=_Notes(self))
+        self._consumer = consumer
+        # A member that vanished holds the join up for its session, a slow one for the rebalance timeout.
+        join_s = max(self._kafka.session_timeout_ms, self._kafka.rebalance_timeout_ms) / 1000
+        try:
+            await start_client(consumer, self._kafka, self._deadline_s + join_s)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Leave the group and close; never commits, never raises, bounded."""
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            await stop_consumer(consumer)
+
+    # Assignment
+
+    def take_rebalance(self) -> Assignment | None:
+        """The new assignment, once after each change; None when nothing changed since."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._held = pending.partitions
+        return pending
+
+    def partition_count(self) -> int:
+        """Partitions of the input topic as last heard (refreshed every minute)."""
+        return len(self._started.partitions_for_topic(self._topic) or ())
+
+    def _revoked(self) -> None:
+        self._pending = None
+        self._held = self._open = frozenset()
+        self._placed.clear()
+
+    def _assigned(self, partitions: frozenset[int]) -> None:
+        consumer = self._started
+        consumer.pause(*self._of(partitions))
+        self._pending = Assignment(consumer._coordinator.generation, partitions)
+        self.rebalances += 1
+
+    # Reading
+
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50) -> list[Record]:
+        """The next records of the live partitions, by (partition, offset); empty after `timeout_ms`.
+
+        Call it also when nothing is live: that proves to the group that this worker works. A live partition
+        must have been sought since it was assigned. `positions` is valid until the next call.
+        """
+        opened = self._regate(live)
+        tps = self._of(sorted(opened)) if opened else [TopicPartition(self._topic, -1)]
+        try:
+            batches = await self._getmany(tps, timeout_ms)
+        except kafka_errors.OffsetOutOfRangeError as error:
+            await self._skip_lost(error)
+            return []
+        return to_records(batches)
+
+    def positions(self) -> dict[int, int]:
+        """Next offset to be read of each partition held and sought: what to commit for all fetched so far."""
+        assignment = self._started._subscription.subscription.assignment
+        if assignment is None:
+            return {}
+        states = {p: assignment.state_value(TopicPartition(self._topic, p)) for p in self._placed}
+        return {p: state.position for p, state in states.items() if state and state.has_valid_position}
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read `partition` from `offset` on; Rebalanced when it is no longer held."""
+        if partition not in self._held:
+            raise Rebalanced(f"partition {partition} of {self._topic} is not held")
+        self._started.seek(TopicPartition(self._topic, partition), offset)
+        self._placed.add(partition)
+
+    def _regate(self, live: Collection[int]) -> frozenset[int]:
+        """Let through what is live and held; all is shut until a new assignment is taken."""
+        consumer = self._started
+        opened = self._held.intersection(live)
+        assert opened <= self._placed, f"seek before going live: {sorted(opened - self._placed)}"
+        if opened != self._open:
+            consumer.pause(*self._of(self._open - opened))
+            consumer.resume(*self._of(opened - self._open))
+            self._open = opened
+        return opened
+
+    async def _getmany(self, tps: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        consumer = self._started
+        try:
+            with suppress(TimeoutError), mapped(f"reading {self._topic}", but=_HANDLED):
+                # When a rebalance begins, getmany waits for its end, however long.
+                async with asyncio.timeout(timeout_ms / 1000 + 1.0):
+                    polled: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                        *tps, timeout_ms=timeout_ms, max_records=self._input.max_poll_records
+                    )
+                    return polled
+            return {}
+        finally:
+            # aiokafka leaves its fetch context open on an error, then takes a stuck loop for a polling one.
+            consumer._subscription._fetch_count = 0
+
+    async def _skip_lost(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+        """Go on at the log's start where retention has overtaken us; a log that ends before us is another."""
+        for tp, offset in error.args[0].items():
+            start = (await self._log_starts([tp]))[tp]
+            if offset > start:
+                raise TopicError(
+                    f"{tp.topic}-{tp.partition} has no offset {offset}: was the topic made anew? "
+                    f"reset the offsets of group {self._kafka.group!r} or use another group"
+                )
+            log.warning("%s-%d: offsets %d to %d are gone (retention)", *tp, offset, start - 1)
+            self.lost_records += start - offset
+            self.seek(tp.partition, start)
+
+    # Offsets
+
+    async def committed(self, partition: int) -> int | None:
+        """The group's committed offset, None when it never committed."""
+        async with deadline(self._deadline_s, f"reading the committed offset of {self._topic}-{partition}"):
+            offset: int | None = await self._started.committed(TopicPartition(self._topic, partition))
+            return offset
+
+    async def first_start(self, partition: int) -> int:
+        """Where a group without a committed offset begins: the log's start or end, as input.start says."""
+        tp = TopicPartition(self._topic, partition)
+        if self._input.start == "earliest":
+            return (await self._log_starts([tp]))[tp]
+        return (await self.end_offsets([partition]))[partition]
+
+    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Offset after the last readable record; the embedded broker answers too low until it was read."""
+        consumer, tps = self._started, self._of(partitions)
+        async with deadline(self._deadline_s, f"reading the end of {self._topic}"):
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+        held = consumer.assignment()
+        seen = {tp: consumer.last_stable_offset(tp) or 0 for tp in tps if tp in held}
+        return {tp.partition: max(end, seen.get(tp, 0)) for tp, end in ends.items()}
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """Commit positions (next offset to be read); Rebalanced when the group has moved on."""
+        offsets = {TopicPartition(self._topic, p): offset for p, offset in positions.items()}
+        try:
+            async with deadline(self._deadline_s, f"committing {self._topic}"):
+                await self._started.commit(offsets)
+        except BrokerError as error:
+            if isinstance(error.__cause__, kafka_errors.CommitFailedError | kafka_errors.IllegalStateError):
+                raise Rebalanced(f"{self._topic}: not committed, the group is rebalancing") from error
+            raise
+
+    async def _log_starts(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        async with deadline(self._deadline_s, f"reading the start of {self._topic}"):
+            starts: dict[TopicPartition, int] = await self._started.beginning_offsets(tps)
+            return starts
+
+    # Making
+
+    @property
+    def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise BrokerUnavailable("the source is not started")
+        return self._consumer
+
+    def _of(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions]
+
+    def _options(self) -> dict[str, Any]:
+        kafka = self._kafka
+        # The assignor keeps its memory on its class: a class for each member of this process.
+        assignor = type("Sticky", (StickyPartitionAssignor,), {})
+        return client_options(kafka) | {
+            "group_id": kafka.group,
+            "group_instance_id": kafka.group_instance_id,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            "isolation_level": "read_committed",
+            "session_timeout_ms": kafka.session_timeout_ms,
+            "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
+            "rebalance_timeout_ms": kafka.rebalance_timeout_ms,
+            "max_poll_interval_ms": kafka.max_poll_interval_ms,
+            "partition_assignment_strategy": (assignor,),
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
+        }
+
+
+def to_records(batches: Mapping[TopicPartition, list[Any]]) -> list[Record]:
+    """aiokafka's records as ours, by (partition, offset)."""
+    return [
+        Record(r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+        for tp in sorted(batches)
+        for r in batches[tp]
+    ]
