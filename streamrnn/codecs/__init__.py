@@ -1,0 +1,7 @@
+"""Bytes to columns and back: the registry of formats. Knows no Kafka client and no engine."""
+
+from streamrnn.codecs.dead_letters import dead_letter_record
+from streamrnn.codecs.decode import Decoder
+from streamrnn.codecs.encode import Encoder
+
+__all__ = ["Decoder", "Encoder", "dead_letter_record"]

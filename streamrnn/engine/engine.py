@@ -182,16 +182,15 @@ class Engine:
 
     def _keep(self, state: dict[str, Tensor], values: Tensor, rows: Rows, count: int) -> Tensor:
         """Write the new state of the first `count` rows; a row with NaN or Inf keeps its old state."""
-        cells = [state[name] for name in self.model.stack.state_names]
-        finite = torch.isfinite(values.flatten(1)).all(1)
-        for cell in cells:
-            finite = finite & torch.isfinite(cell).all(1)
-        whole = bool(finite[:count].all())
+        checked = [values, *(state[name] for name in self.model.stack.state_names)]
+        if bool(torch.isfinite(sum_of(checked))):
+            for name, new in state.items():
+                rows[name][:count] = new[:count]
+            return torch.ones(count, dtype=torch.bool, device=self.device)
+        finite = torch.stack([torch.isfinite(part.flatten(1)).all(1) for part in checked]).all(0)
         for name, new in state.items():
             old = rows[name]
-            if not whole:
-                new = torch.where(finite if new.dim() == 1 else finite[:, None], new, old)
-            old[:count] = new[:count]
+            old[:count] = torch.where(finite if new.dim() == 1 else finite[:, None], new, old)[:count]
         return finite[:count]
 
     def _origins(
@@ -253,7 +252,7 @@ class Engine:
 
     def streams(self, limit: int, prefix: bytes = b"") -> list[tuple[int, bytes, int]]:
         """Up to `limit` (partition, stream, steps) whose key begins with `prefix`."""
-        found = []
+        found: list[tuple[int, bytes, int]] = []
         for partition, stream, slot in self._table.streams():
             if len(found) >= limit:
                 break
@@ -287,6 +286,11 @@ class Engine:
             persistence_mse=_known(targets, rolling[len(targets) :]),
             state={name: rows[name][0].tolist() for name in self.model.stack.state_names},
         )
+
+
+def sum_of(parts: list[Tensor]) -> Tensor:
+    """One number that is finite only if every element is (a sum that overflows is looked at row by row)."""
+    return torch.stack([part.sum() for part in parts]).sum()
 
 
 def _known(names: tuple[str, ...], values: list[float]) -> dict[str, float]:

@@ -49,7 +49,7 @@ class Slab:
 
     def __init__(self, fresh: State, device: torch.device) -> None:
         self.columns = _lay_out(fresh)
-        widths = {kind: 0 for kind in (False, True)}
+        widths = dict.fromkeys((False, True), 0)
         for column in self.columns.values():
             widths[column.is_integer] += column.width
         self._fresh = Rows(

@@ -6,6 +6,7 @@ That depends on the partition's input alone, never on how it was polled (law 1).
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class SlotTable:
         evicted = 0
         edges = np.flatnonzero(np.diff(partition)) + 1
         bounds = [0, *edges.tolist(), len(streams)]
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             if start < stop:
                 owned = self._owners.setdefault(int(partition[start]), OrderedDict())
                 evicted += self._place_run(owned, streams, start, stop, slots, fresh)

@@ -107,6 +107,10 @@ class Source:
             self._held = pending.partitions
         return pending
 
+    def has_rebalanced(self) -> bool:
+        """Whether a new assignment waits to be taken: what was fetched under the old one is void."""
+        return self._pending is not None
+
     def partition_count(self) -> int:
         """Partitions of the input topic as last heard (refreshed every minute)."""
         return len(self._started.partitions_for_topic(self._topic) or ())

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from streamrnn.codecs import Decoder, Encoder, dead_letter_record
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerUnavailable, RecordRefused
-from streamrnn.kafka.sink import Sink
+from streamrnn.errors import BrokerUnavailable
+from streamrnn.kafka.sink import RecordsRefused, Sink
 from streamrnn.kafka.source import Rebalanced, Source
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
@@ -38,16 +38,13 @@ class Stepped(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Records on their way: what was fetched, what was refused, and the step under way."""
+    """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
 
     records: list[Record]
+    positions: dict[int, int]
     ticks: TickBatch
     dead: list[DeadLetter]
     step: "asyncio.Future[Stepped]"
-
-    def positions(self) -> dict[int, int]:
-        """Per partition, the offset after the last record of this batch."""
-        return {r.partition: r.offset + 1 for r in self.records}
 
 
 class Worker:
@@ -129,8 +126,8 @@ class Worker:
         self.breaker.count(len(records), len(dead), time.monotonic())
         loop = asyncio.get_running_loop()
         step = loop.run_in_executor(self._executor, self._step, ticks, time.perf_counter())
-        batch = Batch(records, ticks, dead, step)
-        self.assigner.stepped(batch.positions())
+        batch = Batch(records, self._source.positions(), ticks, dead, step)
+        self.assigner.stepped(batch.positions)
         return batch
 
     def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
@@ -162,37 +159,28 @@ class Worker:
         self._metrics.batch(stepped.predictions, time.time() * 1000)
         self._metrics.dead(dead)
         self._arrived_ms.update({r.partition: r.timestamp_ms for r in batch.records})
-        self._to_commit.update(batch.positions())
+        self._to_commit.update(batch.positions)
 
     async def _publish_predictions(self, batch: Batch, stepped: Stepped) -> list[DeadLetter]:
         """Publish; a prediction the broker refuses for good becomes the dead letter of its tick."""
-        topic, records, rows = self._settings.output.topic, list(stepped.records), list(stepped.rows)
-        refused = []
-        while records:
-            try:
-                await self._insist(topic, records)
-                break
-            except RecordRefused as error:
-                at = getattr(error, "index", 0)
-                source = _record_of(batch, rows[at])
-                refused.append(DeadLetter(source, "publish", "refused", str(error)))
-                del records[at], rows[at]
-        return refused
+        try:
+            await self._insist(self._settings.output.topic, stepped.records)
+        except RecordsRefused as error:
+            return [
+                DeadLetter(_record_of(batch, stepped.rows[at]), "publish", "refused", why)
+                for at, why in error.reasons.items()
+            ]
+        return []
 
     async def _publish_dead(self, dead: list[DeadLetter]) -> None:
-        """Publish dead letters; one too large for the broker goes without its value."""
-        if not dead:
-            return
+        """Publish dead letters; one the broker finds too large goes without its value."""
         source, model = self._settings.input.topic, self._engine.spec.label
         records = [dead_letter_record(letter, source, model) for letter in dead]
-        while True:
-            try:
-                return await self._insist(self._settings.dead_letter_topic, records)
-            except RecordRefused as error:
-                at = getattr(error, "index", 0)
-                if records[at].value is None:
-                    raise
-                records[at] = records[at]._replace(value=None)
+        try:
+            await self._insist(self._settings.dead_letter_topic, records)
+        except RecordsRefused as error:
+            bare = [records[at]._replace(value=None) for at in error.indexes]
+            await self._insist(self._settings.dead_letter_topic, bare)
 
     async def _insist(self, topic: str, records: list[OutRecord]) -> None:
         """Publish, however long the broker is away: the process lives, says so, and holds two batches."""
@@ -225,7 +213,7 @@ class Worker:
         """Step 3 of the order of durability: offsets of acknowledged batches, and only those."""
         self._committed_at = time.monotonic()
         if not self._to_commit or self._source.has_rebalanced():
-            return
+            return None
         started = time.perf_counter()
         try:
             await self._source.commit(self._to_commit)
