@@ -6,6 +6,7 @@ That depends on the partition's input alone, never on how it was polled (law 1).
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ SCRATCH = 0
 """The slot of padding rows; no stream ever owns it."""
 
 
-class Handle(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Handle:
     """A stream's row at a moment in time; refused once the slot has gone to another stream."""
 
     index: int
@@ -104,7 +106,7 @@ class SlotTable:
 
     def handle(self, partition: int, stream: bytes) -> Handle | None:
         """The stream's handle, None if it owns no row."""
-        slot = self._owners.get(partition, {}).get(stream)
+        slot = self._owners.get(partition, OrderedDict()).get(stream)
         return None if slot is None else Handle(slot, self._generation[slot])
 
     def row(self, handle: Handle) -> int:

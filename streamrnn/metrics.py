@@ -1,0 +1,281 @@
+"""Every metric declared once; observed in columns per batch, never per tick, never labelled by stream.
+
+Units are base units (seconds, bytes). Knows numpy and prometheus_client, and the columns it counts.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import DeadLetter, Errors, PredictionBatch
+
+LATENCY_S = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+SIZES = tuple(float(2**power) for power in range(17))
+STAGES = ("fetch", "queue", "decode", "step", "encode", "publish", "commit")
+PHASES = ("gated", "recovering", "live", "draining")
+WINDOW = 1000
+"""Truths over which the rolling errors are taken, roughly: an exponential window."""
+RECENT_LATENCIES = 100_000
+
+
+class Declared(NamedTuple):
+    """One metric as the docs and Prometheus see it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+_BY_ERROR = ("target", "horizon", "model")
+DECLARED = (
+    Declared("streamrnn_model_info", "gauge", ("model", "cell", "device"), "The model that serves, always 1."),
+    Declared("streamrnn_ticks_total", "counter", (), "Ticks stepped."),
+    Declared("streamrnn_predictions_total", "counter", (), "Predictions acknowledged by the broker."),
+    Declared("streamrnn_dead_letters_total", "counter", ("stage", "code"), "Records refused, by reason."),
+    Declared("streamrnn_latency_seconds", "histogram", (), "From the record's timestamp to its prediction."),
+    Declared("streamrnn_stage_seconds", "histogram", ("stage",), "Time a batch spends in each stage."),
+    Declared("streamrnn_batch_ticks", "histogram", (), "Ticks in a batch."),
+    Declared("streamrnn_wave_ticks", "histogram", (), "Ticks in a wave."),
+    Declared("streamrnn_lag_records", "gauge", ("partition",), "Records not yet stepped."),
+    Declared("streamrnn_lag_seconds", "gauge", ("partition",), "Age of the newest stepped record while behind."),
+    Declared("streamrnn_partition_phase", "gauge", ("partition", "phase"), "1 for the phase a partition is in."),
+    Declared("streamrnn_streams", "gauge", (), "Streams that hold state."),
+    Declared("streamrnn_streams_evicted_total", "counter", (), "Streams that left for newer ones."),
+    Declared("streamrnn_slab_bytes", "gauge", (), "Bytes of state on the device."),
+    Declared("streamrnn_rebalances_total", "counter", (), "Assignments taken."),
+    Declared("streamrnn_event_loop_lag_seconds", "gauge", (), "How late the event loop's last timer was."),
+    Declared("streamrnn_broker_up", "gauge", (), "1 while the broker answers."),
+    Declared("streamrnn_breaker_open", "gauge", (), "1 while too many dead letters pause the input."),
+    Declared("streamrnn_truths_total", "counter", ("target", "horizon"), "Predictions whose truth has arrived."),
+    Declared("streamrnn_rolling_mse", "gauge", _BY_ERROR, "Rolling mean squared error; model or persistence."),
+    Declared("streamrnn_rolling_rmse", "gauge", _BY_ERROR, "Root of the rolling mean squared error."),
+    Declared("streamrnn_rolling_mae", "gauge", _BY_ERROR, "Rolling mean absolute error."),
+)
+
+
+def catalogue() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """(name, type, labels, help) of every metric."""
+    return [(d.name, d.type, d.labels, d.help) for d in DECLARED]
+
+
+def markdown_table() -> str:
+    """The metrics table of the README."""
+    lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+    for name, kind, labels, meaning in DECLARED:
+        lines.append(f"| `{name}` | {kind} | {', '.join(labels)} | {meaning} |")
+    return "\n".join(lines)
+
+
+class Histogram:
+    """Buckets filled by numpy; bounds are upper and inclusive, as Prometheus counts them."""
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self.bounds = np.array(list(bounds), dtype=np.float64)
+        self.counts = np.zeros(len(self.bounds) + 1, dtype=np.int64)
+        self.total = 0.0
+
+    def observe(self, values: NDArray[np.floating[Any]]) -> None:
+        """Count every value of an array."""
+        self.counts += np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
+        self.total += float(np.sum(values))
+
+    def observe_one(self, value: float) -> None:
+        """Count one value."""
+        self.counts[np.searchsorted(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, cumulative count), +Inf last."""
+        names = [*(repr(float(bound)) for bound in self.bounds), "+Inf"]
+        return [(name, float(n)) for name, n in zip(names, np.cumsum(self.counts).tolist(), strict=True)]
+
+
+class RollingErrors:
+    """Exponentially weighted means per horizon and target: the newest `WINDOW` truths, roughly."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.weight = np.zeros(shape)
+        self.sums = np.zeros((4, *shape))
+        self.truths = np.zeros(shape)
+
+    def add(self, errors: Errors) -> None:
+        """Age what is there by the number of new truths, then add them."""
+        keep = np.exp(-errors.count / WINDOW)
+        new = (errors.squared, errors.absolute, errors.persistence_squared, errors.persistence_absolute)
+        self.sums = self.sums * keep + np.stack(new)
+        self.weight = self.weight * keep + errors.count
+        self.truths += errors.count
+
+    def means(self) -> NDArray[np.float64]:
+        """(4, K', O): MSE and MAE of the model, MSE and MAE of persistence; NaN where there is no truth."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means: NDArray[np.float64] = np.where(self.weight > 0, self.sums / self.weight, np.nan)
+        return means
+
+
+class Metrics(Collector):
+    """What the service counts; one per process, in a registry of its own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._registry = registry or CollectorRegistry()
+        self._values: dict[str, dict[tuple[str, ...], float]] = {d.name: {} for d in DECLARED}
+        self._latency = Histogram(LATENCY_S)
+        self._stages = {stage: Histogram(LATENCY_S) for stage in STAGES}
+        self._batches, self._waves = Histogram(SIZES), Histogram(SIZES)
+        self._spec: ModelSpec | None = None
+        self._errors: RollingErrors | None = None
+        self._recent: deque[NDArray[np.float64]] = deque()
+        self._recent_ticks = 0
+        self._rates: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)], maxlen=64)
+        for name in ("ticks_total", "predictions_total", "rebalances_total", "streams_evicted_total"):
+            self._set(f"streamrnn_{name}", 0.0)
+        self._registry.register(self)
+
+    def _set(self, name: str, value: float, *labels: str) -> None:
+        self._values[name][labels] = value
+
+    def _add(self, name: str, value: float, *labels: str) -> None:
+        self._values[name][labels] = self._values[name].get(labels, 0.0) + value
+
+    def model(self, spec: ModelSpec, device: str) -> None:
+        """Name the model that serves."""
+        self._spec = spec
+        self._errors = RollingErrors((len(spec.scored_horizons), len(spec.targets)))
+        self._values["streamrnn_model_info"] = {(spec.label, spec.cell, device): 1.0}
+
+    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
+        """A batch whose predictions are acknowledged."""
+        n = len(batch.ticks)
+        if not n:
+            return
+        latency = np.maximum(0.0, (now_ms - batch.ticks.arrival_ms) / 1000)
+        self._latency.observe(latency)
+        self._keep_recent(latency)
+        self._batches.observe_one(n)
+        self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))
+        self._add("streamrnn_ticks_total", n)
+        self._add("streamrnn_predictions_total", int(batch.ok.sum()))
+        if self._errors is not None:
+            self._errors.add(batch.errors)
+
+    def _keep_recent(self, latency: NDArray[np.float64]) -> None:
+        self._recent.append(latency)
+        self._recent_ticks += len(latency)
+        while self._recent_ticks - len(self._recent[0]) > RECENT_LATENCIES:
+            self._recent_ticks -= len(self._recent.popleft())
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Time a batch spent in a stage of STAGES."""
+        self._stages[name].observe_one(seconds)
+
+    def dead(self, letters: list[DeadLetter]) -> None:
+        """Dead letters acknowledged."""
+        for letter in letters:
+            self._add("streamrnn_dead_letters_total", 1, letter.stage, letter.code)
+
+    def lag(self, partition: int, records: int, seconds: float) -> None:
+        """How far a partition is behind."""
+        self._set("streamrnn_lag_records", records, str(partition))
+        self._set("streamrnn_lag_seconds", seconds, str(partition))
+
+    def resident(self, streams: int, slab_bytes: int, evicted_total: int) -> None:
+        """What the engine holds."""
+        self._set("streamrnn_streams", streams)
+        self._set("streamrnn_slab_bytes", slab_bytes)
+        self._set("streamrnn_streams_evicted_total", evicted_total)
+
+    def rebalance(self) -> None:
+        """An assignment was taken."""
+        self._add("streamrnn_rebalances_total", 1)
+
+    def loop_lag(self, seconds: float) -> None:
+        """How late a timer of the event loop was."""
+        self._set("streamrnn_event_loop_lag_seconds", seconds)
+
+    def broker_up(self, is_up: bool) -> None:
+        """Whether the broker answers."""
+        self._set("streamrnn_broker_up", float(is_up))
+
+    def breaker(self, is_open: bool) -> None:
+        """Whether dead letters pause the input."""
+        self._set("streamrnn_breaker_open", float(is_open))
+
+    def state(self, phases: Mapping[int, str]) -> None:
+        """The phase of every owned partition; partitions that left leave the lag gauges too."""
+        self._values["streamrnn_partition_phase"] = {
+            (str(n), phase): float(phase == now) for n, now in phases.items() for phase in PHASES
+        }
+        for name in ("streamrnn_lag_records", "streamrnn_lag_seconds"):
+            self._values[name] = {k: v for k, v in self._values[name].items() if int(k[0]) in phases}
+
+    def snapshot(self) -> dict[str, float]:
+        """For a live view: ticks, ticks/s since the last call, p50 and p99 latency in seconds, dead letters,
+        streams, mse and persistence_mse of the first horizon over all targets (NaN before the first truth).
+        """
+        now, ticks = time.monotonic(), self._values["streamrnn_ticks_total"][()]
+        then, before = self._rates[-1]
+        self._rates.append((now, ticks))
+        recent = np.concatenate(self._recent) if self._recent else np.array([np.nan])
+        means = self._errors.means()[:, 0].mean(axis=1) if self._errors else np.full(4, np.nan)
+        return {
+            "ticks": ticks,
+            "ticks_per_s": (ticks - before) / max(1e-9, now - then),
+            "p50_s": float(np.percentile(recent, 50)),
+            "p99_s": float(np.percentile(recent, 99)),
+            "streams": self._values["streamrnn_streams"].get((), 0.0),
+            "dead_letters": sum(self._values["streamrnn_dead_letters_total"].values()),
+            "mse": float(means[0]),
+            "persistence_mse": float(means[2]),
+        }
+
+    def text(self) -> bytes:
+        """The exposition Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every declared metric with what it stands at."""
+        self._publish_errors()
+        histograms: dict[str, list[tuple[tuple[str, ...], Histogram]]] = {
+            "streamrnn_latency_seconds": [((), self._latency)],
+            "streamrnn_stage_seconds": [((stage,), h) for stage, h in self._stages.items()],
+            "streamrnn_batch_ticks": [((), self._batches)],
+            "streamrnn_wave_ticks": [((), self._waves)],
+        }
+        for name, kind, labels, meaning in DECLARED:
+            if kind == "histogram":
+                family = HistogramMetricFamily(name, meaning, labels=labels)
+                for values, histogram in histograms[name]:
+                    family.add_metric(values, histogram.buckets(), histogram.total)
+                yield family
+                continue
+            plain = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, meaning, labels=labels)
+            for values, value in self._values[name].items():
+                plain.add_metric(values, value)
+            yield plain
+
+    def _publish_errors(self) -> None:
+        if self._errors is None or self._spec is None:
+            return
+        means = self._errors.means()
+        for k, horizon in enumerate(self._spec.scored_horizons):
+            for o, target in enumerate(self._spec.targets):
+                self._set("streamrnn_truths_total", self._errors.truths[k, o], target, str(horizon))
+                for who, squared, absolute in (("model", 0, 1), ("persistence", 2, 3)):
+                    labels = (target, str(horizon), who)
+                    self._set("streamrnn_rolling_mse", means[squared, k, o], *labels)
+                    self._set("streamrnn_rolling_rmse", means[squared, k, o] ** 0.5, *labels)
+                    self._set("streamrnn_rolling_mae", means[absolute, k, o], *labels)
