@@ -126,9 +126,8 @@ def per_partition(ticks) -> dict[int, int]:
 
 
 def by_stream(found: list[dict]) -> dict[str, np.ndarray]:
-    return {
-        s: np.array([f["prediction"]["close"] for f in found if f["stream"] == s], dtype=np.float32) for s in SYMBOLS
-    }
+    said = {symbol: [f["prediction"]["close"] for f in found if f["stream"] == symbol] for symbol in SYMBOLS}
+    return {symbol: np.array(rows, dtype=np.float32) for symbol, rows in said.items()}
 
 
 def ticks_done(service: Service) -> float:
@@ -153,7 +152,8 @@ async def test_every_prediction_equals_an_offline_scan_per_stream_in_order(ready
     for symbol, said in by_stream(found).items():
         assert said.tobytes() == expected[symbol].tobytes()
     for partition in range(PARTITIONS):
-        offsets = [int(f["headers"]["src-offset"]) for f in found if f["headers"]["src-partition"] == b"%d" % partition]
+        mine = [f["headers"] for f in found if f["headers"]["src-partition"] == b"%d" % partition]
+        offsets = [int(headers["src-offset"]) for headers in mine]
         assert offsets == list(range(len(offsets)))
     assert {f["key"].decode() == f["stream"] for f in found} == {True}
     assert {f["model"] for f in found} == {"stocks@1"}
@@ -167,7 +167,7 @@ async def test_a_restart_goes_on_with_the_same_bits_when_the_warm_up_reaches_bac
     for part in (ticks[:half], ticks[half:]):
         await publish(ready_settings, as_records(part))
         async with served(ready_settings, make_model()) as service:
-            await until(lambda wanted=len(part), service=service: ticks_done(service) >= wanted)
+            await until(lambda service=service: ticks_done(service) >= half)
     found = await predictions(ready_settings, per_partition(ticks))
     assert len(found) == len(ticks)
     expected = offline(make_model(), ticks, ready_settings.engine.block)
