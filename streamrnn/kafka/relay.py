@@ -17,6 +17,8 @@ from streamrnn.kafka.client import client_options, mapped, start_client, stop_co
 POLL_MS = 50
 BATCHES_AHEAD = 8
 """Batches the relay may have sent and not seen acknowledged."""
+MESSAGES_AHEAD = 1000
+"""Messages the loop may have sent and not seen acknowledged."""
 
 Published = Callable[[Sequence[int]], None]
 """Told the input timestamps (ms) of records whose output the broker has acknowledged."""
@@ -24,12 +26,12 @@ Predict = Callable[[bytes, bytes], bytes]
 """Key and value of a tick to the value of its prediction."""
 
 
-async def relay(settings: Settings, published: Published, stop: asyncio.Event) -> None:
-    """Copy input to output, getmany -> send_batch, same partition, until `stop`."""
+async def relay(settings: Settings, published: Published) -> None:
+    """Copy input to output, getmany -> send_batch, same partition, until cancelled."""
     limit = settings.input.max_poll_records
     sent: deque[asyncio.Future[Any]] = deque()
     async with _clients(settings) as (consumer, producer):
-        while not stop.is_set():
+        while True:
             polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=limit)
             for tp, records in polled.items():
                 for batch, taken in _batches(producer, records):
@@ -38,7 +40,6 @@ async def relay(settings: Settings, published: Published, stop: asyncio.Event) -
                     sent.append(future)
             while len(sent) > BATCHES_AHEAD:
                 await sent.popleft()
-        await asyncio.gather(*sent)
 
 
 def _batches(producer: AIOKafkaProducer, records: Sequence[Any]) -> Iterator[tuple[Any, Sequence[Any]]]:
@@ -65,30 +66,17 @@ def _report(future: "asyncio.Future[Any]", published: Published, records: Sequen
     future.add_done_callback(on_done)
 
 
-async def loop_by_hand(settings: Settings, predict: Predict, published: Published, stop: asyncio.Event) -> None:
-    """One message at a time: predict, send, go on; futures are awaited a thousand later."""
+async def loop_by_hand(settings: Settings, predict: Predict, published: Published) -> None:
+    """One message at a time: predict, send, await the future a thousand messages later; until cancelled."""
     sent: deque[asyncio.Future[Any]] = deque()
     async with _clients(settings) as (consumer, producer):
-        while not stop.is_set():
-            for record in await _some(consumer):
-                value = predict(record.key, record.value)
-                future = await producer.send(settings.output.topic, value, record.key, partition=record.partition)
-                _report(future, published, [record])
-                sent.append(future)
-                if len(sent) > 1000:
-                    await sent.popleft()
-                if stop.is_set():
-                    break
-        await asyncio.gather(*sent)
-
-
-async def _some(consumer: AIOKafkaConsumer) -> list[Any]:
-    """The next message, or none within POLL_MS; `async for` would wait for ever at the end of the ticks."""
-    try:
-        async with asyncio.timeout(POLL_MS / 1000):
-            return [await consumer.getone()]
-    except TimeoutError:
-        return []
+        async for record in consumer:
+            value = predict(record.key, record.value)
+            future = await producer.send(settings.output.topic, value, record.key, partition=record.partition)
+            _report(future, published, [record])
+            sent.append(future)
+            if len(sent) > MESSAGES_AHEAD:
+                await sent.popleft()
 
 
 @asynccontextmanager

@@ -1,0 +1,122 @@
+"""A child process of the bench: reads one Job from standard input, says `ready`, works, prints its result.
+
+A contender that gets its ticks at a rate says `live` when its first predictions are acknowledged.
+
+It ends when its standard input does: no parent, no child.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Coroutine
+from functools import partial
+
+import msgspec
+import torch
+
+from streamrnn.bench.engine_alone import engine_table
+from streamrnn.bench.job import Job, Measured, make_settings, make_spec
+from streamrnn.bench.progress import Progress
+from streamrnn.kafka.relay import Predict, loop_by_hand, relay
+from streamrnn.metrics import Metrics
+from streamrnn.nn.model import Model
+from streamrnn.service import Service, new_event_loop
+from streamrnn.ticks import PredictionBatch
+
+
+class _Counted(Metrics):
+    """The service's own metrics, which also tell the bench what was acknowledged."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def batch(self, predictions: PredictionBatch, now_ms: float) -> None:
+        """Count a batch whose predictions the broker has acknowledged."""
+        super().batch(predictions, now_ms)
+        self._progress.published(predictions.ticks.arrival_ms[predictions.ok])
+
+
+async def contend(job: Job) -> Measured:
+    """Run one contender until its ticks or its time are used up."""
+    stop = asyncio.Event()
+    on_first = partial(_say, "live") if job.rate else None
+    progress = Progress(job.ticks, job.limit_s, stop, on_first=on_first)
+    if job.role == "service":
+        await _serve(job, progress, stop)
+    elif job.role == "relay":
+        await _until(stop, relay(make_settings(job), progress.published))
+    else:
+        await _until(stop, loop_by_hand(make_settings(job), by_hand(job.hidden), progress.published))
+    return progress.measured()
+
+
+async def _serve(job: Job, progress: Progress, stop: asyncio.Event) -> None:
+    """The service as it is, model of random weights: what they say does not change the work."""
+    torch.manual_seed(7)
+    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)))
+    service.metrics = _Counted(progress)
+    await service.run(stop)
+
+
+async def _until(stop: asyncio.Event, endless: Coroutine[None, None, None]) -> None:
+    """Run what never ends until `stop`; its failure is raised here."""
+    working, stopping = asyncio.create_task(endless), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    for outcome in await asyncio.gather(working, stopping, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def by_hand(hidden: int) -> Predict:
+    """What people write first: json.loads, one nn.GRUCell call for one stream, json.dumps."""
+    torch.set_num_threads(1)
+    cell, head = torch.nn.GRUCell(2, hidden), torch.nn.Linear(hidden, 1)
+    states: dict[bytes, torch.Tensor] = {}
+
+    @torch.inference_mode()
+    def predict(key: bytes, value: bytes) -> bytes:
+        tick = json.loads(value)
+        x = torch.tensor([[tick["temp"], tick["load"]]])
+        before = states.get(key)
+        states[key] = h = cell(x) if before is None else cell(x, before)
+        change = head(h).item()
+        said = {"stream": key.decode(), "time": tick["time"], "prediction": {"temp": [tick["temp"] + change]}}
+        return json.dumps(said).encode()
+
+    return predict
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _end_with_parent() -> None:
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    """One job."""
+    logging.basicConfig(level=logging.WARNING)
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    _end_with_parent()
+    _say("ready")
+    if job.role == "engine":
+        said = msgspec.json.encode(engine_table(job))
+    else:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            said = msgspec.json.encode(runner.run(contend(job)))
+    _say(said.decode())
+
+
+if __name__ == "__main__":
+    main()

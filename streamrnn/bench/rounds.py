@@ -1,0 +1,157 @@
+"""Runs the contenders in turns, each in its own process on a fresh broker, and gathers what they measured."""
+
+import asyncio
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import IO
+
+import msgspec
+
+from streamrnn.bench.job import CONTENDERS, Contender, EngineRow, Job, Measured
+from streamrnn.bench.ticker import fill, lay_out, tick
+from streamrnn.errors import EngineError
+from streamrnn.kafka.embedded import EmbeddedBroker
+
+START_S = 60.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All rounds, in order: at full speed, at half load, and the engine alone."""
+
+    full: dict[Contender, list[Measured]] = field(default_factory=dict)
+    half: dict[Contender, list[Measured]] = field(default_factory=dict)
+    half_rate: dict[Contender, float] = field(default_factory=dict)
+    engine: list[EngineRow] = field(default_factory=list)
+
+    def ratio(self, above: Contender, below: Contender) -> float:
+        """Median over the rounds of one contender's ticks/s by another's in the same round."""
+        pairs = zip(self.full[above], self.full[below], strict=True)
+        return median(a.ticks_per_s / b.ticks_per_s for a, b in pairs)
+
+
+async def run_rounds(job: Job, rounds: int, latency_s: float, say: Say) -> Results:
+    """Full speed first, since it sets what half load is."""
+    results = Results()
+    for number in range(rounds):
+        for who in _rotated(number):
+            measured = await _at_full_speed(job, who)
+            results.full.setdefault(who, []).append(measured)
+            say(f"round {number + 1}/{rounds} full speed  {who:8}{measured.ticks_per_s:>11,.0f} ticks/s")
+    if latency_s:
+        results.half_rate.update(_half_rates(results))
+    for number in range(rounds if latency_s else 0):
+        for who in _rotated(number):
+            measured = await _at_rate(job, who, results.half_rate[who], latency_s)
+            results.half.setdefault(who, []).append(measured)
+            say(f"round {number + 1}/{rounds} half load   {who:8}{measured.p50_ms:>8.2f} ms p50")
+    return results
+
+
+def _rotated(number: int) -> tuple[Contender, ...]:
+    """Each round begins with another contender, so that drift of the machine favours none."""
+    first = number % len(CONTENDERS)
+    return CONTENDERS[first:] + CONTENDERS[:first]
+
+
+def _half_rates(results: Results) -> dict[Contender, float]:
+    """Half the median of each; the relay gets the service's, so that their difference is what we add."""
+    own = {who: median(m.ticks_per_s for m in runs) / 2 for who, runs in results.full.items()}
+    return own | {"relay": own["service"]}
+
+
+async def _at_full_speed(job: Job, who: Contender) -> Measured:
+    async with _broker(job) as placed:
+        await fill(placed)
+        async with _child(msgspec.structs.replace(placed, role=who)) as child:
+            return msgspec.json.decode(await child.line(START_S + job.limit_s), type=Measured)
+
+
+async def _at_rate(job: Job, who: Contender, rate: float, seconds: float) -> Measured:
+    """Ticks at a rate, once the contender has shown with a first tick of each stream that it is up."""
+    async with _broker(job) as placed:
+        await fill(msgspec.structs.replace(placed, ticks=job.streams))
+        count = job.streams + int(rate * seconds)
+        paced = msgspec.structs.replace(placed, role=who, rate=rate, ticks=count, limit_s=START_S + seconds)
+        async with _child(paced) as child:
+            await child.line(START_S)
+            ticking = asyncio.create_task(tick(paced))
+            try:
+                return msgspec.json.decode(await child.line(START_S + seconds), type=Measured)
+            finally:
+                ticking.cancel()
+                await asyncio.gather(ticking, return_exceptions=True)
+
+
+async def run_engine(job: Job) -> list[EngineRow]:
+    """The engine alone, in a process of its own."""
+    rows = len(job.cells) * len(job.hiddens) * len(job.batches)
+    async with _child(job) as child:
+        said = await child.line(START_S + rows * (5.0 + 4 * job.limit_s))
+    return msgspec.json.decode(said, type=list[EngineRow])
+
+
+@asynccontextmanager
+async def _broker(job: Job) -> AsyncIterator[Job]:
+    """The job on topics of its own, on a fresh embedded broker unless it names a broker."""
+    own = msgspec.structs.replace(job, topic=f"bench-{uuid.uuid4().hex[:8]}")
+    async with AsyncExitStack() as stack:
+        if not job.bootstrap:
+            broker = await stack.enter_async_context(EmbeddedBroker())
+            own = msgspec.structs.replace(own, bootstrap=broker.bootstrap)
+        await lay_out(own)
+        yield own
+
+
+class _Child:
+    """A running child process."""
+
+    def __init__(self, job: Job, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
+        self._job, self._process, self._log = job, process, log
+
+    async def line(self, seconds: float) -> bytes:
+        """Its next line; EngineError with its last words when it ends or takes too long."""
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(seconds):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            raise EngineError(f"bench: {self._job.role} gave no answer in {seconds:.0f} s") from None
+        if not line:
+            self._log.seek(0)
+            words = self._log.read()[-2000:].decode(errors="replace").strip()
+            raise EngineError(f"bench: {self._job.role} ended without an answer: {words}")
+        return line
+
+
+@asynccontextmanager
+async def _child(job: Job) -> AsyncIterator[_Child]:
+    """A child that has said it is ready; it is gone when this ends, whichever way."""
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streamrnn.bench.child"),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, env=_environment(),
+            limit=1 << 20,
+        )  # fmt: skip
+        try:
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            child = _Child(job, process, log)
+            await child.line(START_S)
+            yield child
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """One thread for each library: two cores are shared with the broker."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
