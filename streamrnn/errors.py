@@ -1,16 +1,16 @@
 """Every exception raised on purpose, one tree with facts; knows no other module.
 
-    StreamrnnError
-    +-- ConfigError            a setting is wrong                         exit 2
-    +-- DataError              a file or argument is not what it must be  exit 2
-    +-- BundleError            a model on disk is refused                 exit 3
-    +-- EngineError            the device or its bookkeeping failed       exit 4
-    |   +-- StaleHandle        a slot handle outlived its stream
-    +-- BrokerError            Kafka said no                              exit 5
-        +-- BrokerUnavailable  it may come back (retriable)
-        +-- BrokerRefused      password, certificate, rights
-        +-- TopicError         a topic is missing or has the wrong shape
-        +-- RecordRefused      the broker refused one record (too large)
+StreamrnnError
++-- ConfigError            a setting is wrong                         exit 2
++-- DataError              a file or argument is not what it must be  exit 2
++-- BundleError            a model on disk is refused                 exit 3
++-- EngineError            the device or its bookkeeping failed       exit 4
+|   +-- StaleHandle        a slot handle outlived its stream
++-- BrokerError            Kafka said no                              exit 5
+    +-- BrokerUnavailable  it may come back (retriable)
+    +-- BrokerRefused      password, certificate, rights
+    +-- TopicError         a topic is missing or has the wrong shape
+    +-- RecordRefused      the broker refused one record (too large)
 """
 
 from typing import ClassVar

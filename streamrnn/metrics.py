@@ -4,7 +4,8 @@ Units are base units (seconds, bytes). Knows numpy and prometheus_client, and th
 """
 
 import time
-from collections import deque
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ STAGES = ("fetch", "queue", "decode", "step", "encode", "publish", "commit")
 PHASES = ("gated", "recovering", "live", "draining")
 WINDOW = 1000
 """Truths over which the rolling errors are taken, roughly: an exponential window."""
-RECENT_LATENCIES = 100_000
+RECENT_LATENCIES = 65_536
 
 
 class Declared(NamedTuple):
@@ -81,10 +82,10 @@ def markdown_table() -> str:
 
 
 class Histogram:
-    """Buckets filled by numpy; bounds are upper and inclusive, as Prometheus counts them."""
+    """Buckets filled by numpy; bounds are upper and inclusive, as Prometheus counts them. Values are finite."""
 
     def __init__(self, bounds: Iterable[float]) -> None:
-        self.bounds = np.array(list(bounds), dtype=np.float64)
+        self.bounds = [float(bound) for bound in bounds]
         self.counts = np.zeros(len(self.bounds) + 1, dtype=np.int64)
         self.total = 0.0
 
@@ -95,13 +96,32 @@ class Histogram:
 
     def observe_one(self, value: float) -> None:
         """Count one value."""
-        self.counts[np.searchsorted(self.bounds, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
         """(upper bound, cumulative count), +Inf last."""
-        names = [*(repr(float(bound)) for bound in self.bounds), "+Inf"]
+        names = [*(repr(bound) for bound in self.bounds), "+Inf"]
         return [(name, float(n)) for name, n in zip(names, np.cumsum(self.counts).tolist(), strict=True)]
+
+
+class Recent:
+    """A ring of the newest `size` values, for percentiles finer than buckets."""
+
+    def __init__(self, size: int) -> None:
+        self._values = np.full(size, np.nan)
+        self._next = 0
+
+    def observe(self, values: NDArray[np.floating[Any]]) -> None:
+        """Keep the values of an array in place of the oldest."""
+        newest = values[-len(self._values) :]
+        self._values[(self._next + np.arange(len(newest))) % len(self._values)] = newest
+        self._next = (self._next + len(newest)) % len(self._values)
+
+    def percentiles(self, *percents: float) -> list[float]:
+        """One number for each, NaN before the first value."""
+        known = self._values[~np.isnan(self._values)]
+        return [float(p) for p in np.percentile(known, percents)] if len(known) else [np.nan] * len(percents)
 
 
 class RollingErrors:
@@ -138,9 +158,9 @@ class Metrics(Collector):
         self._batches, self._waves = Histogram(SIZES), Histogram(SIZES)
         self._spec: ModelSpec | None = None
         self._errors: RollingErrors | None = None
-        self._recent: deque[NDArray[np.float64]] = deque()
-        self._recent_ticks = 0
-        self._rates: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)], maxlen=64)
+        self._recent = Recent(RECENT_LATENCIES)
+        self._owned: set[int] = set()
+        self._shown = (time.monotonic(), 0.0)
         for name in ("ticks_total", "predictions_total", "rebalances_total", "streams_evicted_total"):
             self._set(f"streamrnn_{name}", 0.0)
         self._registry.register(self)
@@ -162,9 +182,7 @@ class Metrics(Collector):
         n = len(batch.ticks)
         if not n:
             return
-        latency = np.maximum(0.0, (now_ms - batch.ticks.arrival_ms) / 1000)
-        self._latency.observe(latency)
-        self._keep_recent(latency)
+        self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)
         self._batches.observe_one(n)
         self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))
         self._add("streamrnn_ticks_total", n)
@@ -172,11 +190,11 @@ class Metrics(Collector):
         if self._errors is not None:
             self._errors.add(batch.errors)
 
-    def _keep_recent(self, latency: NDArray[np.float64]) -> None:
-        self._recent.append(latency)
-        self._recent_ticks += len(latency)
-        while self._recent_ticks - len(self._recent[0]) > RECENT_LATENCIES:
-            self._recent_ticks -= len(self._recent.popleft())
+    def _observe_latency(self, arrival_ms: NDArray[np.int64], now_ms: float) -> None:
+        """Records without a timestamp (-1) tell no latency; a clock ahead of ours counts as none."""
+        latency = np.maximum(0.0, (now_ms - arrival_ms[arrival_ms >= 0]) / 1000)
+        self._latency.observe(latency)
+        self._recent.observe(latency)
 
     def stage(self, name: str, seconds: float) -> None:
         """Time a batch spent in a stage of STAGES."""
@@ -184,11 +202,13 @@ class Metrics(Collector):
 
     def dead(self, letters: list[DeadLetter]) -> None:
         """Dead letters acknowledged."""
-        for letter in letters:
-            self._add("streamrnn_dead_letters_total", 1, letter.stage, letter.code)
+        for reason, count in Counter((letter.stage, letter.code) for letter in letters).items():
+            self._add("streamrnn_dead_letters_total", count, *reason)
 
     def lag(self, partition: int, records: int, seconds: float) -> None:
-        """How far a partition is behind."""
+        """How far a partition is behind; nothing if `state` says that it has left meanwhile."""
+        if partition not in self._owned:
+            return
         self._set("streamrnn_lag_records", records, str(partition))
         self._set("streamrnn_lag_seconds", seconds, str(partition))
 
@@ -216,6 +236,7 @@ class Metrics(Collector):
 
     def state(self, phases: Mapping[int, str]) -> None:
         """The phase of every owned partition; partitions that left leave the lag gauges too."""
+        self._owned = set(phases)
         self._values["streamrnn_partition_phase"] = {
             (str(n), phase): float(phase == now) for n, now in phases.items() for phase in PHASES
         }
@@ -226,16 +247,15 @@ class Metrics(Collector):
         """For a live view: ticks, ticks/s since the last call, p50 and p99 latency in seconds, dead letters,
         streams, mse and persistence_mse of the first horizon over all targets (NaN before the first truth).
         """
-        now, ticks = time.monotonic(), self._values["streamrnn_ticks_total"][()]
-        then, before = self._rates[-1]
-        self._rates.append((now, ticks))
-        recent = np.concatenate(self._recent) if self._recent else np.array([np.nan])
+        now, ticks = time.monotonic(), self._values["streamrnn_ticks_total"].get((), 0.0)
+        (then, before), self._shown = self._shown, (now, ticks)
+        p50_s, p99_s = self._recent.percentiles(50, 99)
         means = self._errors.means()[:, 0].mean(axis=1) if self._errors else np.full(4, np.nan)
         return {
             "ticks": ticks,
             "ticks_per_s": (ticks - before) / max(1e-9, now - then),
-            "p50_s": float(np.percentile(recent, 50)),
-            "p99_s": float(np.percentile(recent, 99)),
+            "p50_s": p50_s,
+            "p99_s": p99_s,
             "streams": self._values["streamrnn_streams"].get((), 0.0),
             "dead_letters": sum(self._values["streamrnn_dead_letters_total"].values()),
             "mse": float(means[0]),
@@ -268,14 +288,34 @@ class Metrics(Collector):
             yield plain
 
     def _publish_errors(self) -> None:
+        """Set the error gauges; a horizon and target without a truth yet has none."""
         if self._errors is None or self._spec is None:
             return
         means = self._errors.means()
-        for k, horizon in enumerate(self._spec.scored_horizons):
-            for o, target in enumerate(self._spec.targets):
-                self._set("streamrnn_truths_total", self._errors.truths[k, o], target, str(horizon))
-                for who, squared, absolute in (("model", 0, 1), ("persistence", 2, 3)):
-                    labels = (target, str(horizon), who)
-                    self._set("streamrnn_rolling_mse", means[squared, k, o], *labels)
-                    self._set("streamrnn_rolling_rmse", means[squared, k, o] ** 0.5, *labels)
-                    self._set("streamrnn_rolling_mae", means[absolute, k, o], *labels)
+        for k, o in np.argwhere(self._errors.truths > 0).tolist():
+            key = (self._spec.targets[o], str(self._spec.scored_horizons[k]))
+            self._set("streamrnn_truths_total", self._errors.truths[k, o], *key)
+            for who, (mse, mae) in (("model", means[:2, k, o]), ("persistence", means[2:, k, o])):
+                self._set("streamrnn_rolling_mse", mse, *key, who)
+                self._set("streamrnn_rolling_rmse", mse**0.5, *key, who)
+                self._set("streamrnn_rolling_mae", mae, *key, who)
+
+
+class NullMetrics(Metrics):
+    """Metrics off: nothing is counted, nothing shown."""
+
+    def _set(self, name: str, value: float, *labels: str) -> None:
+        """Nothing."""
+
+    def _add(self, name: str, value: float, *labels: str) -> None:
+        """Nothing."""
+
+    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
+        """Nothing."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Nothing."""
+
+    def collect(self) -> Iterator[Metric]:
+        """No metric."""
+        return iter(())

@@ -3,18 +3,25 @@
 <root>/<name>/<version>/ is a bundle; <root>/<name>/champion.json is {"version": n}.
 """
 
-import json
-import os
-import tempfile
+import re
+import uuid
 from pathlib import Path
 
 import msgspec
 
 from streamrnn.errors import BundleError
-from streamrnn.nn.bundle import load_bundle, save_bundle
+from streamrnn.nn.bundle import load_bundle, save_bundle, write_durably
 from streamrnn.nn.model import Model
 
 CHAMPION = "champion.json"
+LONGEST_NAME_BYTES = 255
+NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What champion.json holds."""
+
+    version: int
 
 
 class Registry:
@@ -24,7 +31,8 @@ class Registry:
         self._root = root
 
     def _folder(self, name: str) -> Path:
-        if not name or name.startswith(".") or Path(name).name != name:
+        plain = name.isprintable() and Path(name).name == name and "\\" not in name
+        if not plain or name.startswith(".") or len(name.encode()) > LONGEST_NAME_BYTES:
             raise BundleError(f"{name!r} is no model name: one path part, not beginning with a dot")
         return self._root / name
 
@@ -33,40 +41,38 @@ class Registry:
         folder = self._folder(name)
         if not folder.is_dir():
             return []
-        return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
+        found = [entry.name for entry in folder.iterdir() if entry.is_dir()]
+        return sorted(int(name) for name in found if NUMBER.fullmatch(name))
 
     def champion(self, name: str) -> int:
         """The version that serves; BundleError when none was chosen or the pointer is damaged."""
         path = self._folder(name) / CHAMPION
         try:
-            version = msgspec.json.decode(path.read_bytes(), type=dict[str, int])["version"]
+            return msgspec.json.decode(path.read_bytes(), type=Champion).version
         except OSError as error:
             raise BundleError(f"{path}: {error.strerror}; versions there are: {self.versions(name)}") from error
-        except (msgspec.DecodeError, KeyError) as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise BundleError(f"{path}: not a champion pointer: {error}") from error
-        return version
 
     def set_champion(self, name: str, version: int) -> None:
         """Point the champion at a published version; the pointer is replaced whole."""
         if version not in self.versions(name):
             raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
-        folder = self._folder(name)
-        handle, draft = tempfile.mkstemp(prefix=".champion-", dir=folder)
-        with os.fdopen(handle, "w") as file:
-            json.dump({"version": version}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(folder / CHAMPION)
+        draft = self._folder(name) / f".champion-{uuid.uuid4().hex}"
+        try:
+            write_durably(draft, msgspec.json.encode(Champion(version)))
+            draft.replace(draft.with_name(CHAMPION))
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise BundleError(f"{draft.with_name(CHAMPION)}: {error.strerror}") from error
 
     def publish(self, model: Model) -> int:
         """Save as the next version, whatever others publish meanwhile, and return its number."""
         name = model.spec.name
         while True:
             version = max(self.versions(name), default=0) + 1
-            numbered = Model(msgspec.structs.replace(model.spec, version=version))
-            numbered.load_state_dict(model.state_dict())
             try:
-                save_bundle(numbered, self._folder(name) / str(version))
+                save_bundle(model, self._folder(name) / str(version), version)
             except BundleError:
                 if version not in self.versions(name):
                     raise

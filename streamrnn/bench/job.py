@@ -83,9 +83,18 @@ def make_spec(cell: CellKind, hidden: int) -> ModelSpec:
 
 
 def make_settings(job: Job) -> Settings:
-    """Settings with which every contender talks to the broker."""
+    """Settings with which every contender talks to the broker.
+
+    The embedded broker lets the first member of a group wait for half its session timeout.
+    """
     return Settings(
-        kafka={"bootstrap": job.bootstrap, "group": job.topic, "acks_idempotent": job.idempotent},
+        kafka={
+            "bootstrap": job.bootstrap,
+            "group": job.topic,
+            "acks_idempotent": job.idempotent,
+            "session_timeout_ms": 6000,
+            "heartbeat_interval_ms": 2000,
+        },
         input={"topic": job.topic, "warmup_ticks": 0},
         output={"topic": f"{job.topic}-out"},
         engine={"device": job.device},

@@ -19,6 +19,4 @@ def dead_letter_record(dead: DeadLetter, topic: str, model: str) -> OutRecord:
         "model": model,
     }
     headers = [(PREFIX + name, fact.encode(errors="replace")) for name, fact in facts.items()]
-    return OutRecord(
-        record.partition, record.timestamp_ms, record.key, record.value, [*record.headers, *headers]
-    )
+    return OutRecord(record.partition, record.timestamp_ms, record.key, record.value, [*record.headers, *headers])

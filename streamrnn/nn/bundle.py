@@ -5,14 +5,13 @@ finite numbers before a model is made of them.
 """
 
 import hashlib
-import json
 import os
 import shutil
+import stat
 import struct
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -42,34 +41,42 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     streamrnn: str
 
 
-def save_bundle(model: Model, folder: Path) -> None:
-    """Write a bundle that appears whole or not at all; BundleError if `folder` exists or cannot be made."""
-    weights = save_tensors({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()})
-    manifest = Manifest(
-        format=FORMAT,
-        spec=model.spec,
-        sha256={WEIGHTS: hashlib.sha256(weights).hexdigest()},
-        created=int(time.time()),
-        streamrnn=__version__,
-    )
+def save_bundle(model: Model, folder: Path, version: int | None = None) -> None:
+    """Write a bundle that appears whole or not at all, under another `version` number if one is given.
+
+    BundleError if `folder` exists, cannot be made, or the model holds NaN or Inf.
+    """
+    spec = model.spec if version is None else msgspec.structs.replace(model.spec, version=version)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        _check_numbers(name, tensor, folder)
+    weights = save_tensors(tensors)
+    digest = {WEIGHTS: hashlib.sha256(weights).hexdigest()}
+    manifest = Manifest(format=FORMAT, spec=spec, sha256=digest, created=int(time.time()), streamrnn=__version__)
     if folder.exists():
         raise BundleError(f"{folder} exists already; bundles are never overwritten")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+        _publish(folder, {WEIGHTS: weights, MANIFEST: msgspec.json.format(msgspec.json.encode(manifest))})
     except OSError as error:
         raise BundleError(f"{folder}: {error.strerror}") from error
+
+
+def _publish(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the files beside `folder`, then rename: readers see all of them or none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
-        _write(draft / WEIGHTS, weights)
-        _write(draft / MANIFEST, json.dumps(msgspec.to_builtins(manifest), indent=2).encode())
+        for name, data in files.items():
+            write_durably(draft / name, data)
         draft.chmod(0o755)
         draft.rename(folder)
-    except OSError as error:
+    except OSError:
         shutil.rmtree(draft, ignore_errors=True)
-        raise BundleError(f"{folder}: {error.strerror}") from error
+        raise
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -90,22 +97,23 @@ def load_bundle(folder: Path, device: str = "cpu") -> Model:
     raw = _read(folder / WEIGHTS, LARGEST_WEIGHTS_BYTES)
     if hashlib.sha256(raw).hexdigest() != manifest.sha256[WEIGHTS]:
         raise BundleError(f"{folder / WEIGHTS}: sha256 is not the one in {MANIFEST}: damaged or exchanged")
-    model = Model(manifest.spec)
-    _fill(model, _tensors(raw, folder / WEIGHTS), folder / WEIGHTS)
-    return model.to(device).eval()
+    return _assemble(manifest.spec, _tensors(raw, folder / WEIGHTS), folder / WEIGHTS).to(device).eval()
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """A plain file inside its own folder, no larger than `limit` bytes."""
+    """A plain file that lies inside its bundle, no larger than `limit` bytes."""
     try:
-        if path.is_symlink() and path.resolve().parent != path.parent.resolve():
+        if not path.resolve().is_relative_to(path.parent.resolve()):
             raise BundleError(f"{path}: a link that leads out of the bundle")
-        size = path.stat().st_size
-        if size > limit:
-            raise BundleError(f"{path}: {size} bytes, at most {limit} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}") from error
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BundleError(f"{path}: not a plain file")
+        if status.st_size > limit:
+            raise BundleError(f"{path}: {status.st_size} bytes, at most {limit} are read")
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (OSError, RuntimeError) as error:
+        raise BundleError(f"{path}: {getattr(error, 'strerror', error)}") from error
 
 
 def _tensors(raw: bytes, path: Path) -> dict[str, torch.Tensor]:
@@ -113,14 +121,18 @@ def _tensors(raw: bytes, path: Path) -> dict[str, torch.Tensor]:
     if not 2 <= header_bytes <= min(LARGEST_HEADER_BYTES, len(raw) - 8):
         raise BundleError(f"{path}: its header claims {header_bytes} bytes")
     try:
-        tensors: dict[str, torch.Tensor] = load_tensors(raw)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        return {name: tensor.clone() for name, tensor in load_tensors(raw).items()}
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BundleError(f"{path}: not safetensors: {error}") from error
-    return tensors
 
 
-def _fill(model: Model, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    own: dict[str, Any] = model.state_dict()
+def _assemble(spec: ModelSpec, tensors: dict[str, torch.Tensor], path: Path) -> Model:
+    """The model, allocated only after the tensors proved to be the ones its spec asks for."""
+    if spec.layers > len(tensors):
+        raise BundleError(f"{path}: {len(tensors)} tensors for {spec.layers} layers")
+    with torch.device("meta"):
+        model = Model(spec)
+    own = model.state_dict()
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise BundleError(f"{path}: tensors missing or not of this model: {odd[:5]}")
@@ -130,8 +142,13 @@ def _fill(model: Model, tensors: dict[str, torch.Tensor], path: Path) -> None:
                 f"{path}: {name} is {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the spec needs {own[name].dtype} {tuple(own[name].shape)}"
             )
-        if not torch.isfinite(tensor).all():
-            raise BundleError(f"{path}: {name} holds NaN or Inf")
-        if name.endswith("_std") and not (tensor > 0).all():
-            raise BundleError(f"{path}: {name} must be above 0")
-    model.load_state_dict(tensors)
+        _check_numbers(name, tensor, path)
+    model.load_state_dict(tensors, assign=True)
+    return model
+
+
+def _check_numbers(name: str, tensor: torch.Tensor, where: Path) -> None:
+    if not torch.isfinite(tensor).all():
+        raise BundleError(f"{where}: {name} holds NaN or Inf")
+    if name.endswith("_std") and not (tensor > 0).all():
+        raise BundleError(f"{where}: {name} must be above 0")

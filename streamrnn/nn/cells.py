@@ -15,6 +15,18 @@ from streamrnn.nn.spec import CellKind
 State = dict[str, Tensor]
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (B, K), weight (N, K), bias (N,) to (B, N), each row the same bits wherever it stands in the block.
+
+    MKL's narrow kernels (N < 12, also as one thread's share) sum the last K mod 4 columns in an order that
+    depends on the row's place; zero columns up to a multiple of 4 leave nothing over.
+    """
+    short = -x.shape[1] % 4
+    if short and x.shape[1] > 4:
+        x, weight = F.pad(x, (0, short)), F.pad(weight, (0, short))
+    return F.linear(x, weight, bias)
+
+
 class Cell(nn.Module):
     """One recurrent layer; state tensors are (B, H) float32 by name and may be strided views."""
 
@@ -26,17 +38,19 @@ class Cell(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden, input_width))
-        self.bias_ih = nn.Parameter(torch.zeros(self.gates * hidden))
+        self.bias_ih = nn.Parameter(torch.empty(self.gates * hidden))
         if self.is_recurrent:
             self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden, hidden))
-            self.bias_hh = nn.Parameter(torch.zeros(self.gates * hidden))
+            self.bias_hh = nn.Parameter(torch.empty(self.gates * hidden))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Xavier input weights, orthogonal recurrent weights gate by gate (Saxe et al. 2014), zero biases."""
         for gate in self.weight_ih.chunk(self.gates):
             nn.init.xavier_uniform_(gate)
+        nn.init.zeros_(self.bias_ih)
         if self.is_recurrent:
+            nn.init.zeros_(self.bias_hh)
             for gate in self.weight_hh.chunk(self.gates):
                 nn.init.orthogonal_(gate)
 
@@ -45,7 +59,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        """xs (T, B, D) to outputs (T, B, H) and the state after T steps."""
+        """xs (T, B, D), T >= 1, to outputs (T, B, H) and the state after T steps."""
         outputs = []
         for x in xs:
             output, state = self.step(x, state)
@@ -53,10 +67,10 @@ class Cell(nn.Module):
         return torch.stack(outputs), state
 
     def _input(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight_ih, self.bias_ih)
+        return linear(x, self.weight_ih, self.bias_ih)
 
     def _recurrent(self, h: Tensor) -> Tensor:
-        return F.linear(h, self.weight_hh, self.bias_hh)
+        return linear(h, self.weight_hh, self.bias_hh)
 
 
 class Elman(Cell):
@@ -168,7 +182,7 @@ class Stack(nn.Module):
         return x, moved
 
     def scan(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
-        """xs (T, B, D), tick by tick: the same bits as T steps."""
+        """xs (T, B, D), T >= 1, tick by tick: the same bits as T steps."""
         outputs = []
         for x in xs:
             output, state = self.step(x, state)
@@ -181,14 +195,24 @@ def make_stack(kind: CellKind, input_width: int, hidden: int, layers: int) -> St
     return Stack([make_cell(kind, hidden if n else input_width, hidden) for n in range(layers)])
 
 
+TWINS: dict[str, type[Cell]] = {"GRU": GRU, "LSTM": LSTM, "RNN_TANH": Elman}
+"""The cell that computes what a torch module of this mode computes."""
+
+
 def load_torch(stack: Stack, source: nn.GRU | nn.LSTM | nn.RNN) -> None:
-    """Copy the weights of a torch module of the same shape; ValueError where they differ."""
-    if len(stack.cells) != source.num_layers or source.bidirectional:
-        raise ValueError(f"{len(stack.cells)} layers here, {source.num_layers} there (or bidirectional)")
+    """Copy the weights of a torch module of the same kind and shape; ValueError where they differ."""
+    twin = TWINS.get(source.mode)
+    if twin is None or not all(type(cell) is twin for cell in stack.cells):
+        raise ValueError(f"torch's {source.mode} is not what {type(stack.cells[0]).__name__} computes")
+    if source.bidirectional or source.proj_size or not source.bias:
+        raise ValueError("only torch modules with biases, without projection, in one direction")
+    if len(stack.cells) != source.num_layers:
+        raise ValueError(f"{len(stack.cells)} layers here, {source.num_layers} there")
+    pairs = [(f"{name}_l{n}", own) for n, cell in enumerate(stack.cells) for name, own in cell.named_parameters()]
+    theirs = dict(source.named_parameters())
+    for name, own in pairs:
+        if own.shape != theirs[name].shape:
+            raise ValueError(f"{name}: {tuple(own.shape)} here, {tuple(theirs[name].shape)} there")
     with torch.no_grad():
-        for n, cell in enumerate(stack.cells):
-            for name, own in cell.named_parameters():
-                theirs = getattr(source, f"{name}_l{n}")
-                if own.shape != theirs.shape:
-                    raise ValueError(f"{name} of layer {n}: {tuple(own.shape)} here, {tuple(theirs.shape)} there")
-                own.copy_(theirs)
+        for name, own in pairs:
+            own.copy_(theirs[name])

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from streamrnn.nn.cells import make_stack
+from streamrnn.nn.cells import linear, make_stack
 from streamrnn.nn.spec import ModelSpec
 
 NEVER_MS = -(2**62)
@@ -92,7 +92,8 @@ class Model(nn.Module):
         """One tick of each of B streams: values (B, F) raw with NaN for missing, time_ms (B,) int64."""
         x, filled, carried = self.inputs(values, time_ms, state)
         hidden, cells = self.stack.step(x, {name: state[name] for name in self.stack.state_names})
-        head = self.head(hidden).view(x.shape[0], len(self.spec.horizons), len(self.spec.targets), -1)
+        head = linear(hidden, self.head.weight, self.head.bias)
+        head = head.view(x.shape[0], len(self.spec.horizons), len(self.spec.targets), -1)
         return Step(self.outputs(head, filled), head, filled, carried | cells)
 
     def inputs(self, values: Tensor, time_ms: Tensor, state: State) -> tuple[Tensor, Tensor, State]:

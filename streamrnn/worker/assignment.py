@@ -90,9 +90,7 @@ class Assigner:
                 partition.attempts += 1
                 partition.phase = Phase.GATED
                 pause_s = min(LONGEST_RETRY_S, 0.5 * 2 ** min(partition.attempts, 10))
-                log.warning(
-                    "partition %d stays gated, try %d: %s", partition.number, partition.attempts, error
-                )
+                log.warning("partition %d stays gated, try %d: %s", partition.number, partition.attempts, error)
                 await asyncio.sleep(pause_s)
 
     async def _recover_once(self, partition: Partition) -> None:

@@ -111,9 +111,7 @@ async def until(happened, seconds: float = 30.0) -> None:
 
 async def predictions(settings: Settings, counts: dict[int, int]) -> list[dict]:
     """All predictions in the log, partition by partition."""
-    out = settings.model_copy(
-        update={"input": settings.input.model_copy(update={"topic": settings.output.topic})}
-    )
+    out = settings.model_copy(update={"input": settings.input.model_copy(update={"topic": settings.output.topic})})
     found = []
     for partition, count in counts.items():
         async for records in read_range(out, partition, 0, count, 1000):
