@@ -1,41 +1,32 @@
 """Records to columns. Every record ends in exactly one place: a row of the batch, or a dead letter.
 
-The common case costs one decoder call a record and nothing in Python per field; a record that fails is
-looked at again only to name the reason. Shapes: n accepted ticks, F features.
+A batch is read in columns; a record that fails is looked at again only to name the reason. Knows no format.
+Shapes: n records, F features.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from array import array
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.columns import Codec, object_reader, packed_reader
+from streamrnn.codecs.reasons import (
+    LARGEST_TIME_MS,
+    LONGEST_KEY_BYTES,
+    Refused,
+    Time,
+    key_refusal,
+    size_refusal,
+    to_time_ms,
+)
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, Record, TickBatch
 
-LONGEST_KEY_BYTES = 1024
-LARGEST_TIME_MS = 2**53
-Codec = Literal["json", "msgpack", "float32"]
-Time = int | float | str | None
-
-
-class Refused(Exception):
-    """Inside this module only: why a record is no tick."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Row(NamedTuple):
-    """One decoded value; time None falls back to the record's timestamp, a missing feature is None or NaN."""
-
-    stream: str | None
-    time: Time
-    features: Sequence[float | None]
+Refusals = dict[int, Refused]
+"""The first reason found against each refused record, by its index."""
 
 
 class Decoder:
@@ -54,146 +45,116 @@ class Decoder:
         self._stream_field = stream_field
         self._max_bytes = max_record_bytes
         if codec == "float32":
-            self._read = _packed_reader(spec)
+            self._read = packed_reader(spec)
         else:
-            self._read = _object_reader(spec, codec, stream_field, time_field)
+            self._read = object_reader(spec, codec, stream_field, time_field)
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
-        """Columns of the good records in arrival order, and the bad ones with their reasons."""
-        dead: list[DeadLetter] = []
-        accepted: list[Record] = []
-        streams: list[bytes] = []
-        times: list[int] = []
-        features: list[Sequence[float | None]] = []
-        for record in records:
-            try:
-                stream, time_ms, row = self._decode_one(record)
-            except Refused as why:
-                dead.append(DeadLetter(record, "decode", why.code, str(why)))
-                continue
-            accepted.append(record)
-            streams.append(stream)
-            times.append(time_ms)
-            features.append(row)
-        return self._checked(accepted, streams, times, features, dead)
-
-    def _decode_one(self, record: Record) -> tuple[bytes, int, Sequence[float | None]]:
-        value = record.value
-        if value is None:
-            raise Refused("null", "the record has no value")
-        if len(value) > self._max_bytes:
-            raise Refused("too_large", f"{len(value)} bytes, the limit is {self._max_bytes}")
-        row = self._read(value)
-        stream = record.key if row.stream is None else row.stream.encode(errors="surrogatepass")
-        _check_key(stream, self._stream_field)
-        time_ms = row.time if type(row.time) is int else _time_ms(row.time, record.timestamp_ms)
-        if not -LARGEST_TIME_MS <= time_ms <= LARGEST_TIME_MS:
-            raise Refused("bad_time", f"{time_ms} ms is out of range")
-        return stream, time_ms, row.features  # type: ignore[return-value]
-
-    def _checked(
-        self,
-        records: list[Record],
-        streams: list[bytes],
-        times: list[int],
-        features: list[Sequence[float | None]],
-        dead: list[DeadLetter],
-    ) -> tuple[TickBatch, list[DeadLetter]]:
-        """Columns, less the rows whose numbers are refused."""
-        with np.errstate(over="ignore"):
-            values = np.array(features, dtype=np.float64).reshape(-1, len(self._spec.features)).astype(np.float32)
-        bad = np.isinf(values)
-        if self._spec.missing == "reject":
-            bad = bad | np.isnan(values)
-        keep = np.asarray(~bad.any(axis=1))
-        if not keep.all():
-            dead = dead + [self._number_refused(records[i], values[i]) for i in np.flatnonzero(~keep)]
-            dead.sort(key=lambda letter: (letter.record.partition, letter.record.offset))
+        """Columns of the good records and the bad ones with their reasons, both in arrival order."""
+        if not records:
+            return self._nothing(), []
+        refused: Refusals = {}
+        partitions, offsets, arrivals, keys, values, _ = zip(*records, strict=True)
+        columns = self._read(_readable(values, self._max_bytes, refused), refused)
+        streams = _streams(keys, columns.streams, self._stream_field, refused)
+        times = _times(columns.times, arrivals, refused)
+        self._check_numbers(columns.features, refused)
         batch = TickBatch(
-            partition=np.array([r.partition for r in records], dtype=np.int32)[keep],
-            offset=np.array([r.offset for r in records], dtype=np.int64)[keep],
-            time_ms=np.array(times, dtype=np.int64)[keep],
-            arrival_ms=np.array([r.timestamp_ms for r in records], dtype=np.int64)[keep],
-            streams=[stream for stream, good in zip(streams, keep.tolist(), strict=True) if good],
-            values=values[keep],
+            partition=np.array(partitions, dtype=np.int32),
+            offset=np.array(offsets, dtype=np.int64),
+            time_ms=times,
+            arrival_ms=np.array(arrivals, dtype=np.int64),
+            streams=streams,
+            values=columns.features,
         )
-        return batch, dead
+        if not refused:
+            return batch, []
+        dead = [DeadLetter(records[i], "decode", why.code, str(why)) for i, why in sorted(refused.items())]
+        return _without(batch, refused), dead
 
-    def _number_refused(self, record: Record, values: NDArray[np.float32]) -> DeadLetter:
-        infinite = [n for n, v in zip(self._spec.features, values, strict=True) if math.isinf(v)]
+    def _nothing(self) -> TickBatch:
+        none = np.zeros(0, np.int64)
+        return TickBatch(none.astype(np.int32), none, none, none, [], np.zeros((0, len(self._spec.features)), "f4"))
+
+    def _check_numbers(self, features: NDArray[np.float32], refused: Refusals) -> None:
+        allowed = np.isfinite(features)
+        if self._spec.missing != "reject":
+            allowed |= np.isnan(features)
+        for i in np.flatnonzero(~allowed.all(axis=1)).tolist():
+            refused.setdefault(i, self._number_refusal(features[i]))
+
+    def _number_refusal(self, row: NDArray[np.float32]) -> Refused:
+        infinite = list(compress(self._spec.features, np.isinf(row)))
         if infinite:
-            message = f"infinite or too large for float32: {', '.join(infinite)}"
-            return DeadLetter(record, "decode", "not_finite", message)
-        missing = [n for n, v in zip(self._spec.features, values, strict=True) if math.isnan(v)]
-        return DeadLetter(record, "decode", "missing_feature", f"missing or NaN: {', '.join(missing)}")
+            return Refused("not_finite", f"infinite or too large for float32: {', '.join(infinite)}")
+        missing = list(compress(self._spec.features, np.isnan(row)))
+        return Refused("missing_feature", f"missing or NaN: {', '.join(missing)}")
 
 
-def _check_key(stream: bytes | None, field: str | None) -> None:
-    if stream is None:
-        where = f"field {field!r}" if field else "key"
-        raise Refused("missing_key", f"the record has no {where} to name its stream")
-    if not 0 < len(stream) <= LONGEST_KEY_BYTES:
-        raise Refused("bad_key", f"a stream's name takes 1 to {LONGEST_KEY_BYTES} bytes, not {len(stream)}")
-    if not stream.isascii():
-        try:
-            stream.decode()
-        except UnicodeDecodeError as error:
-            raise Refused("bad_key", f"the stream's name is not UTF-8: {error}") from error
+def _readable(values: Sequence[bytes | None], most: int, refused: Refusals) -> Sequence[bytes]:
+    """Values worth reading; the null and the large are refused, and empty from here on."""
+    if None not in values and max(map(len, values)) <= most:  # type: ignore[arg-type]
+        return values  # type: ignore[return-value]
+    for i, value in enumerate(values):
+        why = size_refusal(value, most)
+        if why is not None:
+            refused[i] = why
+    return [b"" if i in refused or value is None else value for i, value in enumerate(values)]
 
 
-def _time_ms(time: Time, timestamp_ms: int) -> int:
-    """Event time in ms since the epoch from a number of ms, ISO 8601 text (UTC if it names no zone) or None."""
-    if time is None:
-        return timestamp_ms
+def _streams(
+    keys: Sequence[bytes | None], named: Sequence[str | None] | None, field: str | None, refused: Refusals
+) -> list[bytes]:
+    """The streams' names: from the values where they name one, else the records' keys."""
+    if named is not None:
+        # A lone surrogate is no UTF-8 afterwards either, and is refused for that.
+        keys = [k if n is None else n.encode(errors="surrogatepass") for k, n in zip(keys, named, strict=True)]
+    if not _are_names(keys):
+        for i, key in enumerate(keys):
+            why = key_refusal(key, field)
+            if why is not None:
+                refused.setdefault(i, why)
+    return list(keys)  # type: ignore[arg-type]
+
+
+def _are_names(keys: Sequence[bytes | None]) -> bool:
+    """Whether all are good, in a few calls: joined by ASCII, bytes are UTF-8 if and only if each part is."""
+    if None in keys:
+        return False
+    lengths = list(map(len, keys))  # type: ignore[arg-type]
     try:
-        if isinstance(time, str):
-            moment = datetime.fromisoformat(time)
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return round(moment.timestamp() * 1000)
-        return int(time)
-    except (ValueError, OverflowError) as error:
-        raise Refused("bad_time", f"{time!r:.60} is no time: {error}") from error
+        b",".join(keys).decode()  # type: ignore[arg-type]
+    except UnicodeDecodeError:
+        return False
+    return min(lengths) > 0 and max(lengths) <= LONGEST_KEY_BYTES
 
 
-def _object_reader(
-    spec: ModelSpec, codec: Codec, stream_field: str | None, time_field: str | None
-) -> Callable[[bytes], Row]:
-    """A reader of one JSON or MessagePack object: a struct with just the fields the model needs."""
-    wanted = {name: f"f{n}" for n, name in enumerate(spec.features)}
-    fields: list[tuple[str, Any, Any]] = [(own, float | None, None) for own in wanted.values()]
-    names = {own: name for name, own in wanted.items()}
-    for own, field, kind in (("time", time_field, int | float | str | None), ("stream", stream_field, str | None)):
-        if field is not None and field not in wanted:
-            fields.append((own, kind, None))
-            names[own] = field
-    shape = msgspec.defstruct("Tick", fields, rename=names, gc=False)
-    module: Any = msgspec.json if codec == "json" else msgspec.msgpack
-    decode, as_tuple, width = module.Decoder(shape).decode, msgspec.structs.astuple, len(wanted)
-    has_time, has_stream = "time" in names, "stream" in names
-
-    def read(value: bytes) -> Row:
+def _times(times: Sequence[Time] | None, arrivals: Sequence[int], refused: Refusals) -> NDArray[np.int64]:
+    """Event times in ms; the record's timestamp where the value has none."""
+    try:
+        ints: Sequence[Any] = arrivals if times is None else times
+        whole = np.frombuffer(array("q", ints), np.int64)
+        if whole.min() >= -LARGEST_TIME_MS and whole.max() <= LARGEST_TIME_MS:
+            return whole
+    except (TypeError, OverflowError):  # some are text, fractions, missing, or huge
+        pass
+    read = np.array(arrivals, dtype=np.int64)
+    for i, (time, arrival_ms) in enumerate(zip(times or arrivals, arrivals, strict=True)):
         try:
-            row = as_tuple(decode(value))
-        except msgspec.ValidationError as error:
-            is_whole = "Expected `object`" in str(error) and "`$." not in str(error)
-            raise Refused("not_an_object" if is_whole else "bad_type", str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Refused("undecodable", f"not {codec}: {error}") from error
-        except RecursionError as error:
-            raise Refused("too_deep", "nested too deeply") from error
-        time = row[width] if has_time else None
-        return Row(row[-1] if has_stream else None, time, row[:width])
-
+            read[i] = to_time_ms(time, arrival_ms)
+        except Refused as why:
+            refused.setdefault(i, why)
     return read
 
 
-def _packed_reader(spec: ModelSpec) -> Callable[[bytes], Row]:
-    """A reader of F little-endian float32, in the order of the model's features."""
-    width = 4 * len(spec.features)
-
-    def read(value: bytes) -> Row:
-        if len(value) != width:
-            raise Refused("wrong_width", f"{len(value)} bytes, {len(spec.features)} float32 take {width}")
-        return Row(None, None, np.frombuffer(value, dtype="<f4").tolist())
-
-    return read
+def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
+    keep = np.ones(len(batch), dtype=bool)
+    keep[list(refused)] = False
+    return TickBatch(
+        partition=batch.partition[keep],
+        offset=batch.offset[keep],
+        time_ms=batch.time_ms[keep],
+        arrival_ms=batch.arrival_ms[keep],
+        streams=list(compress(batch.streams, keep.tolist())),
+        values=batch.values[keep],
+    )
