@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError
 from streamrnn.http.probes import routes
 from streamrnn.http.server import HttpServer
+from streamrnn.interpreter import tuned_interpreter
 from streamrnn.kafka.admin import prepare_topics
 from streamrnn.kafka.sink import Sink
 from streamrnn.kafka.source import Source
@@ -28,8 +28,6 @@ from streamrnn.worker.loop import Worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-SWITCH_INTERVAL_S = 0.0005
-"""How long the engine thread may hold the interpreter while the event loop waits (Python's default is 5 ms)."""
 STALLED_S = 60.0
 
 
@@ -65,8 +63,10 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish, publish, commit, leave, within `limits.shutdown_budget_s`."""
-        switch_interval_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        with tuned_interpreter():
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         http = HttpServer(self.settings.http.host, self.settings.http.port, routes(self))
         try:
             if self.settings.http.enabled:
@@ -77,7 +77,6 @@ class Service:
             if self.settings.http.enabled:
                 await http.stop()
             self._executor.shutdown(wait=False, cancel_futures=True)
-            sys.setswitchinterval(switch_interval_s)
 
     async def _until_broker_answers(self, stop: asyncio.Event) -> bool:
         """Check the topics as soon as there is a broker; False when told to stop first."""

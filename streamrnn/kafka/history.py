@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options, deadline, start_client, stop_consumer
-from streamrnn.kafka.source import FETCH_WAIT_MS, to_records
+from streamrnn.kafka.reading import make_lean, to_records
+from streamrnn.kafka.source import FETCH_WAIT_MS
 from streamrnn.ticks import Record
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ async def read_range(
     consumer = AIOKafkaConsumer(**_options(settings))
     try:
         await start_client(consumer, settings.kafka, settings.kafka.request_timeout_ms / 1000)
+        make_lean(consumer)
         reading = _Reading(settings, consumer, tp, stop)
         await reading.begin(start)
         while not reading.is_over():

@@ -147,14 +147,15 @@ class _Sending:
     def _fill(self, indexes: list[int], first: int, limit: int) -> tuple[Any, int]:
         """A batch of records from `first` on, and how many went in: the first always does."""
         batch = self._producer.create_batch()
-        append = batch.append
+        append = batch._builder.append  # the batch's own append costs as much again, and adds the count
         count = 0
         for index in indexes[first : first + limit]:
             _, timestamp_ms, key, value, headers = self._records[index]
             listed = headers if type(headers) is list else list(headers)  # the C encoder takes lists only
-            if append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
+            if append(count, timestamp_ms, key, value, listed) is None:
                 break
             count += 1
+        batch._relative_offset = count
         assert count, "an empty batch takes any record"
         batch.close()
         return batch, count

@@ -19,6 +19,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
+from streamrnn.kafka.reading import make_lean, to_records
 from streamrnn.ticks import Record
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ class Source:
         join_s = max(self._kafka.session_timeout_ms, self._kafka.rebalance_timeout_ms) / 1000
         try:
             await start_client(consumer, self._kafka, self._deadline_s + join_s)
+            make_lean(consumer)
         except BaseException:
             await self.stop()
             raise
@@ -265,12 +267,3 @@ class Source:
             "partition_assignment_strategy": (assignor,),
             "fetch_max_wait_ms": FETCH_WAIT_MS,
         }
-
-
-def to_records(batches: Mapping[TopicPartition, list[Any]]) -> list[Record]:
-    """aiokafka's records as ours, by (partition, offset)."""
-    return [
-        Record(r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-        for tp in sorted(batches)
-        for r in batches[tp]
-    ]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from streamrnn.codecs import Decoder, Encoder, dead_letter_record
@@ -158,7 +159,7 @@ class Worker:
         self._metrics.stage("publish", time.perf_counter() - started)
         self._metrics.batch(stepped.predictions, time.time() * 1000)
         self._metrics.dead(dead)
-        self._arrived_ms.update({r.partition: r.timestamp_ms for r in batch.records})
+        self._arrived_ms.update(map(itemgetter(0, 2), batch.records))  # partition and timestamp
         self._to_commit.update(batch.positions)
 
     async def _publish_predictions(self, batch: Batch, stepped: Stepped) -> list[DeadLetter]:

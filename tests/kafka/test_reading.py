@@ -1,0 +1,87 @@
+"""A lean consumer reads what any other reads, and leaves any other alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streamrnn.config import Settings
+from streamrnn.kafka.client import client_options
+from streamrnn.kafka.reading import make_lean, to_records
+from streamrnn.ticks import OutRecord, Record
+
+from .conftest import SettingsFactory
+from .test_source_and_sink import publish
+
+SENT = [
+    OutRecord(0, 1_000, b"k", b"v", [("h", b"1"), ("h", b"")]),
+    OutRecord(0, 2_000, None, b"v"),
+    OutRecord(0, 3_000, b"k", None),
+    OutRecord(0, 1, b"", b""),
+    *(OutRecord(0, 5_000 + i, b"k%d" % i, b"%d" % i) for i in range(300)),
+]
+
+
+@asynccontextmanager
+async def consumer_of(s: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(**client_options(s.kafka), group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(s.input.topic, 0)])
+        consumer.seek(TopicPartition(s.input.topic, 0), 0)
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def everything(consumer: AIOKafkaConsumer) -> list[Any]:
+    """Read in bites of seven: a broker's answer is read in many calls."""
+    got: list[Any] = []
+    async with asyncio.timeout(20):
+        while len(got) < len(SENT):
+            for records in (await consumer.getmany(timeout_ms=200, max_records=7)).values():
+                got += records
+    return got
+
+
+async def test_a_lean_consumer_makes_the_same_records_and_others_still_make_their_own(
+    settings: SettingsFactory,
+) -> None:
+    s = await settings(partitions=1)
+    await publish(s, SENT)
+    async with consumer_of(s) as lean, consumer_of(s) as plain:
+        make_lean(lean)
+        ours, theirs = await everything(lean), await everything(plain)
+        positions = [await c.position(TopicPartition(s.input.topic, 0)) for c in (lean, plain)]
+    assert {type(record) for record in ours} == {Record}
+    assert Record not in {type(record) for record in theirs}
+    assert [(*record[:5], tuple(record.headers)) for record in ours] == [
+        (r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in theirs
+    ]
+    assert positions == [len(SENT)] * 2
+
+
+async def test_what_was_fetched_before_a_consumer_became_lean_is_lean_too(settings: SettingsFactory) -> None:
+    s = await settings(partitions=1)
+    await publish(s, SENT)
+    async with consumer_of(s) as consumer:
+        async with asyncio.timeout(20):
+            while not consumer._fetcher._records:
+                await asyncio.sleep(0.01)
+        make_lean(consumer)
+        assert {type(record) for record in await everything(consumer)} == {Record}
+
+
+def test_records_come_by_partition_and_offset() -> None:
+    batches = {TopicPartition("t", p): [Record(p, o, 0, None, None) for o in (3, 4)] for p in (2, 10, 0)}
+    assert [(r.partition, r.offset) for r in to_records(batches)] == [
+        (0, 3),
+        (0, 4),
+        (2, 3),
+        (2, 4),
+        (10, 3),
+        (10, 4),
+    ]
+    assert to_records({}) == []
