@@ -5,6 +5,7 @@ refused by name. Knows no other layer but errors.
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ class Compression(StrEnum):
 class Section(BaseModel):
     """A table of options; immutable, and closed to unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -123,9 +124,8 @@ class EngineSettings(Section):
         100_000, description="Streams a partition may hold; the least recently used leaves for a new one."
     )
     block: Annotated[int, Field(ge=8, le=65536)] = Field(
-        256, description="Rows of every execution; part of what fixes the bits of a prediction."
+        256, description="Rows of every execution on a GPU; part of what fixes the bits of a prediction there."
     )
-    threads: Positive = Field(1, description="CPU threads of the step.")
 
 
 class LimitSettings(Section):
@@ -258,10 +258,10 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, str] | Non
     for where, table in (
         (str(config), _read_toml(config)),
         ("environment", _read_environment()),
-        ("flags", _nest(overrides or {}, "--{}.{}")),
+        ("flags", _nest(overrides or {})),
     ):
         for section, values in table.items():
-            _refuse_unknown(where, section, values)
+            _refuse(where, section, values)
             merged.setdefault(section, {}).update(values)
     try:
         return Settings(**merged)  # type: ignore[arg-type]
@@ -276,7 +276,7 @@ def _read_toml(config: Path | None) -> dict[str, Any]:
         return tomllib.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{config}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{config}: {error}") from error
 
 
@@ -293,7 +293,7 @@ def _read_environment() -> dict[str, dict[str, str]]:
     return nested
 
 
-def _nest(flat: Mapping[str, str], form: str) -> dict[str, dict[str, str]]:
+def _nest(flat: Mapping[str, str]) -> dict[str, dict[str, str]]:
     nested: dict[str, dict[str, str]] = {}
     for key, value in flat.items():
         section, _, name = key.partition(".")
@@ -301,16 +301,19 @@ def _nest(flat: Mapping[str, str], form: str) -> dict[str, dict[str, str]]:
     return nested
 
 
-def _refuse_unknown(where: str, section: str, values: Any) -> None:
+def _refuse(where: str, section: str, values: Any) -> None:
+    """ConfigError for what has no place in the settings, or is no text that UTF-8 could carry."""
     known = sections()
     if section not in known:
-        raise ConfigError(f"{where}: unknown section [{section}]{_nearest(section, known)}")
+        raise ConfigError(f"{where}: unknown section [{section}]{_namesake(section) or _nearest(section, known)}")
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: {section} must be a table: [{section}]")
     fields = known[section].model_fields
-    for name in values:
+    for name, value in values.items():
         if name not in fields:
             raise ConfigError(f"{where}: unknown option {section}.{name}{_nearest_option(section, name)}")
+        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            raise ConfigError(f"{where}: {section}.{name} is not UTF-8")
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:
@@ -318,13 +321,16 @@ def _nearest(name: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def _namesake(name: str) -> str:
+    """The option of that very name, whatever its section."""
+    found = [option.key for option in _options() if option.name == name]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
 def _nearest_option(section: str, name: str) -> str:
-    """The nearest option of the section, or the option of that very name in another."""
-    elsewhere = [o.key for o in _options() if o.name == name]
-    if elsewhere:
-        return f"; did you mean {elsewhere[0]}?"
+    """The option of that very name in another section, or the nearest one of this."""
     close = difflib.get_close_matches(name, sections()[section].model_fields, n=1, cutoff=0.4)
-    return f"; did you mean {section}.{close[0]}?" if close else ""
+    return _namesake(name) or (f"; did you mean {section}.{close[0]}?" if close else "")
 
 
 def _explain(error: ValidationError) -> str:
@@ -356,8 +362,7 @@ def _toml_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         return str(value)
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def example_toml() -> str:

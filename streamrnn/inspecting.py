@@ -1,16 +1,22 @@
-"""`streamrnn inspect`: what a running daemon holds, asked over HTTP and shown in the terminal."""
+"""`streamrnn inspect`: what a running daemon holds, asked over HTTP and shown in the terminal.
+
+Keys and names come from whoever writes to the topic: they are shown, never obeyed. Knows no other layer
+but errors.
+"""
 
 import argparse
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from streamrnn.errors import BrokerUnavailable, DataError
 
@@ -31,58 +37,90 @@ def run_inspect(args: argparse.Namespace) -> int:
     """Ask and show; errors say whether nobody answered or the stream is not held."""
     show: Callable[[Any, Console], None]
     if args.stream is None:
-        path = f"/streams?limit={args.limit}&prefix={quote(args.prefix, safe='')}"
+        path = f"/streams?limit={args.limit}&prefix={_quoted(args.prefix)}"
         answers = {"status": _ask(args.url, "/status"), "streams": _ask(args.url, path)}
         show = _show_list
     else:
         where = "" if args.partition is None else f"?partition={args.partition}"
-        answers = _ask(args.url, f"/streams/{quote(args.stream, safe='')}{where}")
+        answers = _ask(args.url, f"/streams/{_quoted(args.stream)}{where}")
         show = _show_stream
     if args.json:
         print(json.dumps(answers))
-    else:
+        return 0
+    try:
         show(answers, Console())
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(_plain(f"{args.url} answers, but not as streamrnn does: {error!r}")) from None
     return 0
 
 
+def _quoted(key: str) -> str:
+    """A key as part of a path or query; an argument that is no UTF-8 goes as the bytes it was."""
+    return quote(key, safe="", errors="surrogateescape")
+
+
 def _ask(url: str, path: str) -> Any:
+    if not url.lower().startswith(("http://", "https://")):
+        raise DataError(f"--url {_plain(url)}: must begin with http:// or https://")
     try:
         with urlopen(url.rstrip("/") + path, timeout=ANSWER_S) as answer:
             return json.load(answer)
     except HTTPError as error:
         with error:
-            raise DataError(f"{url}{path}: {error.read().decode(errors='replace').strip()}") from None
-    except (URLError, OSError) as error:
-        raise BrokerUnavailable(f"no daemon answers at {url}: {getattr(error, 'reason', error)}") from None
-    except ValueError as error:
-        raise DataError(f"{url}{path} answers, but not as streamrnn does: {error}") from None
+            said = error.read().decode(errors="replace").strip()
+        raise DataError(_plain(f"{url}{path}: {said}")) from None
+    except (OSError, HTTPException) as error:
+        why = getattr(error, "reason", error)
+        raise BrokerUnavailable(_plain(f"no daemon answers at {url}: {why}")) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(_plain(f"{url}{path} answers, but not as streamrnn does: {error}")) from None
+
+
+def _plain(text: object) -> str:
+    """Text for a terminal: what is not printable becomes visible as an escape and is not obeyed."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number as `form` says; the daemon sends null for NaN and for what it does not have."""
+    return "" if value is None else format(value, form)
+
+
+def _moment(time_ms: int) -> str:
+    """Event time in UTC; the bare number where the calendar ends."""
+    try:
+        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ms} ms"
+    return moment.isoformat(sep=" ", timespec="milliseconds")
+
+
+def _head(console: Console, name: str, rest: str) -> None:
+    """A name in bold and what there is to say of it; nothing in them is taken for markup."""
+    console.print(Text.assemble((_plain(name), "bold"), _plain(rest)), soft_wrap=True)
 
 
 def _show_list(answers: dict[str, Any], console: Console) -> None:
     status = answers["status"]
     ready = "ready" if status["ready"] else f"not ready: {status['reason']}"
-    console.print(
-        f"[bold]{status['model']}[/] on {status['device']}, {ready}, {status['streams']:,} streams, "
-        f"{status['slab_bytes'] / 1e6:,.1f} MB of state"
-    )
+    held = f"{status['streams']:,} streams, {status['slab_bytes'] / 1e6:,.1f} MB of state"
     table = Table("stream", "partition", "steps")
     for row in answers["streams"]:
-        table.add_row(row["stream"], str(row["partition"]), f"{row['steps']:,}")
+        table.add_row(Text(_plain(row["stream"])), str(row["partition"]), f"{row['steps']:,}")
+    _head(console, status["model"], f" on {status['device']}, {ready}, {held}")
     console.print(table)
 
 
 def _show_stream(view: dict[str, Any], console: Console) -> None:
-    moment = datetime.fromtimestamp(view["last_time_ms"] / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")
-    console.print(
-        f"[bold]{view['stream']}[/] partition {view['partition']}, {view['steps']:,} steps, "
-        f"last tick at offset {view['last_offset']:,}, {moment}"
-    )
+    where = f" partition {view['partition']}, {view['steps']:,} steps, last tick at offset {view['last_offset']:,}"
+    moment = _moment(view["last_time_ms"])
     table = Table("feature", "last value", "predicted next", "rolling MSE", "persistence MSE")
     for name, value in view["last_values"].items():
-        said = ", ".join(f"{p:.6g}" for p in view["last_prediction"].get(name, []))
-        errors = [view[kind].get(name) for kind in ("mse", "persistence_mse")]
-        table.add_row(name, f"{value:.6g}", said, *("" if e is None else f"{e:.4g}" for e in errors))
+        said = ", ".join(_number(p, ".6g") for p in view["last_prediction"].get(name, []))
+        errors = [_number(view[kind].get(name), ".4g") for kind in ("mse", "persistence_mse")]
+        table.add_row(Text(_plain(name)), _number(value, ".6g"), said, *errors)
+    state = [(name, len(row), " ".join(_number(v, "+.3f") for v in row[:8])) for name, row in view["state"].items()]
+    _head(console, view["stream"], f"{where}, {moment}")
     console.print(table)
-    for name, row in view["state"].items():
-        shown = " ".join(f"{v:+.3f}" for v in row[:8])
-        console.print(f"{name} ({len(row)}): {shown}{' ...' if len(row) > 8 else ''}")
+    for name, width, shown in state:
+        _head(console, name, f" ({width}): {shown}{' ...' if width > 8 else ''}")

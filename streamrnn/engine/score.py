@@ -32,18 +32,18 @@ class Scorer:
     """The rings of one model: `fresh` rows, `due` before the step's write, `write` after."""
 
     def __init__(self, spec: ModelSpec, device: torch.device) -> None:
-        self._kept = [spec.horizons.index(h) for h in spec.scored_horizons]
+        self.kept = [spec.horizons.index(h) for h in spec.scored_horizons]
         self._depth = max(spec.scored_horizons)
         self._targets = len(spec.targets)
         self._horizons = torch.tensor(spec.scored_horizons, device=device)
-        self._middle = max(1, len(spec.quantiles)) // 2
+        self.middle = max(1, len(spec.quantiles)) // 2
         self._device = device
 
     def fresh(self) -> State:
         """One initialised row."""
         width = self._depth * self._targets
         return {
-            "pending": torch.full((1, width * len(self._kept)), math.nan, device=self._device),
+            "pending": torch.full((1, width * len(self.kept)), math.nan, device=self._device),
             "past": torch.full((1, width), math.nan, device=self._device),
             "rolling": torch.full((1, 2 * self._targets), math.nan, device=self._device),
             "steps": torch.zeros(1, dtype=torch.int64, device=self._device),
@@ -51,7 +51,7 @@ class Scorer:
 
     def due(self, pending: Tensor, past: Tensor, steps: Tensor) -> Due:
         """Look up the forecasts made h ticks before the tick that is number `steps` (B,), from 0."""
-        batch, kept = len(steps), len(self._kept)
+        batch, kept = len(steps), len(self.kept)
         forecast = pending.reshape(batch, self._depth, kept, self._targets)
         seen = past.reshape(batch, self._depth, self._targets)
         if self._depth == 1:
@@ -63,10 +63,10 @@ class Scorer:
 
     def write(self, pending: Tensor, past: Tensor, steps: Tensor, values: Tensor, seen: Tensor) -> State:
         """The rings after the step: values (B, K, O, Q) predicted and seen (B, O) at ring place steps mod D."""
-        said = values[:, self._kept, :, self._middle]
+        said = values[:, self.kept, :, self.middle]
         if self._depth == 1:
             return {"pending": said.flatten(1), "past": seen}
-        batch, kept = len(steps), len(self._kept)
+        batch, kept = len(steps), len(self.kept)
         place = torch.remainder(steps, self._depth)
         forecast = pending.reshape(batch, self._depth, kept * self._targets).clone()
         levels = past.reshape(batch, self._depth, self._targets).clone()
@@ -82,7 +82,7 @@ class Scorer:
 
     def last_prediction(self, pending: Tensor, steps: int) -> Tensor:
         """(K', O) the newest prediction in one row's ring (1, D K' O), after `steps` >= 1 ticks."""
-        return pending.reshape(self._depth, len(self._kept), self._targets)[(steps - 1) % self._depth]
+        return pending.reshape(self._depth, len(self.kept), self._targets)[(steps - 1) % self._depth]
 
 
 def sum_errors(

@@ -45,31 +45,31 @@ class Rows:
 
 
 class Slab:
-    """S rows of state made in the image of `fresh`, one initialised row by name ((1, width) or (1,))."""
+    """S rows of state, `rows`, made in the image of `fresh`, one initialised row by name ((1, width) or (1,))."""
 
     def __init__(self, fresh: State, device: torch.device) -> None:
         self.columns = _lay_out(fresh)
         widths = dict.fromkeys((False, True), 0)
         for column in self.columns.values():
             widths[column.is_integer] += column.width
-        self._fresh = Rows(
+        self.fresh = Rows(
             torch.empty(1, widths[False], device=device),
             torch.empty(1, widths[True], dtype=torch.int64, device=device),
             self.columns,
         )
         for name, row in fresh.items():
-            self._fresh[name].copy_(row)
-        self._rows = Rows(self._fresh.floats.clone(), self._fresh.integers.clone(), self.columns)
+            self.fresh[name].copy_(row)
+        self.rows = Rows(self.fresh.floats.clone(), self.fresh.integers.clone(), self.columns)
 
     @property
     def size(self) -> int:
         """S, slots that have memory."""
-        return self._rows.floats.shape[0]
+        return self.rows.floats.shape[0]
 
     @property
     def row_bytes(self) -> int:
         """Bytes a stream takes."""
-        return self._fresh.floats.nbytes + self._fresh.integers.nbytes
+        return self.fresh.floats.nbytes + self.fresh.integers.nbytes
 
     @property
     def nbytes(self) -> int:
@@ -81,27 +81,27 @@ class Slab:
         if size <= self.size:
             return
         extra = max(size, 2 * self.size, 1024) - self.size
-        self._rows = Rows(
-            torch.cat((self._rows.floats, self._fresh.floats.expand(extra, -1))),
-            torch.cat((self._rows.integers, self._fresh.integers.expand(extra, -1))),
+        self.rows = Rows(
+            torch.cat((self.rows.floats, self.fresh.floats.expand(extra, -1))),
+            torch.cat((self.rows.integers, self.fresh.integers.expand(extra, -1))),
             self.columns,
         )
 
     def gather(self, index: Tensor) -> Rows:
         """Copies of rows `index` (B,) int64."""
         return Rows(
-            self._rows.floats.index_select(0, index), self._rows.integers.index_select(0, index), self.columns
+            self.rows.floats.index_select(0, index), self.rows.integers.index_select(0, index), self.columns
         )
 
     def scatter(self, index: Tensor, rows: Rows) -> None:
         """Write rows back to `index` (B,), each at most once."""
-        self._rows.floats.index_copy_(0, index, rows.floats)
-        self._rows.integers.index_copy_(0, index, rows.integers)
+        self.rows.floats.index_copy_(0, index, rows.floats)
+        self.rows.integers.index_copy_(0, index, rows.integers)
 
     def reset(self, rows: Rows, at: Tensor) -> None:
         """Initialise the gathered rows `at` (m,) int64 in place."""
-        rows.floats.index_copy_(0, at, self._fresh.floats.expand(len(at), -1))
-        rows.integers.index_copy_(0, at, self._fresh.integers.expand(len(at), -1))
+        rows.floats.index_copy_(0, at, self.fresh.floats.expand(len(at), -1))
+        rows.integers.index_copy_(0, at, self.fresh.integers.expand(len(at), -1))
 
 
 def _lay_out(fresh: State) -> dict[str, Column]:

@@ -1,0 +1,146 @@
+"""A batch in blocks of torch operations: the executor for CUDA, and the slow twin of compiled.py.
+
+Rows are gathered once, every block of every wave has the same number of rows, padded with scratch, and the
+rows are scattered once: the same kernels run whatever the batch holds, so a stream's bits do not depend on
+its neighbours (law 2). A row whose state or prediction is not finite keeps its old state (law 6).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.score import Scorer
+from streamrnn.engine.slab import Rows, Slab
+from streamrnn.engine.slots import SCRATCH
+from streamrnn.engine.waves import Plan
+from streamrnn.nn.model import Model
+from streamrnn.ticks import TickBatch
+
+
+class _Columns(NamedTuple):
+    """A batch on the device in plan order, with room for what its steps yield."""
+
+    values: Tensor
+    time_ms: Tensor
+    offset: Tensor
+    said: Tensor
+    forecast: Tensor
+    persistence: Tensor
+    steps: Tensor
+    ok: Tensor
+    fresh: NDArray[np.bool_]
+
+
+class Blocks:
+    """Steps batches of one model on the slab's device; `block` is the fixed number of rows of an execution."""
+
+    def __init__(self, model: Model, slab: Slab, scorer: Scorer, block: int) -> None:
+        self._model, self._slab, self._scorer, self._block = model, slab, scorer, block
+        self._device = slab.rows.floats.device
+        self._targets = [model.spec.features.index(t) for t in model.spec.targets]
+
+    @torch.inference_mode()
+    def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
+        """Step every tick; `fresh` (n,) marks those whose row is to be initialised first."""
+        rows = self._slab.gather(self._padded(plan.rows))
+        columns = self._upload(ticks, plan, fresh)
+        for start, stop, wave_start in self._blocks(plan):
+            self._run_block(columns, rows.slice(start, start + self._block), wave_start + start, stop - start)
+        used = len(plan.rows)
+        self._slab.scatter(self._tensor(plan.rows), rows.slice(0, used))
+        return _download(plan, columns)
+
+    def _padded(self, rows: NDArray[np.int64]) -> Tensor:
+        short = -len(rows) % self._block
+        return self._tensor(np.concatenate((rows, np.full(short, SCRATCH, dtype=np.int64))))
+
+    def _tensor(self, array: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    def _blocks(self, plan: Plan) -> Iterator[tuple[int, int, int]]:
+        """(first row, row past the last, the wave's first tick in plan order) of each block."""
+        wave_start = 0
+        for size in plan.sizes:
+            for start in range(0, size, self._block):
+                yield start, min(start + self._block, size), wave_start
+            wave_start += size
+
+    def _upload(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> _Columns:
+        n, spec, device = len(ticks), self._model.spec, self._device
+        horizons, targets = len(spec.horizons), len(spec.targets)
+        waiting = (n, len(spec.scored_horizons), targets)
+        return _Columns(
+            values=self._tensor(ticks.values[plan.order]),
+            time_ms=self._tensor(ticks.time_ms[plan.order]),
+            offset=self._tensor(ticks.offset[plan.order]),
+            said=torch.empty(n, horizons, targets, max(1, len(spec.quantiles)), device=device),
+            forecast=torch.empty(waiting, device=device),
+            persistence=torch.empty(waiting, device=device),
+            steps=torch.empty(n, dtype=torch.int64, device=device),
+            ok=torch.empty(n, dtype=torch.bool, device=device),
+            fresh=fresh[plan.order],
+        )
+
+    def _run_block(self, columns: _Columns, rows: Rows, first: int, count: int) -> None:
+        """Step `count` ticks from plan position `first` on the first rows of a full block."""
+        last = first + count
+        fresh = np.flatnonzero(columns.fresh[first:last])
+        if len(fresh):
+            self._slab.reset(rows, self._tensor(fresh))
+        values, time_ms = self._full(columns.values[first:last]), self._full(columns.time_ms[first:last])
+        step = self._model.step(values, time_ms, {name: rows[name] for name in rows.columns})
+        steps, truth = rows["steps"], values[:, self._targets]
+        due = self._scorer.due(rows["pending"], rows["past"], steps)
+        columns.said[first:last] = step.values[:count]
+        columns.forecast[first:last] = due.forecast[:count]
+        columns.persistence[first:last] = due.persistence[:count]
+        columns.steps[first:last] = steps[:count] + 1
+        seen = step.filled[:, self._targets]
+        state = step.state | self._scorer.write(rows["pending"], rows["past"], steps, step.values, seen)
+        state |= {"rolling": self._scorer.rolling(rows["rolling"], truth, due), "steps": steps + 1}
+        state["last_offset"] = self._full(columns.offset[first:last])
+        columns.ok[first:last] = self._keep(state, step.values, rows, count)
+
+    def _full(self, part: Tensor) -> Tensor:
+        """Pad (m, ...) to a whole block with zeros."""
+        if part.shape[0] == self._block:
+            return part
+        whole = part.new_zeros((self._block, *part.shape[1:]))
+        whole[: part.shape[0]] = part
+        return whole
+
+    def _keep(self, state: dict[str, Tensor], values: Tensor, rows: Rows, count: int) -> Tensor:
+        """Write the new state of the first `count` rows; a row with NaN or Inf keeps its old state."""
+        checked = [values, *(state[name] for name in self._model.stack.state_names)]
+        if bool(torch.isfinite(sum_of(checked))):
+            for name, new in state.items():
+                rows[name][:count] = new[:count]
+            return torch.ones(count, dtype=torch.bool, device=self._device)
+        finite = torch.stack([torch.isfinite(part.flatten(1)).all(1) for part in checked]).all(0)
+        for name, new in state.items():
+            old = rows[name]
+            old[:count] = torch.where(finite if new.dim() == 1 else finite[:, None], new, old)[:count]
+        return finite[:count]
+
+
+def _download(plan: Plan, columns: _Columns) -> Outcome:
+    """The columns in arrival order."""
+
+    def back(tensor: Tensor) -> NDArray[np.generic]:
+        ordered = tensor.cpu().numpy()
+        result = np.empty_like(ordered)
+        result[plan.order] = ordered
+        return result
+
+    yielded = (columns.said, columns.forecast, columns.persistence, columns.steps, columns.ok)
+    return Outcome(*map(back, yielded))  # type: ignore[arg-type]
+
+
+def sum_of(parts: list[Tensor]) -> Tensor:
+    """One number that is finite only if every element is (a sum that overflows is looked at row by row)."""
+    return torch.stack([part.sum() for part in parts]).sum()

@@ -1,0 +1,152 @@
+"""A batch on the CPU in one call that holds no interpreter lock: rows are read and written where they lie.
+
+The slow twin is blocks.py. A tick whose state or prediction is not finite leaves its row as it was (law 6).
+Shapes: n ticks, m rows of a tile, H hidden, P = H rounded up to 16.
+"""
+
+import functools
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrnn.engine import tile
+from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.score import Scorer
+from streamrnn.engine.slab import Slab
+from streamrnn.engine.tile import TILE, Layout, Network, Scratch, run_tile
+from streamrnn.engine.waves import Plan
+from streamrnn.nn.kernels import cells, matmul, transforms
+from streamrnn.nn.kernels.cells import pack_stack
+from streamrnn.nn.kernels.matmul import pack, padded
+from streamrnn.nn.kernels.transforms import transforms_of
+from streamrnn.nn.model import Model
+from streamrnn.ticks import TickBatch
+
+log = logging.getLogger(__name__)
+
+
+class Compiled:
+    """The executor for the CPU; compiles on first use, a few seconds once on a machine."""
+
+    def __init__(self, model: Model, slab: Slab, scorer: Scorer) -> None:
+        spec = model.spec
+        self._slab = slab
+        self._waiting = (len(spec.scored_horizons), len(spec.targets))
+        self._said = (len(spec.horizons), len(spec.targets), max(1, len(spec.quantiles)))
+        packed = pack_stack(model.stack, spec.cell)
+        outputs = padded(math.prod(self._said))
+        head, bias = np.zeros((outputs, spec.hidden), np.float32), np.zeros(outputs, np.float32)
+        head[: math.prod(self._said)] = model.head.weight.detach().float().cpu().numpy()
+        bias[: math.prod(self._said)] = model.head.bias.detach().float().cpu().numpy()
+        self._network = Network(*packed, pack(head).ravel(), bias)
+        self._transforms = transforms_of(model)
+        self._layout = _layout(model, slab, scorer)
+        self._scratch = _scratch(spec.layers, padded(spec.hidden), spec.input_width, outputs, len(spec.features))
+        self._warm_up(len(spec.features))
+
+    def _warm_up(self, features: int) -> None:
+        begun = time.perf_counter()
+        none, numbers = np.zeros(0, np.int64), np.zeros((0, features), np.float32)
+        self._call(Plan(none, none, [0]), numbers, none, none, np.zeros(0, np.bool_))
+        log.log(
+            logging.INFO if time.perf_counter() - begun > 2 else logging.DEBUG,
+            "the CPU step is compiled (%.1f s)", time.perf_counter() - begun,
+        )  # fmt: skip
+
+    def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
+        """Step every tick; `fresh` (n,) marks those whose row is to be initialised first."""
+        return self._call(plan, ticks.values, ticks.time_ms, ticks.offset, fresh)
+
+    def _call(
+        self,
+        plan: Plan,
+        values: NDArray[np.float32],
+        time_ms: NDArray[np.int64],
+        offset: NDArray[np.int64],
+        fresh: NDArray[np.bool_],
+    ) -> Outcome:
+        n = len(values)
+        outcome = Outcome(
+            said=np.empty((n, *self._said), np.float32),
+            forecast=np.empty((n, *self._waiting), np.float32),
+            persistence=np.empty((n, *self._waiting), np.float32),
+            steps=np.empty(n, np.int64),
+            ok=np.empty(n, np.bool_),
+        )
+        slab, blank = self._slab.rows, self._slab.fresh
+        _advance()(
+            *(self._network, self._transforms, self._layout, self._scratch),
+            *(slab.floats.numpy(), slab.integers.numpy(), blank.floats.numpy(), blank.integers.numpy()),
+            *(plan.rows, plan.order, np.array(plan.sizes)),
+            *(np.ascontiguousarray(values), np.ascontiguousarray(time_ms), np.ascontiguousarray(offset), fresh),
+            outcome,
+        )
+        return outcome
+
+
+def _layout(model: Model, slab: Slab, scorer: Scorer) -> Layout:
+    starts = {name: column.start for name, column in slab.columns.items()}
+    states = [(starts[f"cell.{layer}.h"], starts.get(f"cell.{layer}.c", -1)) for layer in range(model.spec.layers)]
+    return Layout(
+        states=np.array(states, dtype=np.int64),
+        **{name: starts[name] for name in Layout._fields[1:8]},
+        horizons=np.array(model.spec.scored_horizons, dtype=np.int64),
+        kept=np.array(scorer.kept, dtype=np.int64),
+        middle=scorer.middle,
+    )
+
+
+def _scratch(layers: int, wide: int, inputs: int, outputs: int, features: int) -> Scratch:
+    def zeros(*shape: int) -> NDArray[np.float32]:
+        return np.zeros(shape, np.float32)
+
+    return Scratch(
+        *(zeros(layers, TILE, wide), zeros(layers, TILE, wide), zeros(TILE, inputs), zeros(TILE, 4 * wide)),
+        *(zeros(TILE, wide), zeros(TILE, outputs), zeros(TILE, features), zeros(TILE, features)),
+    )
+
+
+@functools.cache
+def _advance() -> Callable[..., None]:
+    """The loop over waves and tiles. `sources` is in its closure because numba's cache keys on that, else
+    a change in a function that is compiled into this one would go unseen."""
+    sources = _sources()
+
+    def advance(
+        net: Any, t: Any, at: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
+        blank_integers: Any, rows: Any, order: Any, sizes: Any, values: Any, time_ms: Any, offset: Any,
+        fresh: Any, out: Any,
+    ) -> None:  # fmt: skip
+        sources  # noqa: B018
+        begin = 0
+        for size in sizes:
+            for first in range(0, size, TILE):
+                stop = min(first + TILE, size)
+                run_tile(
+                    net, t, at, scratch, floats, integers, blank_floats, blank_integers,
+                    rows[first:stop], order[begin + first : begin + stop], values, time_ms, offset, fresh, out,
+                )  # fmt: skip
+            begin += size
+
+    def compiled(cache: bool) -> Callable[..., None]:
+        made: Callable[..., None] = njit(nogil=True, error_model="numpy", cache=cache)(advance)
+        return made
+
+    try:
+        return compiled(cache=True)
+    except RuntimeError:
+        return compiled(cache=False)
+
+
+def _sources() -> str:
+    """A digest of every file whose functions are compiled into the step."""
+    files = [Path(str(module.__file__)) for module in (cells, matmul, transforms, tile)] + [Path(__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,0 +1,184 @@
+"""One tick of each of up to TILE rows, compiled: read where rows lie, step in the cache, write back or roll back.
+
+Owns the layout of a row and of the tile; the arithmetic is nn/kernels. Knows no batch.
+Shapes: m rows of a tile, H hidden, P = H rounded up to 16, F features, K' scored horizons, O targets.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrnn.engine.score import SMOOTHING
+from streamrnn.nn.kernels.cells import step_layer
+from streamrnn.nn.kernels.matmul import add_product, start_with
+from streamrnn.nn.kernels.transforms import read_row, write_row
+
+TILE = 32
+"""Rows stepped together: their states and gates stay in the first-level cache."""
+_SMOOTHING = np.float32(SMOOTHING)
+
+
+class Network(NamedTuple):
+    """What a model computes: kind and width of its cells, weights and places (nn/kernels/cells.py), head."""
+
+    kind: int
+    hidden: int
+    weights: NDArray[np.float32]
+    places: NDArray[np.int64]
+    head: NDArray[np.float32]
+    head_bias: NDArray[np.float32]
+
+
+class Layout(NamedTuple):
+    """First columns in the slab: `states` (L, 2) of h and c (-1: none), and the scorer's rings."""
+
+    states: NDArray[np.int64]
+    last: int
+    pending: int
+    past: int
+    rolling: int
+    steps: int
+    last_time: int
+    last_offset: int
+    horizons: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    middle: int
+
+
+class Scratch(NamedTuple):
+    """Tiles: h and c (L, m, P), x (m, D), gates a (m, 4 P), u (m, P), head (m, .), filled and last (m, F)."""
+
+    h: NDArray[np.float32]
+    c: NDArray[np.float32]
+    x: NDArray[np.float32]
+    a: NDArray[np.float32]
+    u: NDArray[np.float32]
+    head: NDArray[np.float32]
+    filled: NDArray[np.float32]
+    last: NDArray[np.float32]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _is_finite(row: Any, width: int) -> bool:
+    odd = False
+    for j in range(width):
+        odd |= row[j] - row[j] != 0
+    return not odd
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _copy(source: Any, target: Any) -> None:
+    """Two slices of equal length: this form is the one the compiler turns into vector moves."""
+    for j in range(len(target)):
+        target[j] = source[j]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _load_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> None:
+    for layer in range(len(at.states)):
+        h, c = at.states[layer, 0], at.states[layer, 1]
+        _copy(row[h : h + hidden], scratch.h[layer, r, :hidden])
+        if c >= 0:
+            _copy(row[c : c + hidden], scratch.c[layer, r, :hidden])
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _store_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> bool:
+    """Write row r's new state back unless part of it is NaN or Inf; whether it was written."""
+    for layer in range(len(at.states)):
+        if not _is_finite(scratch.h[layer, r], hidden):
+            return False
+        if at.states[layer, 1] >= 0 and not _is_finite(scratch.c[layer, r], hidden):
+            return False
+    for layer in range(len(at.states)):
+        h, c = at.states[layer, 0], at.states[layer, 1]
+        _copy(scratch.h[layer, r, :hidden], row[h : h + hidden])
+        if c >= 0:
+            _copy(scratch.c[layer, r, :hidden], row[c : c + hidden])
+    return True
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _step_tile(net: Any, scratch: Any, rows: int) -> None:
+    """The cells, layer by layer, and the head on the first rows of the tile."""
+    for layer in range(len(net.places)):
+        h, place = scratch.h[layer], net.places[layer]
+        x = scratch.x if layer == 0 else scratch.h[layer - 1]
+        c = scratch.c[layer]
+        step_layer(net.kind, net.hidden, place, net.weights, x, h, c, scratch.a, scratch.u, rows)
+    outputs = len(net.head_bias)
+    start_with(scratch.head, rows, 0, net.head_bias)
+    add_product(scratch.h[len(net.places) - 1], rows, net.hidden, net.head, scratch.head, 0, outputs)
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _look_up(at: Any, targets: int, floats: Any, steps: int, forecast: Any, persistence: Any) -> None:
+    """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
+    kept, depth = len(at.horizons), at.horizons[-1]
+    for k in range(kept):
+        place = (steps - at.horizons[k]) % depth
+        for o in range(targets):
+            forecast[k, o] = floats[at.pending + (place * kept + k) * targets + o]
+            persistence[k, o] = floats[at.past + place * targets + o]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _remember(
+    at: Any, feature_of: Any, floats: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
+) -> None:
+    """Put the new prediction into the rings, and this tick's squared errors into the rolling ones."""
+    kept, targets, place = len(at.horizons), len(feature_of), steps % at.horizons[-1]
+    for o in range(targets):
+        truth = values[feature_of[o]]
+        _roll(floats, at.rolling + o, truth - due[0, o])
+        _roll(floats, at.rolling + targets + o, truth - naive[0, o])
+        floats[at.past + place * targets + o] = filled[feature_of[o]]
+        for k in range(kept):
+            floats[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _roll(floats: Any, place: int, error: Any) -> None:
+    now = error * error
+    if not math.isnan(now):
+        before = floats[place]
+        floats[place] = now if math.isnan(before) else before + _SMOOTHING * (now - before)
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def run_tile(
+    net: Any, t: Any, at: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any, blank_integers: Any,
+    slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any, fresh: Any, out: Any,
+) -> None:  # fmt: skip
+    """One tick of each of up to TILE distinct rows: slots (m,) and the ticks (m,) that move them."""
+    rows = len(slots)
+    for r in range(rows):
+        slot, i = slots[r], ticks[r]
+        if fresh[i]:
+            floats[slot], integers[slot] = blank_floats[0], blank_integers[0]
+        row = floats[slot]
+        last = row[at.last : at.last + values.shape[1]]
+        _load_state(at, net.hidden, row, scratch, r)
+        last_time = integers[slot, at.last_time]
+        read_row(t, values[i], time_ms[i], last, last_time, scratch.x[r], scratch.filled[r], scratch.last[r])
+        steps = integers[slot, at.steps]
+        _look_up(at, len(t.targets), row, steps, out.forecast[i], out.persistence[i])
+    _step_tile(net, scratch, rows)
+    for r in range(rows):
+        slot, i = slots[r], ticks[r]
+        row, said = floats[slot], out.said[i]
+        write_row(t, scratch.head[r], scratch.filled[r], said)
+        steps = integers[slot, at.steps]
+        out.steps[i] = steps + 1
+        out.ok[i] = _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, row, scratch, r)
+        if out.ok[i]:
+            due, naive = out.forecast[i], out.persistence[i]
+            _remember(at, t.targets, row, steps, said, values[i], scratch.filled[r], due, naive)
+            for f in range(values.shape[1]):
+                row[at.last + f] = scratch.last[r, f]
+            integers[slot, at.steps] = steps + 1
+            integers[slot, at.last_time] = time_ms[i]
+            integers[slot, at.last_offset] = offset[i]

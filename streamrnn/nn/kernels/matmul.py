@@ -1,0 +1,125 @@
+"""Matrix product whose every output is one fixed chain of fused multiply-adds.
+
+Output (r, j) is fma(a[r, K-1], w[K-1, j], ... fma(a[r, 0], w[0, j], init[j])): the order depends on neither
+the number of rows nor the row's place, so neighbours cannot change a bit (law 2). Written as LLVM vectors
+because the compiler's own choice of what to fuse and in which order is what must not vary.
+Weights are packed in panels: (N, K) becomes (N / 16, K, 16), N rounded up to 16 with zeros.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+PANEL = 16
+"""Columns of a panel: two AVX2 vectors, one of AVX-512, four of NEON."""
+ROWS = 4
+"""Rows of the main tile: 4 x 2 accumulators of 8 floats hide the latency of two multiply-adds a cycle."""
+_LANES = 8
+_VECTORS = PANEL // _LANES
+_I64, _F32 = ir.IntType(64), ir.FloatType()
+_VECTOR = ir.VectorType(_F32, _LANES)
+
+
+def padded(width: int) -> int:
+    """Width rounded up to whole panels."""
+    return -(-width // PANEL) * PANEL
+
+
+def pack(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, K) with N a multiple of 16 to panels (N / 16, K, 16)."""
+    n, k = weight.shape
+    return np.ascontiguousarray(weight.reshape(n // PANEL, PANEL, k).transpose(0, 2, 1))
+
+
+def _vector_at(builder: Any, base: Any, offset: Any) -> Any:
+    return builder.bitcast(builder.gep(base, [offset]), _VECTOR.as_pointer())
+
+
+def _spread(builder: Any, number: Any) -> Any:
+    """One float in every lane."""
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES))
+
+
+def _tile(rows: int) -> Any:
+    """An intrinsic: c[rows, 16] += a[rows, k] @ panel[k, 16]; arguments are addresses and strides in floats."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, a_stride, k, panel, c, c_stride = arguments
+        a, panel, c = (builder.inttoptr(address, _F32.as_pointer()) for address in (a, panel, c))
+        function_type = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        fma = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fma.v{_LANES}f32")
+        places = [
+            _vector_at(builder, c, builder.add(builder.mul(c_stride, _I64(r)), _I64(v * _LANES)))
+            for r in range(rows)
+            for v in range(_VECTORS)
+        ]
+        before = [builder.load(place, align=4) for place in places]
+        row_starts = [builder.mul(a_stride, _I64(r)) for r in range(rows)]
+        entry, body = builder.block, builder.append_basic_block("tile.k")
+        done = builder.append_basic_block("tile.done")
+        builder.cbranch(builder.icmp_signed(">", k, _I64(0)), body, done)
+
+        builder.position_at_end(body)
+        step = builder.phi(_I64)
+        sums = [builder.phi(_VECTOR) for _ in before]
+        line = builder.mul(step, _I64(PANEL))
+        weights = [
+            builder.load(_vector_at(builder, panel, builder.add(line, _I64(v * _LANES))), align=4)
+            for v in range(_VECTORS)
+        ]
+        moved = []
+        for r in range(rows):
+            number = _spread(builder, builder.load(builder.gep(a, [builder.add(row_starts[r], step)])))
+            moved += [builder.call(fma, [number, weights[v], sums[r * _VECTORS + v]]) for v in range(_VECTORS)]
+        following = builder.add(step, _I64(1))
+        for phi, start, new in zip([step, *sums], [_I64(0), *before], [following, *moved], strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(new, body)
+        builder.cbranch(builder.icmp_signed("<", following, k), body, done)
+
+        builder.position_at_end(done)
+        totals = [builder.phi(_VECTOR) for _ in before]
+        for place, total, start, new in zip(places, totals, before, moved, strict=True):
+            total.add_incoming(start, entry)
+            total.add_incoming(new, body)
+            builder.store(total, place, align=4)
+        return context.get_dummy_value()
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(typing_context: Any, a: Any, a_stride: Any, k: Any, panel: Any, c: Any, c_stride: Any) -> Any:
+        return types.void(*[types.intp] * 6), emit
+
+    return tile
+
+
+_main_tile, _single_row = _tile(ROWS), _tile(1)
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def start_with(c: Any, rows: int, first: int, bias: Any) -> None:
+    """c[:rows, first : first + len(bias)] = bias."""
+    for r in range(rows):
+        for j in range(len(bias)):
+            c[r, first + j] = bias[j]
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def add_product(a: Any, rows: int, k: int, weights: Any, c: Any, first: int, width: int) -> None:
+    """c[:rows, first : first + width] += a[:rows, :k] @ W, W packed in `weights` (flat, width / 16 panels)."""
+    a_at, w_at, c_at = a.ctypes.data, weights.ctypes.data, c.ctypes.data + first * 4
+    a_stride, c_stride = a.shape[1], c.shape[1]
+    whole = rows - rows % ROWS
+    for panel in range(width // PANEL):
+        w = w_at + panel * k * PANEL * 4
+        column = c_at + panel * PANEL * 4
+        for r in range(0, whole, ROWS):
+            _main_tile(a_at + r * a_stride * 4, a_stride, k, w, column + r * c_stride * 4, c_stride)
+        for r in range(whole, rows):
+            _single_row(a_at + r * a_stride * 4, a_stride, k, w, column + r * c_stride * 4, c_stride)

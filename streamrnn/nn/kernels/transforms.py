@@ -1,0 +1,115 @@
+"""The transforms and heads of nn/model.py for one row, compiled. Knows no batch.
+
+Shapes: F features, C channels, D input columns, O targets, K horizons, Q quantiles (1 for a point head).
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from streamrnn.nn.model import DAY_MS, NEVER_MS, Model
+
+CHANNELS = {"level": 0, "difference": 1, "log_return": 2}
+TIMES = {"hour": 0, "weekday": 1, "log_gap": 2}
+PREDICTS = {"change": 0, "level": 1, "log_change": 2}
+_DIFFERENCE, _LOG_RETURN = CHANNELS["difference"], CHANNELS["log_return"]
+_HOUR, _LOG_GAP = TIMES["hour"], TIMES["log_gap"]
+_CHANGE, _LOG_CHANGE = PREDICTS["change"], PREDICTS["log_change"]
+_ZERO = np.float32(0)
+
+
+class Transforms(NamedTuple):
+    """A model's transforms as arrays: channels (C, 2) int64 of feature and kind, times (n,) int64 of TIMES,
+    targets (O,) int64 feature numbers, statistics as the model's buffers, gap (2,) mean and deviation."""
+
+    channels: NDArray[np.int64]
+    times: NDArray[np.int64]
+    has_mask: bool
+    predicts: int
+    targets: NDArray[np.int64]
+    channel_mean: NDArray[np.float32]
+    channel_std: NDArray[np.float32]
+    feature_mean: NDArray[np.float32]
+    target_mean: NDArray[np.float32]
+    target_std: NDArray[np.float32]
+    gap: NDArray[np.float32]
+
+
+def transforms_of(model: Model) -> Transforms:
+    """The transforms of a model as the compiled step reads them."""
+    spec = model.spec
+    channels = [(spec.features.index(c.feature), CHANNELS[c.kind]) for c in spec.channels]
+    statistics = {name: buffer.float().cpu().numpy().copy() for name, buffer in model.named_buffers()}
+    gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
+    return Transforms(
+        channels=np.array(channels, dtype=np.int64).reshape(-1, 2),
+        times=np.array([TIMES[kind] for kind in spec.time_features], dtype=np.int64),
+        has_mask=spec.missing == "mask",
+        predicts=PREDICTS[spec.predicts],
+        targets=np.array([spec.features.index(target) for target in spec.targets], dtype=np.int64),
+        gap=gap,
+        **statistics,
+    )
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: Any, filled: Any, kept: Any) -> None:
+    """One tick's values (F,) to input columns x (D,), filled (F,) and the last values to carry, kept (F,)."""
+    for f in range(len(values)):
+        kept[f] = last[f] if math.isnan(values[f]) else values[f]
+        filled[f] = t.feature_mean[f] if math.isnan(kept[f]) else kept[f]
+    column = len(t.channels)
+    for c in range(column):
+        x[c] = (_channel(t.channels[c, 1], filled, last, t.channels[c, 0]) - t.channel_mean[c]) / t.channel_std[c]
+    for n in range(len(t.times)):
+        column = _time(t.times[n], time_ms, last_time, t.gap, x, column)
+    if t.has_mask:
+        for f in range(len(values)):
+            x[column + f] = math.isnan(values[f])
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _channel(kind: int, filled: Any, last: Any, feature: int) -> Any:
+    now = filled[feature]
+    then = now if math.isnan(last[feature]) else last[feature]
+    if kind == _DIFFERENCE:
+        return now - then
+    if kind == _LOG_RETURN:
+        return np.float32(math.log(now / then)) if now > _ZERO and then > _ZERO else _ZERO
+    return now
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int) -> int:
+    """Write a time feature's columns from `column` on; the column after them."""
+    if kind == _LOG_GAP:
+        gap_ms = max(0, time_ms - last_time) if last_time != NEVER_MS else 0
+        x[column] = (np.float32(math.log1p(gap_ms / 1000)) - gap[0]) / gap[1]
+        return column + 1
+    turn = (time_ms % DAY_MS) / DAY_MS if kind == _HOUR else ((time_ms // DAY_MS + 3) % 7) / 7
+    x[column] = math.sin(turn * 2 * math.pi)
+    x[column + 1] = math.cos(turn * 2 * math.pi)
+    return column + 2
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
+    """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""
+    horizons, targets, quantiles = said.shape
+    for k in range(horizons):
+        for o in range(targets):
+            base = filled[t.targets[o]]
+            for q in range(quantiles):
+                number = head[(k * targets + o) * quantiles + q] * t.target_std[k, o] + t.target_mean[k, o]
+                if t.predicts == _CHANGE:
+                    number = base + number
+                elif t.predicts == _LOG_CHANGE:
+                    number = base * np.float32(math.exp(number))
+                place = q
+                while place > 0 and said[k, o, place - 1] > number:
+                    said[k, o, place] = said[k, o, place - 1]
+                    place -= 1
+                said[k, o, place] = number

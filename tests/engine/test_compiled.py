@@ -1,0 +1,142 @@
+"""The compiled step beside its slow twin in torch, over every cell, transform and head; and its arithmetic."""
+
+import dataclasses
+from itertools import pairwise
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamrnn.engine.engine import Engine
+from streamrnn.nn.kernels.cells import sigmoid, tanh
+from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
+from streamrnn.nn.model import Model
+from streamrnn.nn.spec import CellKind, Channel, ModelSpec
+from streamrnn.ticks import PredictionBatch, TickBatch
+
+from .test_engine import cut, make_engine, ticks
+
+CHANNELS = st.lists(
+    st.builds(Channel, st.sampled_from("ab"), st.sampled_from(["level", "difference", "log_return"])),
+    min_size=1, max_size=4,
+)  # fmt: skip
+TIMES = st.lists(st.sampled_from(["hour", "weekday", "log_gap"]), unique=True, max_size=3)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ModelSpec:
+    return ModelSpec(
+        name="t",
+        features=("a", "b"),
+        targets=draw(st.sampled_from([("a",), ("b",), ("b", "a")])),
+        channels=tuple(draw(CHANNELS)),
+        time_features=tuple(draw(TIMES)),
+        missing=draw(st.sampled_from(["carry", "mask"])),
+        cell=draw(st.sampled_from(get_args(CellKind))),
+        hidden=draw(st.integers(1, 40)),
+        layers=draw(st.integers(1, 3)),
+        horizons=draw(st.sampled_from([(1,), (1, 3), (2, 5), tuple(range(1, 11))])),
+        quantiles=draw(st.sampled_from([(), (0.5,), (0.1, 0.5, 0.9)])),
+        predicts=draw(st.sampled_from(["change", "level", "log_change"])),
+    )
+
+
+def make_model(spec: ModelSpec, seed: int) -> Model:
+    """Weights that keep the state tame, so that rounding stays rounding; statistics that are not 0 and 1."""
+    torch.manual_seed(seed)
+    model = Model(spec)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(torch.rand(buffer.shape) + (0.5 if name.endswith("_std") else 0.0))
+    return model
+
+
+def both(spec: ModelSpec, seed: int, batch: TickBatch, *cuts: int) -> list[tuple[Engine, list[PredictionBatch]]]:
+    edges = [0, *cuts, len(batch)]
+    engines = [make_engine(make_model(spec, seed), executor) for executor in ("compiled", "blocks")]
+    parts = [cut(batch, start, stop) for start, stop in pairwise(edges)]
+    return [(engine, [engine.step(part) for part in parts]) for engine in engines]
+
+
+@given(specs(), st.integers(0, 999))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_model_says_what_its_twin_in_torch_says_and_keeps_the_same_rows(spec: ModelSpec, seed: int) -> None:
+    batch = ticks(90, 7, seed)
+    batch = dataclasses.replace(batch, values=np.abs(batch.values) + np.float32(0.1))
+    (fast, said), (slow, expected) = both(spec, seed, batch, 40)
+    for ours, theirs in zip(said, expected, strict=True):
+        np.testing.assert_allclose(ours.values, theirs.values, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(ours.residual, theirs.residual, rtol=2e-4, atol=2e-4)
+        assert ours.steps.tolist() == theirs.steps.tolist()
+        assert ours.ok.tolist() == theirs.ok.tolist()
+        for field in dataclasses.fields(ours.errors):
+            mine, its = getattr(ours.errors, field.name), getattr(theirs.errors, field.name)
+            np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-3)
+    rows, twins = fast._slab.rows, slow._slab.rows
+    assert rows.integers.tolist() == twins.integers.tolist()
+    torch.testing.assert_close(rows.floats[1:], twins.floats[1:], rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
+def test_a_price_at_or_below_zero_has_no_log_return_in_either() -> None:
+    spec = ModelSpec(
+        name="t", features=("a", "b"), targets=("a",), channels=(Channel("a", "log_return"),), hidden=8
+    )
+    batch = ticks(40, 2, missing=0.0)
+    batch.values[::3, 0] = [0.0, -1.0] * 7
+    (_, [said]), (_, [expected]) = both(spec, 1, batch)
+    np.testing.assert_allclose(said.values, expected.values, rtol=1e-5, atol=1e-5)
+    assert said.ok.all()
+
+
+@pytest.mark.parametrize("executor", ["compiled", "blocks"])
+def test_a_prediction_that_overflows_is_not_ok_and_the_state_stays(executor: str) -> None:
+    spec = ModelSpec(
+        name="t", features=("a", "b"), targets=("a",), channels=(Channel("a"),), hidden=4, predicts="log_change"
+    )
+    model = make_model(spec, 1)
+    with torch.no_grad():
+        model.head.weight.fill_(0)
+        model.head.bias.fill_(200)
+        model.target_std.fill_(1)
+    engine = make_engine(model, executor)
+    batch = ticks(10, 1, missing=0.0)
+    assert not engine.step(batch).ok.any()
+    view = engine.inspect(0, b"s0")
+    assert view is not None
+    assert (view.steps, view.state["cell.0.h"]) == (0, [0.0] * 4)
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 50), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_product_is_the_exact_one_rounded_and_each_rows_bits_are_its_own(
+    rows: int, k: int, outputs: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    wide = padded(outputs)
+    a, weight = rng.normal(size=(rows, k)).astype(np.float32), np.zeros((wide, k), np.float32)
+    weight[:outputs] = rng.normal(size=(outputs, k))
+    bias = rng.normal(size=wide).astype(np.float32)
+    packed, c = pack(weight).ravel(), np.zeros((rows, wide), np.float32)
+    start_with(c, rows, 0, bias)
+    add_product(a, rows, k, packed, c, 0, wide)
+    exact = a.astype(np.float64) @ weight.T.astype(np.float64) + bias
+    np.testing.assert_allclose(c, exact, atol=1e-6 * (k + 8))
+    for row in range(rows):
+        alone = np.zeros((1, wide), np.float32)
+        start_with(alone, 1, 0, bias)
+        add_product(a[row : row + 1].copy(), 1, k, packed, alone, 0, wide)
+        assert alone[0].tobytes() == c[row].tobytes()
+
+
+def test_tanh_and_sigmoid_are_within_their_stated_errors_of_the_exact_ones_and_keep_nan() -> None:
+    xs = np.concatenate((np.linspace(-12, 12, 20_001), [1e-30, -1e-30, 1e30, -1e30])).astype(np.float32)
+    exact = xs.astype(np.float64)
+    assert max(abs(float(tanh(x)) - t) for x, t in zip(xs, np.tanh(exact), strict=True)) < 2.8e-7
+    logistic = 0.5 + 0.5 * np.tanh(exact / 2)
+    assert max(abs(float(sigmoid(x)) - s) for x, s in zip(xs, logistic, strict=True)) < 1.6e-7
+    assert np.isnan(tanh(np.float32(np.nan)))
+    assert np.isnan(sigmoid(np.float32(np.nan)))
