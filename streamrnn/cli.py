@@ -42,6 +42,18 @@ def _config(args: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from streamrnn.replay.command import run_replay
+
+    return run_replay(args, _settings(args))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from streamrnn.demo.command import run_demo
+
+    return run_demo(args)
+
+
 def _inspect(args: argparse.Namespace) -> int:
     from streamrnn.inspecting import run_inspect
 
@@ -57,6 +69,19 @@ def build_parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the daemon", allow_abbrev=False)
     _add_settings(serve)
     serve.set_defaults(run=_serve)
+
+    from streamrnn.replay import command as replay_command
+
+    replay = commands.add_parser("replay", help="send a file's rows as ticks", allow_abbrev=False)
+    replay_command.add_arguments(replay)
+    _add_settings(replay)
+    replay.set_defaults(run=_replay)
+
+    from streamrnn.demo import command as demo_command
+
+    demo = commands.add_parser("demo", help="see it work on real data: nothing else is needed")
+    demo_command.add_arguments(demo)
+    demo.set_defaults(run=_demo)
 
     shown = commands.add_parser("config", help="print the effective settings", allow_abbrev=False)
     _add_settings(shown)

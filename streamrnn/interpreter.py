@@ -1,5 +1,6 @@
 """Owns how the Python interpreter is set while the service runs. Knows nothing of what runs."""
 
+import asyncio
 import gc
 import sys
 from collections.abc import Iterator
@@ -28,3 +29,13 @@ def tuned_interpreter() -> Iterator[None]:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
         sys.setswitchinterval(switch_interval_s)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

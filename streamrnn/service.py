@@ -2,13 +2,11 @@
 
 import asyncio
 import dataclasses
-import json
 import logging
-import os
-import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from streamrnn.config import Settings
@@ -16,19 +14,22 @@ from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError
 from streamrnn.http.probes import routes
 from streamrnn.http.server import HttpServer
-from streamrnn.interpreter import tuned_interpreter
+from streamrnn.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.kafka.admin import prepare_topics
 from streamrnn.kafka.sink import Sink
 from streamrnn.kafka.source import Source
+from streamrnn.logs import configure_logging
 from streamrnn.metrics import Metrics
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
 from streamrnn.registry import Registry
+from streamrnn.signals import stop_signals
 from streamrnn.worker.loop import Worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 STALLED_S = 60.0
+LONGEST_CLOSING_S, LONGEST_LOOK_S = 8.0, 2.0
 
 
 def load_model(settings: Settings) -> Model:
@@ -52,7 +53,6 @@ class Service:
             max_streams=engine.max_streams,
             device=engine.device,
             block=engine.block,
-            threads=engine.threads,
         )
         self.metrics = Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))
@@ -60,6 +60,8 @@ class Service:
         self._executor = ThreadPoolExecutor(1, "engine")
         self._started_s = time.time()
         self._source: Source | None = None
+        self._waiting_for = "waiting for the broker"
+        self.url = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish, publish, commit, leave, within `limits.shutdown_budget_s`."""
@@ -71,28 +73,52 @@ class Service:
         try:
             if self.settings.http.enabled:
                 await http.start()
-            if await self._until_broker_answers(stop):
-                await self._serve(stop)
+                self.url = f"http://{self.settings.http.host}:{http.port}"
+                log.info("http on %s", self.url.removeprefix("http://"))
+            await self._serve(stop)
         finally:
             if self.settings.http.enabled:
                 await http.stop()
             self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _until_broker_answers(self, stop: asyncio.Event) -> bool:
-        """Check the topics as soon as there is a broker; False when told to stop first."""
+    async def _serve(self, stop: asyncio.Event) -> None:
+        source, sink = Source(self.settings), Sink(self.settings)
+        self._source = source
+        try:
+            if await self._until_joined(source, sink, stop):
+                self.worker = Worker(self.settings, source, sink, self.engine, self._executor, self.metrics)
+                await self._drive(self.worker, stop)
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._closing_s):
+                    await asyncio.gather(source.stop(), sink.stop())
+
+    @property
+    def _closing_s(self) -> float:
+        """The part of the shutdown budget that is kept for leaving the group and closing connections."""
+        return min(LONGEST_CLOSING_S, self.settings.limits.shutdown_budget_s / 2)
+
+    async def _until_joined(self, source: Source, sink: Sink, stop: asyncio.Event) -> bool:
+        """Check the topics and join the group as soon as there is a broker; False when told to stop first."""
         pause_s = 0.5
         while not stop.is_set():
             try:
-                partitions = await prepare_topics(self.settings)
+                return await _unless(stop, self._join(source, sink))
             except BrokerUnavailable as error:
                 self.metrics.broker_up(False)
-                log.warning("waiting for the broker: %s", error)
-                await _first_of(stop.wait(), asyncio.sleep(pause_s))
+                self._waiting_for = f"waiting for the broker: {error}"
+                log.warning(self._waiting_for)
+                await _unless(stop, asyncio.sleep(pause_s))
                 pause_s = min(2 * pause_s, 10.0)
-            else:
-                self._say_memory(partitions)
-                return True
         return False
+
+    async def _join(self, source: Source, sink: Sink) -> None:
+        partitions = await prepare_topics(self.settings)
+        self._say_memory(partitions)
+        await sink.start()
+        await source.start()
+        self._waiting_for = "waiting for partitions"
+        self.metrics.broker_up(True)
 
     def _say_memory(self, partitions: int) -> None:
         cap, row = self.settings.engine.max_streams, self.engine.row_bytes
@@ -100,18 +126,6 @@ class Service:
             "%s on %s: %d bytes a stream, at most %d streams in each of %d partitions = %.1f MB of state",
             *(self.engine.spec.label, self.engine.device, row, cap, partitions, row * cap * partitions / 1e6),
         )
-
-    async def _serve(self, stop: asyncio.Event) -> None:
-        source, sink = Source(self.settings), Sink(self.settings)
-        self._source = source
-        try:
-            await sink.start()
-            await source.start()
-            self.worker = Worker(self.settings, source, sink, self.engine, self._executor, self.metrics)
-            await self._drive(self.worker, stop)
-        finally:
-            await source.stop()
-            await sink.stop()
 
     async def _drive(self, worker: Worker, stop: asyncio.Event) -> None:
         """Run the worker and its observers; the budget runs from the moment `stop` is set."""
@@ -123,12 +137,10 @@ class Service:
             if watching.done():
                 watching.result()
             budget_s = self.settings.limits.shutdown_budget_s
-            await asyncio.wait({running}, timeout=budget_s)
+            await asyncio.wait({running}, timeout=budget_s - self._closing_s)
             if not running.done():
-                raise BrokerUnavailable(
-                    f"not finished within the shutdown budget of {budget_s} s; "
-                    "what was not committed will be read again"
-                )
+                late = f"not finished within the shutdown budget of {budget_s} s"
+                raise BrokerUnavailable(f"{late}; what was not committed will be read again")
             running.result()
         finally:
             for task in (running, watching, stopping):
@@ -136,21 +148,25 @@ class Service:
             await asyncio.gather(running, watching, stopping, return_exceptions=True)
 
     async def _watch(self, worker: Worker) -> None:
-        """Every second: residents, lag and the event loop's own lateness."""
+        """Every second: the connection, residents, lag and the event loop's own lateness."""
         while True:
             due = time.perf_counter() + 1.0
             await asyncio.sleep(1.0)
             self.metrics.loop_lag(max(0.0, time.perf_counter() - due))
             engine = self.engine
             self.metrics.resident(engine.resident, engine.slab_bytes, engine.evicted_total)
-            await self._observe_lag(worker)
+            await self._observe_broker(worker)
 
-    async def _observe_lag(self, worker: Worker) -> None:
+    async def _observe_broker(self, worker: Worker) -> None:
         assert self._source is not None
+        if not self._source.is_connected():
+            return worker.note_broker("connect", f"no connection to {self.settings.kafka.bootstrap}")
+        worker.note_broker("connect")
         positions = worker.assigner.positions()
         try:
-            ends = await self._source.end_offsets(positions)
-        except BrokerError as error:
+            async with asyncio.timeout(LONGEST_LOOK_S):
+                ends = await self._source.end_offsets(positions)
+        except (BrokerError, TimeoutError) as error:
             return log.debug("lag unknown: %s", error)
         for number, position in positions.items():
             behind = max(0, ends.get(number, position) - position)
@@ -166,7 +182,7 @@ class Service:
         """Whether every partition is live, with the reason when not."""
         worker = self.worker
         if worker is None or not worker.assigner.is_assigned:
-            return False, "waiting for partitions"
+            return False, self._waiting_for
         if not worker.broker_is_up:
             return False, "the broker is away"
         if worker.breaker.is_open(time.monotonic()):
@@ -207,61 +223,24 @@ class Service:
         }
 
 
-async def _first_of(*waits: Awaitable[object]) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    _, late = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in late:
-        task.cancel()
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Time in ms since the epoch, level, logger, message and a traceback if there is one."""
-        line = {
-            "time": int(record.created * 1000),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error as `log.level` and `log.format` say."""
-    lines = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    lines.setFormatter(JsonLines() if settings.log.format == "json" else text)
-    logging.basicConfig(level=settings.log.level.upper(), handlers=[lines], force=True)
-
-
-async def _until_signalled(service: Service) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the process at once."""
-    stop = asyncio.Event()
-
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        log.info("%s: finishing; a second signal ends at once", signal.Signals(number).name)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    await service.run(stop)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed, else asyncio's."""
+async def _unless(stop: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
+    """Whether `doing` was done before `stop` was set; it is cancelled if not, and what it raises is raised."""
+    task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        return task.done()
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+
+
+async def _serve_until_signalled(service: Service) -> None:
+    stop = asyncio.Event()
+    with stop_signals(stop):
+        await service.run(stop)
 
 
 def serve(settings: Settings) -> int:
@@ -269,7 +248,7 @@ def serve(settings: Settings) -> int:
     configure_logging(settings)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_until_signalled(Service(settings)))
+            runner.run(_serve_until_signalled(Service(settings)))
     except StreamrnnError as error:
         log.error("%s", error)
         return error.exit_code

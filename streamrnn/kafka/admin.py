@@ -49,6 +49,12 @@ async def prepare_topics(settings: Settings) -> int:
     return count
 
 
+async def partition_count(kafka: KafkaSettings, topic: str) -> int:
+    """Partitions of a topic, 0 where it does not exist."""
+    async with _Admin(kafka) as admin:
+        return (await admin.counts([topic]))[topic]
+
+
 async def create_topic(kafka: KafkaSettings, topic: str, partitions: int, replication_factor: int = 1) -> None:
     """Create one topic and wait until it has leaders; TopicError when the broker refuses."""
     async with _Admin(kafka) as admin:

@@ -4,9 +4,10 @@ and the one place where aiokafka's errors become ours. Knows no topic and no rec
 
 import asyncio
 import logging
+import math
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, Conf
 
 CLOSE_DEADLINE_S = 5.0
 METADATA_MAX_AGE_MS = 60_000
+REPEAT_S = 30.0
 
 _REFUSED = (
     ssl.SSLError,
@@ -46,7 +48,7 @@ class _Startable(Protocol):
 
 
 class _ConnectListener(logging.Handler):
-    """Keeps the exceptions of aiokafka's failed connects: `start()` itself hides them."""
+    """Keeps the exceptions of aiokafka's failed connects and first requests: `start()` itself hides them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         failed = _failed_connects.get()
@@ -54,6 +56,23 @@ class _ConnectListener(logging.Handler):
         if failed is None or not arguments or not isinstance(arguments[-1], BaseException):
             return
         failed.append((":".join(str(part) for part in arguments[:-1]), arguments[-1]))
+
+
+class Sparing(logging.Filter):
+    """Lets aiokafka complain of the same thing twice a minute: of an absent broker it does ten times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to show a line; what is below a warning or not aiokafka's always is."""
+        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
+            return True
+        is_due = record.created - self._said_s.get(record.msg, -math.inf) >= REPEAT_S
+        if is_due:
+            self._said_s[record.msg] = record.created
+        return is_due
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]
@@ -162,7 +181,7 @@ async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
 async def start_client(client: _Startable, kafka: KafkaSettings, seconds: float) -> None:
     """Start an aiokafka client; on failure say why, which aiokafka only logs (FIELD: bootstrap)."""
     failed: list[tuple[str, BaseException]] = []
-    listener = _ConnectListener(logging.ERROR)
+    listener = _ConnectListener(logging.WARNING)
     logger = logging.getLogger("aiokafka")
     mark = _failed_connects.set(failed)
     logger.addHandler(listener)
@@ -170,19 +189,17 @@ async def start_client(client: _Startable, kafka: KafkaSettings, seconds: float)
         async with deadline(seconds, f"Kafka at {kafka.bootstrap}"):
             await client.start()
     except BrokerUnavailable as error:
-        raise _reason(kafka, failed) or error from error
+        raise _reason(kafka, failed or [(kafka.bootstrap, TimeoutError())]) from error
     finally:
         logger.removeHandler(listener)
         _failed_connects.reset(mark)
 
 
-def _reason(kafka: KafkaSettings, failed: list[tuple[str, BaseException]]) -> BrokerError | None:
+def _reason(kafka: KafkaSettings, failed: list[tuple[str, BaseException]]) -> BrokerError:
     """The most telling of the failed connects: a refusal before a dead address."""
     for where, error in failed:
         if isinstance(error, _REFUSED):
             return BrokerRefused(f"Kafka at {where} refused us: {_words(error)}{_advice(kafka, error)}")
-    if not failed:
-        return None
     where, error = failed[-1]
     return BrokerUnavailable(f"Kafka at {where} does not answer: {_words(error)}{_advice(kafka, error)}")
 
@@ -197,17 +214,15 @@ def _advice(kafka: KafkaSettings, error: BaseException) -> str:
         return " (see kafka.sasl_mechanism, kafka.sasl_username and kafka.sasl_password)"
     if isinstance(error, ConnectionRefusedError):
         return " (nothing listens there: see kafka.bootstrap)"
-    if isinstance(error, kafka_errors.KafkaConnectionError | ConnectionResetError):
+    if isinstance(error, kafka_errors.KafkaConnectionError | ConnectionResetError | TimeoutError):
         return f" (does it speak {kafka.security_protocol}? see kafka.security_protocol)"
     return ""
 
 
 async def stop_consumer(consumer: Any, seconds: float = CLOSE_DEADLINE_S) -> None:
     """Leave the group and close, within `seconds` even when no broker answers."""
-    with suppress(Exception):
-        async with asyncio.timeout(seconds):
-            await consumer.stop()
-            return
+    if await _ended(consumer.stop(), seconds):
+        return
     coordinator, fetcher = consumer._coordinator, consumer._fetcher
     tasks = [getattr(coordinator, name, None) for name in _COORDINATOR_TASKS]
     await cancel_all([task for task in tasks if task is not None])
@@ -226,10 +241,8 @@ async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> Non
     for batch in batches:
         _retrieve(batch.future)
         _retrieve(batch._drain_waiter)
-    with suppress(Exception):
-        async with asyncio.timeout(seconds):
-            await producer.stop()
-            return
+    if await _ended(producer.stop(), seconds):
+        return
     await cancel_all([sender.sender_task] if sender.sender_task is not None else [])
     await _close_rest([], producer.client)
 
@@ -246,9 +259,20 @@ async def cancel_all(tasks: list["asyncio.Task[Any]"]) -> None:
 
 async def _close_rest(closers: list[Any], client: Any) -> None:
     for close in [*closers, client.close]:
-        with suppress(Exception):
-            async with asyncio.timeout(1.0):
-                await close()
+        await _ended(close(), 1.0)
+
+
+async def _ended(closing: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether `closing` ended in order and in time; in a task of its own, for aiokafka lets the cancellation
+    of its own tasks out, which would end ours."""
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)
+        _retrieve(task)
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _retrieve(future: "asyncio.Future[Any]") -> None:

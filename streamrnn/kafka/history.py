@@ -5,7 +5,7 @@ A consumer without a group, closed at the end; knows no group and commits nothin
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,7 +25,7 @@ QUIET_S = 5.0
 
 async def read_range(
     settings: Settings, partition: int, start: int, stop: int, max_records: int
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record], None]:
     """Records of the input's partition with start <= offset < stop, lists of at most `max_records`.
 
     Ends at `stop` or at the log's end, whichever comes first; begins at the log's start when that lies

@@ -73,6 +73,7 @@ class Source:
         self._held: frozenset[int] = frozenset()
         self._placed: set[int] = set()
         self._pending: Assignment | None = None
+        self._partitions = 0
         self._consumer: AIOKafkaConsumer | None = None
 
     # Life
@@ -90,6 +91,7 @@ class Source:
         try:
             await start_client(consumer, self._kafka, self._deadline_s + join_s)
             make_lean(consumer)
+            self._partitions = self.partition_count()
         except BaseException:
             await self.stop()
             raise
@@ -103,15 +105,31 @@ class Source:
     # Assignment
 
     def take_rebalance(self) -> Assignment | None:
-        """The new assignment, once after each change; None when nothing changed since."""
+        """The new assignment, once after each change; None when nothing changed since.
+
+        TopicError when the topic has grown: its keys have moved to other partitions, away from their state.
+        """
+        self._check_growth()
         pending, self._pending = self._pending, None
         if pending is not None:
             self._held = pending.partitions
         return pending
 
+    def _check_growth(self) -> None:
+        now, before = self.partition_count(), self._partitions
+        if now > before:
+            raise TopicError(
+                f"{self._topic} has grown from {before} to {now} partitions: keys have moved to others, where "
+                "their streams begin anew; give the output and dead-letter topics as many, then start again"
+            )
+
     def has_rebalanced(self) -> bool:
         """Whether a new assignment waits to be taken: what was fetched under the old one is void."""
         return self._pending is not None
+
+    def is_connected(self) -> bool:
+        """Whether a connection to any broker is open."""
+        return any(connection.connected() for connection in self._started._client._conns.values())
 
     def partition_count(self) -> int:
         """Partitions of the input topic as last heard (refreshed every minute)."""

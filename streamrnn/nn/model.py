@@ -101,15 +101,18 @@ class Model(nn.Module):
         missing = torch.isnan(values)
         last = torch.where(missing, state["last"], values)
         filled = torch.where(torch.isnan(last), self.feature_mean, last)
-        columns = [(self._channels(filled, state["last"]) - self.channel_mean) / self.channel_std]
+        columns = [(self.channels(filled, state["last"]) - self.channel_mean) / self.channel_std]
         columns += [self._time(kind, time_ms, state["last_time"]) for kind in self.spec.time_features]
         if self.spec.missing == "mask":
             columns.append(missing.to(filled.dtype))
         x = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
         return x, filled, {"last": last, "last_time": time_ms}
 
-    def _channels(self, filled: Tensor, last: Tensor) -> Tensor:
-        """(B, C) before standardisation; a difference or log return is 0 where there is no earlier value."""
+    def channels(self, filled: Tensor, last: Tensor) -> Tensor:
+        """(B, C) before standardisation from the filled features (B, F) and their last observed values (B, F).
+
+        A difference or log return is 0 where there is no earlier value.
+        """
         if self._channel_features == list(range(filled.shape[1])) and set(self._kinds) == {"level"}:
             return filled
         before = torch.where(torch.isnan(last), filled, last)
@@ -145,16 +148,3 @@ class Model(nn.Module):
         elif self.spec.predicts == "log_change":
             scaled = base * torch.exp(scaled)
         return scaled.sort(dim=-1).values if self.spec.quantiles else scaled
-
-    def channels(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The offline twin for statistics: (T, F) of one stream in time order -> (T, C) unstandardised."""
-        filled = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        rows = filled.numpy().copy()
-        for t in range(1, len(rows)):
-            rows[t] = np.where(np.isnan(rows[t]), rows[t - 1], rows[t])
-        mean = self.feature_mean.cpu().numpy()
-        rows = np.where(np.isnan(rows), mean, rows)
-        now = torch.from_numpy(rows)
-        before = torch.cat((now[:1], now[:-1]))
-        result: NDArray[np.float64] = self._channels(now, before).double().numpy()
-        return result

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import TypeVar
 
 from streamrnn.codecs import Decoder
@@ -22,7 +23,7 @@ from streamrnn.worker.partition import Partition, Phase
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-LONGEST_RETRY_S = 30.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 30.0
 
 
 class Assigner:
@@ -37,6 +38,7 @@ class Assigner:
         self._partitions: dict[int, Partition] = {}
         self._parked: dict[int, Partition] = {}
         self._recoveries: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         self.is_assigned = False
 
     def live(self) -> list[int]:
@@ -78,7 +80,17 @@ class Assigner:
     def _spawn(self, partition: Partition) -> None:
         task = asyncio.create_task(self._recover(partition), name=f"recover-{partition.number}")
         self._recoveries.add(task)
-        task.add_done_callback(self._recoveries.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._recoveries.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+
+    def raise_failure(self) -> None:
+        """Raise what ended a recovery that was not the broker's doing: a failing device costs the process."""
+        if self._failure is not None:
+            raise self._failure
 
     async def _recover(self, partition: Partition) -> None:
         """Bring one partition to live; a failure keeps it gated, is counted, and is tried again."""
@@ -89,7 +101,7 @@ class Assigner:
             except BrokerError as error:
                 partition.attempts += 1
                 partition.phase = Phase.GATED
-                pause_s = min(LONGEST_RETRY_S, 0.5 * 2 ** min(partition.attempts, 10))
+                pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(partition.attempts - 1, 10))
                 log.warning("partition %d stays gated, try %d: %s", partition.number, partition.attempts, error)
                 await asyncio.sleep(pause_s)
 
@@ -99,6 +111,7 @@ class Assigner:
         committed = await self._source.committed(partition.number)
         if partition.holds_state_for(committed):
             log.info("partition %d goes on at %d with its rows", partition.number, partition.position)
+            await self._commit_published(partition)
         else:
             start = await self._first(partition.number) if committed is None else committed
             await self._rebuild(partition.number, start)
@@ -106,6 +119,12 @@ class Assigner:
         self._source.seek(partition.number, partition.position)
         partition.phase, partition.attempts = Phase.LIVE, 0
         self._metrics.state(self.phases())
+
+    async def _commit_published(self, partition: Partition) -> None:
+        """All below `position` was published before the rebalance, which kept it from being committed."""
+        if partition.position != partition.committed:
+            await self._source.commit({partition.number: partition.position})
+            partition.committed = partition.position
 
     async def _first(self, number: int) -> int:
         """Where a group without a committed offset begins; committed at once, so that it stays there."""
@@ -120,9 +139,10 @@ class Assigner:
         replayed = 0
         if start < stop:
             limit = self._settings.input.max_poll_records
-            async for records in read_range(self._settings, number, start, stop, limit):
-                await self._on_engine(self._warm, records)
-                replayed += len(records)
+            async with aclosing(read_range(self._settings, number, start, stop, limit)) as batches:
+                async for records in batches:
+                    await self._on_engine(self._warm, records)
+                    replayed += len(records)
         log.info("partition %d warmed up with %d records before %d", number, replayed, stop)
 
     def _warm(self, records: list[Record]) -> None:

@@ -69,9 +69,9 @@ class Worker:
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
         self.assigner = Assigner(settings, source, engine, executor, self._decoder, metrics)
-        self.broker_is_up = True
         self.beat_s = time.monotonic()
         self._arrived_ms: dict[int, int] = {}
+        self._complaints: dict[str, str] = {}
         self._in_flight: Batch | None = None
         self._to_commit: dict[int, int] = {}
         self._committed_at = 0.0
@@ -81,17 +81,20 @@ class Worker:
         try:
             while not stop.is_set():
                 self.beat_s = time.monotonic()
+                self.assigner.raise_failure()
                 await self._follow_assignment()
                 records = await self._fetch()
                 if self._source.has_rebalanced():
-                    continue  # positions are void: what was fetched comes again from the committed offset
+                    continue  # positions are void: what was fetched comes again from where the rows are
+                positions = self._source.positions()  # before anything is awaited: a rebalance voids them
                 stepped, self._in_flight = self._in_flight, None
                 if stepped is not None:
                     await stepped.step
-                self._in_flight = self._begin(records)
+                self._in_flight = self._begin(records, positions)
                 await self._finish(stepped)
                 await self._commit_when_due()
             await self._drain()
+            await self._commit_all()
         finally:
             await self.assigner.close()
 
@@ -99,8 +102,9 @@ class Worker:
         assignment = self._source.take_rebalance()
         if assignment is None:
             return
-        await self._drain(commit=False)
+        await self._drain()
         self._to_commit.clear()
+        self.note_broker("commit")
         self._metrics.rebalance()
         await self.assigner.admit(assignment.partitions)
 
@@ -112,24 +116,30 @@ class Worker:
         self._metrics.breaker(paused)
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
-        records = await self._source.fetch(live, timeout_ms=0 if self._in_flight else IDLE_FETCH_MS)
+        try:
+            records = await self._source.fetch(live, timeout_ms=0 if self._in_flight else IDLE_FETCH_MS)
+        except Rebalanced:
+            return []
+        except BrokerUnavailable as error:
+            self.note_broker("fetch", str(error))
+            await asyncio.sleep(RETRY_S)
+            return []
+        self.note_broker("fetch")
         if records:
             self._metrics.stage("fetch", time.perf_counter() - started)
         return records
 
-    def _begin(self, records: list[Record]) -> Batch | None:
+    def _begin(self, records: list[Record], positions: dict[int, int]) -> Batch | None:
         """Decode, and start the step on the engine thread."""
         if not records:
             return None
         started = time.perf_counter()
         ticks, dead = self._decoder.decode(records)
         self._metrics.stage("decode", time.perf_counter() - started)
-        self.breaker.count(len(records), len(dead), time.monotonic())
         loop = asyncio.get_running_loop()
         step = loop.run_in_executor(self._executor, self._step, ticks, time.perf_counter())
-        batch = Batch(records, self._source.positions(), ticks, dead, step)
-        self.assigner.stepped(batch.positions)
-        return batch
+        self.assigner.stepped(positions)
+        return Batch(records, positions, ticks, dead, step)
 
     def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
         """On the engine thread: step and encode."""
@@ -159,6 +169,7 @@ class Worker:
         self._metrics.stage("publish", time.perf_counter() - started)
         self._metrics.batch(stepped.predictions, time.time() * 1000)
         self._metrics.dead(dead)
+        self.breaker.count(len(batch.records), len(dead), time.monotonic())
         self._arrived_ms.update(map(itemgetter(0, 2), batch.records))  # partition and timestamp
         self._to_commit.update(batch.positions)
 
@@ -174,37 +185,52 @@ class Worker:
         return []
 
     async def _publish_dead(self, dead: list[DeadLetter]) -> None:
-        """Publish dead letters; one the broker finds too large goes without its value."""
-        source, model = self._settings.input.topic, self._engine.spec.label
+        """Publish dead letters; one the broker refuses goes without its value, then with its reason alone."""
+        topic, source, model = self._settings.dead_letter_topic, self._settings.input.topic, self._engine.spec.label
         records = [dead_letter_record(letter, source, model) for letter in dead]
         try:
-            await self._insist(self._settings.dead_letter_topic, records)
+            await self._insist(topic, records)
         except RecordsRefused as error:
+            dead = [dead[at] for at in error.indexes]
             bare = [records[at]._replace(value=None) for at in error.indexes]
-            await self._insist(self._settings.dead_letter_topic, bare)
+            try:
+                await self._insist(topic, bare)
+            except RecordsRefused as again:
+                await self._insist(topic, [_reason_alone(dead[at], source, model) for at in again.indexes])
 
     async def _insist(self, topic: str, records: list[OutRecord]) -> None:
         """Publish, however long the broker is away: the process lives, says so, and holds two batches."""
+        if not records:
+            return None
         while True:
             self.beat_s = time.monotonic()
             try:
                 await self._sink.publish(topic, records)
             except BrokerUnavailable as error:
-                self._say_broker(False, str(error))
+                self.note_broker("publish", str(error))
                 await asyncio.sleep(RETRY_S)
             else:
-                return self._say_broker(True, "")
+                return self.note_broker("publish")
 
     def lateness_s(self, partition: int) -> float:
         """Seconds since the partition's newest finished record was written, 0 before the first."""
         arrived_ms = self._arrived_ms.get(partition)
         return 0.0 if arrived_ms is None else max(0.0, time.time() - arrived_ms / 1000)
 
-    def _say_broker(self, is_up: bool, why: str) -> None:
-        if is_up != self.broker_is_up:
-            log.warning("broker is back" if is_up else f"broker is away, waiting for it: {why}")
-        self.broker_is_up = is_up
-        self._metrics.broker_up(is_up)
+    @property
+    def broker_is_up(self) -> bool:
+        """False while anything that asks the broker complains."""
+        return not self._complaints
+
+    def note_broker(self, doing: str, complaint: str = "") -> None:
+        """Take note of how the broker answered the one who is `doing` something; a change is said."""
+        was_up = self.broker_is_up
+        self._complaints.pop(doing, None)
+        if complaint:
+            self._complaints[doing] = complaint
+        if self.broker_is_up != was_up:
+            log.warning(f"broker is away, waiting for it: {complaint}" if was_up else "broker is back")
+            self._metrics.broker_up(self.broker_is_up)
 
     async def _commit_when_due(self) -> None:
         if time.monotonic() - self._committed_at >= self._settings.input.commit_interval_ms / 1000:
@@ -219,20 +245,26 @@ class Worker:
         try:
             await self._source.commit(self._to_commit)
         except BrokerUnavailable as error:
-            return self._say_broker(False, str(error))
+            return self.note_broker("commit", str(error))
         except Rebalanced:
             return log.info("commit came too late: the group has rebalanced")
+        self.note_broker("commit")
         self.assigner.committed(self._to_commit)
         self._to_commit = {}
         self._metrics.stage("commit", time.perf_counter() - started)
         return None
 
-    async def _drain(self, commit: bool = True) -> None:
+    async def _commit_all(self) -> None:
+        """Before the end: insist, unless the group has moved on."""
+        await self._commit()
+        while self._to_commit and "commit" in self._complaints and not self._source.has_rebalanced():
+            await asyncio.sleep(RETRY_S)
+            await self._commit()
+
+    async def _drain(self) -> None:
         """Finish what is in flight, so that rows, positions and what was published agree."""
         batch, self._in_flight = self._in_flight, None
         await self._finish(batch)
-        if commit:
-            await self._commit()
 
 
 def _poisoned(records: list[Record], predictions: PredictionBatch) -> list[DeadLetter]:
@@ -254,3 +286,9 @@ def _at(records: Iterable[Record], positions: set[tuple[int, int]]) -> list[Reco
 def _record_of(batch: Batch, row: int) -> Record:
     """The source record of tick `row`."""
     return _at(batch.records, {(int(batch.ticks.partition[row]), int(batch.ticks.offset[row]))})[0]
+
+
+def _reason_alone(letter: DeadLetter, topic: str, model: str) -> OutRecord:
+    """Where the record came from and why it was refused, of its own nothing: not even its timestamp."""
+    record = letter.record._replace(timestamp_ms=int(time.time() * 1000), key=None, value=None, headers=())
+    return dead_letter_record(letter._replace(record=record), topic, model)

@@ -1,0 +1,1 @@
+"""`streamrnn demo`: real data, a trained model, a broker and the service in one command, watched live."""

@@ -1,0 +1,105 @@
+"""A file played on the input topic from beginning to end: reading, encoding, pace, sending, progress."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from streamrnn.config import Settings
+from streamrnn.errors import TopicError
+from streamrnn.interpreter import tuned_interpreter
+from streamrnn.kafka.admin import create_topic, partition_count
+from streamrnn.kafka.sink import Sink
+from streamrnn.replay.encoding import Places, TickEncoder, chunks
+from streamrnn.replay.pacing import Pacer
+from streamrnn.replay.progress import Watch, make_watch
+from streamrnn.replay.sender import Sender, Stopped, pause
+from streamrnn.signals import stop_signals
+from streamrnn.train.tables import Columns, Table, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """What to replay and how. speed: a multiple of recorded time, 0 as fast as possible; limit: rows;
+    max_gap_s: longest wait between two ticks, in wall-clock seconds; create_partitions: of a topic not there yet.
+    """
+
+    path: Path
+    columns: Columns
+    speed: float = 1.0
+    limit: int | None = None
+    max_gap_s: float | None = None
+    create_partitions: int | None = None
+    has_progress: bool = True
+
+
+def replay(settings: Settings, playback: Playback) -> int:
+    """`streamrnn replay`: 0 when all is sent or after SIGTERM, 130 after Ctrl-C; else an error of ours."""
+    # What aiokafka says of a broker's loss is in our errors, and shown once.
+    shown = logging.StreamHandler() if settings.log.level == "debug" else logging.NullHandler()
+    logging.basicConfig(handlers=[shown])
+    table = read_table(playback.path, playback.columns)
+    with tuned_interpreter():
+        return asyncio.run(_replay(settings, playback, table))
+
+
+async def _replay(settings: Settings, playback: Playback, table: Table) -> int:
+    encoder, sink, stop = TickEncoder(table.features, settings.input), Sink(settings), asyncio.Event()
+    watch = make_watch(playback.has_progress)
+    watch.say(_said(table, playback.columns))
+    places = Places(await _partitions(settings, playback.create_partitions))
+    pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
+    sender = Sender(sink, settings.input.topic, pacer, watch, stop)
+    try:
+        await sink.start()
+        with stop_signals(stop) as came, suppress(Stopped), _summary(settings, watch, places, came), watch:
+            await sender.run(chunks(table, encoder, places, playback.limit))
+    finally:
+        await sink.stop()
+    return 130 if signal.SIGINT in came else 0
+
+
+async def _partitions(settings: Settings, create: int | None) -> int:
+    """Of the input topic; TopicError when it is not there and not to be created."""
+    topic = settings.input.topic
+    count = await partition_count(settings.kafka, topic)
+    if not count and create is None:
+        raise TopicError(f"the input topic {topic!r} does not exist; --create-topic PARTITIONS creates it")
+    if not count and create is not None:
+        await create_topic(settings.kafka, topic, create, settings.output.replication_factor)
+        return create
+    return count
+
+
+@contextmanager
+def _summary(settings: Settings, watch: Watch, places: Places, came: list[signal.Signals]) -> Iterator[None]:
+    """The last line, however it ends."""
+    try:
+        yield
+    finally:
+        stopped = f"stopped by {came[0].name}: " if came else ""
+        streams, seconds = f"{len(places):,} streams", f"{watch.seconds():.1f} s"
+        print(f"{stopped}{watch.rate()}, {streams}, {seconds}, topic {settings.input.topic}")
+
+
+def _said(table: Table, columns: Columns) -> str:
+    """What was understood of the file."""
+    timed = f"column {table.time!r}" if table.time is not None else f"{columns.every_ms} ms between rows"
+    said = [f"{table.path}: time: {timed}"]
+    if columns.wide:
+        said.append(f"{len(table.numbers)} streams, feature 'value' each: {_some(table.numbers)}")
+    else:
+        stream = f"column {table.stream!r}" if table.stream is not None else "the file"
+        said += [f"stream: {stream}", f"features: {_some(table.numbers)}"]
+    if table.unused:
+        said.append(f"not used: {_some(table.unused)}")
+    return "; ".join(said)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """Names as Python writes them, so that none steers the terminal."""
+    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")

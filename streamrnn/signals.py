@@ -1,0 +1,33 @@
+"""Owns what SIGINT and SIGTERM do to a running command: one asks for an orderly end, a second ends at once."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
+    """Set `stop` at the first signal; gives the list of those that came. For the event loop's own thread."""
+    came: list[signal.Signals] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        if came:
+            os._exit(128 + number)
+        log.info("%s: finishing; a second signal ends at once", number.name)
+        came.append(number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in NUMBERS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield came
+    finally:
+        for number in NUMBERS:
+            loop.remove_signal_handler(number)

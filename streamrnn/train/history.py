@@ -1,0 +1,212 @@
+"""Ticks of many streams laid out stream after stream, on disk where they are many, and their splits in time.
+
+Owns order and extent; knows no model. Shapes: N ticks, S streams, F features.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.errors import DataError
+
+PASS_TICKS = 1 << 18
+"""Ticks moved at once while sorting: what of a history is in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """S streams one after the other, each in arrival order; arrays may be memory maps.
+
+    starts (S + 1,): stream s has the ticks starts[s] .. starts[s + 1] - 1. time_ms (N,) int64 event time;
+    values (N, F) float32, NaN = missing; carried (N, F) each feature's last observed value up to this tick.
+    """
+
+    features: tuple[str, ...]
+    streams: tuple[str, ...]
+    starts: NDArray[np.int64]
+    time_ms: NDArray[np.int64]
+    values: NDArray[np.float32]
+    carried: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.time_ms)
+
+
+class Extent(NamedTuple):
+    """A run of one stream's ticks: start .. stop - 1, and where the stream itself begins."""
+
+    start: int
+    stop: int
+    stream_start: int
+
+    @property
+    def length(self) -> int:
+        """Ticks in it."""
+        return self.stop - self.start
+
+
+class Split(NamedTuple):
+    """Each part in stream order; streams without a tick in a part are left out of it."""
+
+    train: list[Extent]
+    validation: list[Extent]
+    test: list[Extent]
+
+
+class Spool:
+    """Takes ticks in any interleaving and gives a History: `with Spool(features) as spool: spool.add(...)`.
+
+    Two passes over files in `folder` (a temporary one if None) sort by stream in bounded memory; the files go
+    with the `with`, so use the history inside it.
+    """
+
+    def __init__(self, features: Sequence[str], folder: Path | None = None) -> None:
+        self._features = tuple(features)
+        self._temporary = tempfile.TemporaryDirectory(prefix="streamrnn-history-", dir=folder)
+        root = Path(self._temporary.name)
+        self._paths = {name: root / name for name in ("code", "time", "values")}
+        self._sorted = {name: root / f"sorted-{name}" for name in ("time", "values", "carried")}
+        self._files = {name: path.open("wb") for name, path in self._paths.items()}
+        self._codes: dict[str, int] = {}
+        self._count = 0
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+        self._temporary.cleanup()
+
+    def add(self, streams: Sequence[str], time_ms: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Append n ticks: streams n names, time_ms (n,), values (n, F). DataError when the disk is full."""
+        codes = self._codes
+        columns: dict[str, NDArray[np.generic]] = {
+            "code": np.array([codes.setdefault(name, len(codes)) for name in streams], dtype=np.int32),
+            "time": np.ascontiguousarray(time_ms, dtype=np.int64),
+            "values": np.ascontiguousarray(values, dtype=np.float32),
+        }
+        try:
+            for name, column in columns.items():
+                self._files[name].write(column.tobytes())
+        except OSError as error:
+            raise DataError(f"cannot spool the history to {self._temporary.name}: {error.strerror}") from error
+        self._count += len(streams)
+
+    def history(self) -> History:
+        """All that was added; DataError when that is nothing."""
+        if not self._count:
+            raise DataError("the history has no ticks")
+        try:
+            for file in self._files.values():
+                file.flush()
+            return self._sort()
+        except OSError as error:
+            raise DataError(f"cannot sort the history in {self._temporary.name}: {error.strerror}") from error
+
+    def _sort(self) -> History:
+        n, width = self._count, len(self._features)
+        code = np.memmap(self._paths["code"], np.int32, "r", shape=(n,))
+        time_ms = np.memmap(self._paths["time"], np.int64, "r", shape=(n,))
+        values = np.memmap(self._paths["values"], np.float32, "r", shape=(n, width))
+        starts = np.concatenate(([0], np.cumsum(np.bincount(code, minlength=len(self._codes)))))
+        by_time = np.memmap(self._sorted["time"], np.int64, "w+", shape=(n,))
+        by_values = np.memmap(self._sorted["values"], np.float32, "w+", shape=(n, width))
+        following = starts[:-1].copy()
+        for at in _passes(n):
+            places = _places(code[at], following)
+            by_time[places], by_values[places] = time_ms[at], values[at]
+        carried = np.memmap(self._sorted["carried"], np.float32, "w+", shape=(n, width))
+        for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            _carry(by_values[start:stop], carried[start:stop])
+        return History(self._features, tuple(self._codes), starts, by_time, by_values, carried)
+
+
+def _passes(n: int) -> Iterator[slice]:
+    for start in range(0, n, PASS_TICKS):
+        yield slice(start, min(n, start + PASS_TICKS))
+
+
+def _places(code: NDArray[np.int32], following: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each tick goes; `following` (S,), the next free place of each stream, moves on."""
+    order = np.argsort(code, kind="stable")
+    counts = np.bincount(code, minlength=len(following))
+    firsts = np.cumsum(counts) - counts
+    places = np.empty(len(code), dtype=np.int64)
+    places[order] = following[code[order]] + np.arange(len(code)) - firsts[code[order]]
+    following += counts
+    return places
+
+
+def _carry(values: NDArray[np.float32], carried: NDArray[np.float32]) -> None:
+    """Forward fill (T, F) of one stream; NaN before a feature's first observation."""
+    before = np.full(values.shape[1], np.nan, dtype=np.float32)
+    for at in _passes(len(values)):
+        part = np.vstack((before, values[at]))
+        rows = np.where(np.isnan(part), 0, np.arange(len(part))[:, None])
+        part = np.take_along_axis(part, np.maximum.accumulate(rows, axis=0), axis=0)
+        carried[at], before = part[1:], part[-1]
+
+
+def split_by_time(history: History, shares: tuple[float, float, float]) -> Split:
+    """Train, validation and test in time order at two moments that hold for all streams.
+
+    shares: parts of the ticks, sum 1. A stream whose event times go back is cut where a moment is first
+    reached. DataError when a part is left without ticks.
+    """
+    _check(shares)
+    moments = _moments(history.time_ms, (shares[0], shares[0] + shares[1]))
+
+    def cuts(start: int, stop: int) -> list[int]:
+        reached = np.maximum.accumulate(history.time_ms[start:stop])
+        return [start + at for at in np.searchsorted(reached, moments).tolist()]
+
+    return _split(history, shares, cuts)
+
+
+def split_each(history: History, shares: tuple[float, float, float]) -> Split:
+    """As split_by_time, but every stream at its own shares: for streams that were not recorded together."""
+    _check(shares)
+
+    def cuts(start: int, stop: int) -> list[int]:
+        return [start + round((stop - start) * share) for share in (shares[0], shares[0] + shares[1])]
+
+    return _split(history, shares, cuts)
+
+
+def _check(shares: tuple[float, float, float]) -> None:
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise DataError(f"the shares of train, validation and test must be positive and sum to 1: {shares}")
+
+
+def _split(history: History, shares: tuple[float, float, float], cuts: Callable[[int, int], list[int]]) -> Split:
+    parts: tuple[list[Extent], list[Extent], list[Extent]] = ([], [], [])
+    for start, stop in extents(history):
+        edges = [start, *cuts(start, stop), stop]
+        for part, (a, b) in zip(parts, pairwise(edges), strict=True):
+            if a < b:
+                part.append(Extent(a, b, start))
+    for name, part, share in zip(Split._fields, parts, shares, strict=True):
+        if share and not part:
+            raise DataError(f"{len(history)} ticks leave none for {name}: widen its share or the history")
+    return Split(*parts)
+
+
+def _moments(time_ms: NDArray[np.int64], shares: Iterable[float]) -> tuple[int, int]:
+    ordered = np.sort(time_ms)
+    first, second = (int(ordered[min(len(ordered) - 1, int(share * len(ordered)))]) for share in shares)
+    return first, second
+
+
+def extents(history: History) -> Iterator[tuple[int, int]]:
+    """(start, stop) of every stream."""
+    yield from zip(history.starts[:-1].tolist(), history.starts[1:].tolist(), strict=True)

@@ -1,0 +1,110 @@
+"""Event times as they stand in tables to ms since the epoch. What is ambiguous is refused, not guessed.
+
+Knows columns, not files. Shapes: R rows.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PER_MS = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
+EDGES = (1e8, 1e10, 1e11, 1e13, 1e14, 1e16, 1e17, 1e19)
+"""Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each. Between, none is right."""
+HINT = "; its time format (s, ms, us, ns, or a form such as %m/%d/%Y or %Y%m%d)?"
+LARGEST_TIME_MS = 2**53
+
+
+class Bad(Exception):
+    """Inside only: what is wrong in row `index` of an array."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
+    """Event times, (R,) ms since the epoch; what has no zone is UTC, below a ms is cut off."""
+    if column.null_count:
+        raise Bad(int(column.is_null().to_numpy(zero_copy_only=False).argmax()), "no time")
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _to_ms(pc.cast(column, pa.timestamp("us"), safe=False))
+    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and (form is None or form in PER_MS):
+        return epoch_ms(column.to_numpy(zero_copy_only=False), form)
+    try:
+        return text_times(pc.cast(column, pa.string()), form)
+    except pa.ArrowNotImplementedError:
+        raise Bad(0, f"{kind} is no time") from None
+
+
+def _to_ms(moments: Any) -> NDArray[np.int64]:
+    micros: NDArray[np.int64] = pc.cast(moments, pa.int64()).to_numpy()
+    return micros // 1000
+
+
+def text_times(texts: Any, form: str | None) -> NDArray[np.int64]:
+    """A column of one kind in one go; of several kinds, of a form, or wrong: each different text once."""
+    for parse in _parsers(form):
+        try:
+            return parse(texts)
+        except pa.ArrowInvalid:
+            continue
+    coded = texts.dictionary_encode()
+    codes, different = coded.indices.to_numpy(), []
+    for text in coded.dictionary.to_pylist():
+        try:
+            different.append(time_ms(text.strip(), form))
+        except (ValueError, OverflowError, Bad) as error:
+            hint = "" if form or isinstance(error, Bad) else HINT
+            index = int((codes == len(different)).argmax())
+            raise Bad(index, f"{error}{hint}" if text.strip() else "no time") from None
+    times: NDArray[np.int64] = np.array(different, dtype=np.int64)[codes]
+    return times
+
+
+def _parsers(form: str | None) -> list[Callable[[Any], NDArray[np.int64]]]:
+    """None for a form such as %m/%d/%Y: pyarrow's strptime takes 2/31 for 3/2 and 86 for the year 86."""
+    if form is not None and form not in PER_MS:
+        return []
+    return [
+        lambda texts: epoch_ms(pc.cast(texts, pa.int64()).to_numpy(), form),
+        lambda texts: epoch_ms(pc.cast(texts, pa.float64()).to_numpy(), form),
+        lambda texts: _to_ms(pc.cast(texts, pa.timestamp("us"))),
+        lambda texts: _to_ms(pc.cast(texts, pa.timestamp("us", "UTC"))),
+    ]
+
+
+def time_ms(text: str, form: str | None) -> int:
+    """The slow twin of all parsers: one time, ms since the epoch."""
+    is_epoch = form in PER_MS or (form is None and re.fullmatch(r"[+-]?\d+(\.\d*)?", text))
+    if is_epoch:
+        return int(epoch_ms(np.array([float(text)]), form)[0])
+    moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
+
+
+def epoch_ms(numbers: NDArray[Any], unit: str | None) -> NDArray[np.int64]:
+    """Epoch numbers in `unit`, or each in the unit its size tells."""
+    size = np.abs(numbers.astype(np.float64))
+    if unit is None:
+        code = np.digitize(size, EDGES)
+        units, bad = code // 2, code % 2 == 0
+    else:
+        units = np.full(len(numbers), list(PER_MS).index(unit))
+        bad = ~(size * (1000 if unit == "s" else 1) / PER_MS[unit] <= LARGEST_TIME_MS)
+    if bad.any():
+        index = int(bad.argmax())
+        why = "is out of range" if unit else f"fits no epoch unit{HINT}"
+        raise Bad(index, f"{numbers[index]} {why}")
+    times = np.empty(len(numbers), dtype=np.int64)
+    for which, (name, per_ms) in enumerate(PER_MS.items()):
+        some = numbers[units == which]
+        times[units == which] = np.rint(some * 1000.0) if name == "s" else some // per_ms
+    return times
