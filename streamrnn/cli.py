@@ -1,13 +1,17 @@
-"""The command line: parses, loads settings, hands over. Each command's module is imported when it runs."""
+"""The command line: parses, loads settings, hands over. What a command needs is imported when it runs."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from streamrnn import __version__, config
+from streamrnn import __version__, config, inspecting
+from streamrnn.bench import command as bench
+from streamrnn.demo import command as demo
 from streamrnn.errors import StreamrnnError
+from streamrnn.replay import command as replay
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +37,10 @@ def _serve(args: argparse.Namespace) -> int:
     return serve(_settings(args))
 
 
+def _replay(args: argparse.Namespace) -> int:
+    return replay.run_replay(args, _settings(args))
+
+
 def _config(args: argparse.Namespace) -> int:
     if args.example:
         print(config.example_toml())
@@ -42,22 +50,32 @@ def _config(args: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(args: argparse.Namespace) -> int:
-    from streamrnn.replay.command import run_replay
-
-    return run_replay(args, _settings(args))
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from streamrnn.demo.command import run_demo
-
-    return run_demo(args)
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--example", action="store_true", help="print a commented file of all options")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of TOML")
 
 
-def _inspect(args: argparse.Namespace) -> int:
-    from streamrnn.inspecting import run_inspect
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """A command whose only options are the settings."""
 
-    return run_inspect(args)
+
+class _Command(NamedTuple):
+    """A command: what adds its own options, what runs it, and whether it takes every setting as a flag."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    has_settings: bool = False
+
+
+COMMANDS = {
+    "demo": _Command("see it work on real data; nothing else is needed", demo.add_arguments, demo.run_demo),
+    "serve": _Command("run the daemon", _nothing, _serve, True),
+    "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
+    "inspect": _Command("show what a running daemon holds", inspecting.add_arguments, inspecting.run_inspect),
+    "bench": _Command("measure the service beside a relay and a loop", bench.add_arguments, bench.run_bench),
+    "config": _Command("print the effective settings", _add_config, _config, True),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,35 +83,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("streamrnn", description="One living recurrent state per Kafka stream.")
     parser.add_argument("--version", action="version", version=f"streamrnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    serve = commands.add_parser("serve", help="run the daemon", allow_abbrev=False)
-    _add_settings(serve)
-    serve.set_defaults(run=_serve)
-
-    from streamrnn.replay import command as replay_command
-
-    replay = commands.add_parser("replay", help="send a file's rows as ticks", allow_abbrev=False)
-    replay_command.add_arguments(replay)
-    _add_settings(replay)
-    replay.set_defaults(run=_replay)
-
-    from streamrnn.demo import command as demo_command
-
-    demo = commands.add_parser("demo", help="see it work on real data: nothing else is needed")
-    demo_command.add_arguments(demo)
-    demo.set_defaults(run=_demo)
-
-    shown = commands.add_parser("config", help="print the effective settings", allow_abbrev=False)
-    _add_settings(shown)
-    shown.add_argument("--example", action="store_true", help="print a commented file of all options")
-    shown.add_argument("--json", action="store_true", help="print JSON instead of TOML")
-    shown.set_defaults(run=_config)
-
-    from streamrnn import inspecting
-
-    inspect = commands.add_parser("inspect", help="show the streams a running daemon holds")
-    inspecting.add_arguments(inspect)
-    inspect.set_defaults(run=_inspect)
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.help, allow_abbrev=False)
+        command.add_arguments(own)
+        if command.has_settings:
+            _add_settings(own)
+        own.set_defaults(run=command.run)
     return parser
 
 

@@ -6,22 +6,24 @@
 import re
 import uuid
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from streamrnn.errors import BundleError
-from streamrnn.nn.bundle import load_bundle, save_bundle, write_durably
+from streamrnn.nn.bundle import load_bundle, read_plain, save_bundle, write_durably
 from streamrnn.nn.model import Model
 
 CHAMPION = "champion.json"
 LONGEST_NAME_BYTES = 255
+LARGEST_POINTER_BYTES = 1000
 NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What champion.json holds."""
 
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Registry:
@@ -32,7 +34,7 @@ class Registry:
 
     def _folder(self, name: str) -> Path:
         plain = name.isprintable() and Path(name).name == name and "\\" not in name
-        if not plain or name.startswith(".") or len(name.encode()) > LONGEST_NAME_BYTES:
+        if not name or not plain or name.startswith(".") or len(name.encode()) > LONGEST_NAME_BYTES:
             raise BundleError(f"{name!r} is no model name: one path part, not beginning with a dot")
         return self._root / name
 
@@ -48,9 +50,9 @@ class Registry:
         """The version that serves; BundleError when none was chosen or the pointer is damaged."""
         path = self._folder(name) / CHAMPION
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Champion).version
-        except OSError as error:
-            raise BundleError(f"{path}: {error.strerror}; versions there are: {self.versions(name)}") from error
+            return msgspec.json.decode(read_plain(path, LARGEST_POINTER_BYTES), type=Champion).version
+        except BundleError as error:
+            raise BundleError(f"{error}; versions there are: {self.versions(name)}") from error
         except (msgspec.DecodeError, ValueError) as error:
             raise BundleError(f"{path}: not a champion pointer: {error}") from error
 

@@ -152,7 +152,7 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
     if not protocol.startswith("HTTP/1."):
         raise ValueError(protocol)
     parts = urlsplit(target)
-    return method, parts.path, dict(parse_qsl(parts.query))
+    return method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
 def _wire(response: Response, with_body: bool = True) -> bytes:

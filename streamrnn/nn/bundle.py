@@ -44,7 +44,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 def save_bundle(model: Model, folder: Path, version: int | None = None) -> None:
     """Write a bundle that appears whole or not at all, under another `version` number if one is given.
 
-    BundleError if `folder` exists, cannot be made, or the model holds NaN or Inf.
+    BundleError if `folder` exists, cannot be made, or the model holds NaN or Inf or has a spec that could
+    not be read again.
     """
     spec = model.spec if version is None else msgspec.structs.replace(model.spec, version=version)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -53,12 +54,14 @@ def save_bundle(model: Model, folder: Path, version: int | None = None) -> None:
     weights = save_tensors(tensors)
     digest = {WEIGHTS: hashlib.sha256(weights).hexdigest()}
     manifest = Manifest(format=FORMAT, spec=spec, sha256=digest, created=int(time.time()), streamrnn=__version__)
-    if folder.exists():
-        raise BundleError(f"{folder} exists already; bundles are never overwritten")
+    described = msgspec.json.format(msgspec.json.encode(manifest))
+    _manifest(described, folder / MANIFEST)
     try:
-        _publish(folder, {WEIGHTS: weights, MANIFEST: msgspec.json.format(msgspec.json.encode(manifest))})
-    except OSError as error:
-        raise BundleError(f"{folder}: {error.strerror}") from error
+        if folder.exists():
+            raise BundleError(f"{folder} exists already; bundles are never overwritten")
+        _publish(folder, {WEIGHTS: weights, MANIFEST: described})
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder}: {getattr(error, 'strerror', error)}") from error
 
 
 def _publish(folder: Path, files: dict[str, bytes]) -> None:
@@ -70,7 +73,7 @@ def _publish(folder: Path, files: dict[str, bytes]) -> None:
             write_durably(draft / name, data)
         draft.chmod(0o755)
         draft.rename(folder)
-    except OSError:
+    except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
 
@@ -86,22 +89,26 @@ def write_durably(path: Path, data: bytes) -> None:
 def load_bundle(folder: Path, device: str = "cpu") -> Model:
     """The model of a bundle; BundleError names the file and what is wrong with it."""
     path = folder / MANIFEST
-    try:
-        manifest = msgspec.json.decode(_read(path, LARGEST_MANIFEST_BYTES), type=Manifest)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: {error}") from error
+    manifest = _manifest(read_plain(path, LARGEST_MANIFEST_BYTES), path)
     if manifest.format != FORMAT:
         raise BundleError(f"{path}: format {manifest.format}, this version reads {FORMAT}")
     if set(manifest.sha256) != {WEIGHTS}:
         raise BundleError(f"{path}: sha256 must name {WEIGHTS} alone, not {sorted(manifest.sha256)}")
-    raw = _read(folder / WEIGHTS, LARGEST_WEIGHTS_BYTES)
+    raw = read_plain(folder / WEIGHTS, LARGEST_WEIGHTS_BYTES)
     if hashlib.sha256(raw).hexdigest() != manifest.sha256[WEIGHTS]:
         raise BundleError(f"{folder / WEIGHTS}: sha256 is not the one in {MANIFEST}: damaged or exchanged")
     return _assemble(manifest.spec, _tensors(raw, folder / WEIGHTS), folder / WEIGHTS).to(device).eval()
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """A plain file that lies inside its bundle, no larger than `limit` bytes."""
+def _manifest(raw: bytes, path: Path) -> Manifest:
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """A plain file that lies inside its folder, no larger than `limit` bytes; BundleError if it is not."""
     try:
         if not path.resolve().is_relative_to(path.parent.resolve()):
             raise BundleError(f"{path}: a link that leads out of the bundle")
@@ -112,7 +119,7 @@ def _read(path: Path, limit: int) -> bytes:
             raise BundleError(f"{path}: {status.st_size} bytes, at most {limit} are read")
         with path.open("rb") as file:
             return file.read(limit)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise BundleError(f"{path}: {getattr(error, 'strerror', error)}") from error
 
 
@@ -130,8 +137,11 @@ def _assemble(spec: ModelSpec, tensors: dict[str, torch.Tensor], path: Path) -> 
     """The model, allocated only after the tensors proved to be the ones its spec asks for."""
     if spec.layers > len(tensors):
         raise BundleError(f"{path}: {len(tensors)} tensors for {spec.layers} layers")
-    with torch.device("meta"):
-        model = Model(spec)
+    try:
+        with torch.device("meta"):
+            model = Model(spec)
+    except RuntimeError as error:
+        raise BundleError(f"{path}: no machine holds what the spec asks for: {error}") from error
     own = model.state_dict()
     if set(own) != set(tensors):
         odd = sorted(set(own) ^ set(tensors))

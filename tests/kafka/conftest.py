@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from streamrnn.config import Settings
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
+from streamrnn.nn.bundle import save_bundle
+from streamrnn.nn.model import Model
+from streamrnn.nn.spec import Channel, ModelSpec
 
 SettingsFactory = Callable[..., Awaitable[Settings]]
 TopicFactory = Callable[..., Awaitable[str]]
@@ -54,13 +58,31 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("STREAMRNN_TEST_BOOTSTRAP"):
         yield given
         return
+    with real_kafka(kafka_home(), tmp_path_factory.mktemp("kafka") / "cluster") as bootstrap:
+        yield bootstrap
+
+
+def kafka_home(*scripts: str) -> Path:
+    """The distribution to start brokers from; the test is skipped without it, Java, or one of `scripts`."""
     home = os.environ.get("KAFKA_HOME")
     if not home:
         pytest.skip("no real Kafka: set KAFKA_HOME or STREAMRNN_TEST_BOOTSTRAP")
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("KAFKA_HOME is set and there is no Java")
-    with real_kafka(Path(home), tmp_path_factory.mktemp("kafka") / "cluster") as bootstrap:
-        yield bootstrap
+    for script in scripts:
+        if not (Path(home) / script).exists():
+            pytest.skip(f"KAFKA_HOME has no script named {script}")
+    return Path(home)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model on disk."""
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    spec = ModelSpec(name="toy", features=("x",), targets=("x",), channels=(Channel("x"),), hidden=8)
+    save_bundle(Model(spec), folder)
+    return folder
 
 
 _EMBEDDED = pytest.param("embedded", id="embedded")
