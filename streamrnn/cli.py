@@ -92,10 +92,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Name what was not understood, never its value: it may be a secret."""
+    names = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+    for name in names:
+        if "." in name:
+            config.load_settings(None, {name.lstrip("-"): ""})
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(names) or f'{len(unknown)} too many'}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; errors raised on purpose are one line and their own exit code."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
     try:
+        _refuse(unknown, parser)
         code: int = args.run(args)
     except StreamrnnError as error:
         print(f"streamrnn: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.codecs.reasons import Refused, Time, reading_refusal
+from streamrnn.errors import BundleError
 from streamrnn.nn.spec import ModelSpec
 
 Codec = Literal["json", "msgpack", "float32"]
@@ -79,7 +80,10 @@ def _struct(spec: ModelSpec, stream_field: str | None, time_field: str | None) -
         if field is not None and field not in spec.features:
             fields.append((own, kind, None))
             names[own] = field
-    shape = msgspec.defstruct("Tick", fields, rename=names, gc=False)
+    try:
+        shape = msgspec.defstruct("Tick", fields, rename=names, gc=False)
+    except ValueError as error:  # a quote, a backslash or a control character
+        raise BundleError(f"{spec.label}: no tick can have a field of this name: {error}") from error
     return shape, "stream" in names, "time" in names
 
 

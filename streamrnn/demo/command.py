@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_demo(args: argparse.Namespace) -> int:
     """0 when every tick had its prediction; 130 after Ctrl-C."""
     speed = _speed(args.speed)
-    if args.seconds <= 0:
-        raise DataError(f"--seconds {args.seconds:g}: must be above 0")
+    if not 0 < args.seconds < float("inf"):
+        raise DataError(f"--seconds {args.seconds:g}: must be a number above 0")
     console = Console(highlight=False)
     is_live = console.is_terminal and not args.no_live
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)

@@ -78,14 +78,20 @@ async def _served(service: Service, stop: asyncio.Event) -> AsyncIterator[Servic
     ending = asyncio.Event()
     running = asyncio.create_task(service.run(ending), name="service")
     try:
-        async with asyncio.timeout(READY_S):
-            while not (service.ready()[0] or stop.is_set() or running.done()):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        if running.done():
-            await running
+        await _until_ready(service, running, stop)
         yield None if stop.is_set() else service
     finally:
         ending.set()
+        await running
+
+
+async def _until_ready(service: Service, running: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+    end_s = time.monotonic() + READY_S
+    while not (service.ready()[0] or stop.is_set() or running.done()):
+        if time.monotonic() > end_s:
+            raise BrokerUnavailable(f"demo: not ready after {READY_S:.0f} s: {service.ready()[1]}")
+        await asyncio.sleep(0.05)
+    if running.done():
         await running
 
 

@@ -73,10 +73,11 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         for what, names in (("features", self.features), ("targets", self.targets)):
             if not names or len(set(names)) != len(names):
                 raise ValueError(f"{what} must be named, each once: {list(names)}")
-        unknown = [t for t in self.targets if t not in self.features]
-        unknown += [c.feature for c in self.channels if c.feature not in self.features]
+        known = set(self.features)
+        unknown = [t for t in self.targets if t not in known]
+        unknown += [c.feature for c in self.channels if c.feature not in known]
         if unknown:
-            raise ValueError(f"not among the features {list(self.features)}: {unknown}")
+            raise ValueError(f"not among the {len(known)} features {list(self.features)[:20]}: {unknown[:20]}")
         if not self.input_width:
             raise ValueError("a model needs at least one channel or time feature")
         for what, values in (("horizons", self.horizons), ("quantiles", self.quantiles)):

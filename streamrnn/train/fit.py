@@ -89,7 +89,7 @@ Watch = Callable[[Epoch], None]
 def fit(spec: ModelSpec, history: History, split: Split, recipe: Recipe, watch: Watch | None = None) -> Fitted:
     """A model of `spec` fitted to the split's training part, on the validation part's advice.
 
-    DataError when the training part is too short to have a truth, or when the loss is no longer finite.
+    DataError when a part is too short to have a truth, or when the loss is no longer finite.
     """
     torch.manual_seed(recipe.seed)
     model = Model(spec)
@@ -144,7 +144,10 @@ class Fit:
         began = time.perf_counter()
         rate = self._set_rate(number)
         train_loss, norms = self._train(number)
-        validation_loss = self.loss_on(self._split.validation or self._split.train)
+        total, count = self._summed_on(self._split.validation or self._split.train)
+        if not count:
+            raise DataError("the validation part is too short: no tick in it has its truth in it")
+        validation_loss = total / count
         if not math.isfinite(train_loss + validation_loss):
             raise DataError(
                 f"the loss of epoch {number} is not finite (largest gradient norm {max(norms):.3g}): "
@@ -207,9 +210,14 @@ class Fit:
         head = self._model.head(outputs)
         return head.reshape(*x.shape[:2], len(spec.horizons), len(spec.targets), -1), state
 
-    @torch.no_grad()
     def loss_on(self, extents: Sequence[Extent]) -> float:
         """Mean loss over a part of the history, each piece warmed up by the ticks before it; NaN without truths."""
+        total, count = self._summed_on(extents)
+        return total / count if count else math.nan
+
+    @torch.no_grad()
+    def _summed_on(self, extents: Sequence[Extent]) -> tuple[float, float]:
+        """The sum of the losses over a part of the history and the number of its terms."""
         self._model.eval()
         total = count = 0.0
         for pieces in self._pieces(extents):
@@ -218,4 +226,4 @@ class Fit:
                 head, state = self._forward(chunk.x, state, training=False)
                 part = total_loss(self._model, self._loss, head, chunk)
                 total, count = total + float(part.summed), count + float(part.terms)
-        return total / count if count else math.nan
+        return total, count

@@ -3,8 +3,11 @@
 Owns order and extent; knows no model. Shapes: N ticks, S streams, F features.
 """
 
+import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,7 +72,10 @@ class Spool:
 
     def __init__(self, features: Sequence[str], folder: Path | None = None) -> None:
         self._features = tuple(features)
-        self._temporary = tempfile.TemporaryDirectory(prefix="streamrnn-history-", dir=folder)
+        try:
+            self._temporary = tempfile.TemporaryDirectory(prefix="streamrnn-history-", dir=folder)
+        except OSError as error:
+            raise DataError(f"cannot spool the history: {error}") from error
         root = Path(self._temporary.name)
         self._paths = {name: root / name for name in ("code", "time", "values")}
         self._sorted = {name: root / f"sorted-{name}" for name in ("time", "values", "carried")}
@@ -84,7 +90,8 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # on a full disk what is buffered still cannot be written
+                file.close()
         self._temporary.cleanup()
 
     def add(self, streams: Sequence[str], time_ms: NDArray[np.int64], values: NDArray[np.float32]) -> None:
@@ -119,16 +126,26 @@ class Spool:
         time_ms = np.memmap(self._paths["time"], np.int64, "r", shape=(n,))
         values = np.memmap(self._paths["values"], np.float32, "r", shape=(n, width))
         starts = np.concatenate(([0], np.cumsum(np.bincount(code, minlength=len(self._codes)))))
-        by_time = np.memmap(self._sorted["time"], np.int64, "w+", shape=(n,))
-        by_values = np.memmap(self._sorted["values"], np.float32, "w+", shape=(n, width))
+        by_time = np.memmap(self._allocated("time", 8 * n), np.int64, "r+", shape=(n,))
+        by_values = np.memmap(self._allocated("values", 4 * n * width), np.float32, "r+", shape=(n, width))
         following = starts[:-1].copy()
         for at in _passes(n):
             places = _places(code[at], following)
             by_time[places], by_values[places] = time_ms[at], values[at]
-        carried = np.memmap(self._sorted["carried"], np.float32, "w+", shape=(n, width))
+        carried = np.memmap(self._allocated("carried", 4 * n * width), np.float32, "r+", shape=(n, width))
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             _carry(by_values[start:stop], carried[start:stop])
         return History(self._features, tuple(self._codes), starts, by_time, by_values, carried)
+
+    def _allocated(self, name: str, size: int) -> Path:
+        """A file with all its blocks: what is written to a map of one with holes kills on a full disk (SIGBUS)."""
+        path = self._sorted[name]
+        with path.open("wb") as file:
+            if sys.platform == "linux":
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        return path
 
 
 def _passes(n: int) -> Iterator[slice]:
@@ -163,8 +180,7 @@ def split_by_time(history: History, shares: tuple[float, float, float]) -> Split
     shares: parts of the ticks, sum 1. A stream whose event times go back is cut where a moment is first
     reached. DataError when a part is left without ticks.
     """
-    _check(shares)
-    moments = _moments(history.time_ms, (shares[0], shares[0] + shares[1]))
+    moments = _moments(history.time_ms, _edges(shares))
 
     def cuts(start: int, stop: int) -> list[int]:
         reached = np.maximum.accumulate(history.time_ms[start:stop])
@@ -175,17 +191,20 @@ def split_by_time(history: History, shares: tuple[float, float, float]) -> Split
 
 def split_each(history: History, shares: tuple[float, float, float]) -> Split:
     """As split_by_time, but every stream at its own shares: for streams that were not recorded together."""
-    _check(shares)
+    edges = _edges(shares)
 
     def cuts(start: int, stop: int) -> list[int]:
-        return [start + round((stop - start) * share) for share in (shares[0], shares[0] + shares[1])]
+        return [start + round((stop - start) * edge) for edge in edges]
 
     return _split(history, shares, cuts)
 
 
-def _check(shares: tuple[float, float, float]) -> None:
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise DataError(f"the shares of train, validation and test must be positive and sum to 1: {shares}")
+def _edges(shares: tuple[float, float, float]) -> tuple[float, float]:
+    """Where train and validation end, as parts of the whole."""
+    whole = sum(shares)
+    if not (min(shares) >= 0 and abs(whole - 1) <= 1e-6):
+        raise DataError(f"the shares of train, validation and test must not be negative and sum to 1: {shares}")
+    return shares[0] / whole, (shares[0] + shares[1]) / whole
 
 
 def _split(history: History, shares: tuple[float, float, float], cuts: Callable[[int, int], list[int]]) -> Split:
@@ -201,9 +220,11 @@ def _split(history: History, shares: tuple[float, float, float], cuts: Callable[
     return Split(*parts)
 
 
-def _moments(time_ms: NDArray[np.int64], shares: Iterable[float]) -> tuple[int, int]:
+def _moments(time_ms: NDArray[np.int64], edges: tuple[float, float]) -> tuple[int, int]:
+    """The times of the first ticks past these edges; past all of them, a moment after the last."""
     ordered = np.sort(time_ms)
-    first, second = (int(ordered[min(len(ordered) - 1, int(share * len(ordered)))]) for share in shares)
+    ordered = np.append(ordered, ordered[-1] + 1)
+    first, second = (int(ordered[round(edge * len(time_ms))]) for edge in edges)
     return first, second
 
 

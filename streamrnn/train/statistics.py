@@ -15,6 +15,8 @@ from streamrnn.train.history import Extent, History
 
 SMALLEST_DEVIATION = 1e-6
 """Relative to the mean's size: what varies less is taken as constant and only centred."""
+PART_NUMBERS = 1 << 22
+"""Of a history in memory at once, and of what is worked out from it."""
 
 
 class Moments:
@@ -53,7 +55,7 @@ def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> N
     """Fill the model's statistics from the training part; DataError when a target is never observed in it."""
     spec = model.spec
     features = Moments((len(spec.features),))
-    for rows in _parts(train):
+    for rows in _parts(train, len(spec.features)):
         features.add(history.values[rows])
     unseen = [t for t in spec.targets if not features.count[spec.features.index(t)]]
     if unseen:
@@ -62,7 +64,7 @@ def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> N
     channels, gaps = Moments((len(spec.channels),)), Moments((1,))
     targets = Moments((len(spec.horizons), len(spec.targets)))
     for extent in train:
-        for rows in _parts([extent]):
+        for rows in _parts([extent], _width(model)):
             _add_channels(channels, model, history, extent, rows)
             before = history.time_ms[max(extent.stream_start, rows.start - 1) : rows.stop]
             gaps.add(np.log1p(np.maximum(np.diff(before), 0) / 1000)[:, None])
@@ -76,13 +78,13 @@ def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> N
 def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> NDArray[np.float32]:
     """(S, O) how large each stream's standardised targets are, over all horizons: 1 for one of average size.
 
-    A stream that is never still known in the training part, or never moves there, has 1.
+    A stream without a known target in the training part, or whose targets never differ from 0 there, has 1.
     """
     moments = np.zeros((2, len(history.streams), len(model.spec.targets)))
     mean, deviation = model.target_mean.double().cpu().numpy(), model.target_std.double().cpu().numpy()
     for extent in train:
         stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
-        for rows in _parts([extent]):
+        for rows in _parts([extent], _width(model)):
             wanted = (_changes(model, history, rows, extent.stop) - mean) / deviation
             moments[:, stream] += np.isfinite(wanted).sum((0, 1)), np.nansum(np.square(wanted), (0, 1))
     count, squares = moments
@@ -90,10 +92,17 @@ def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> ND
     return np.where(scales > SMALLEST_DEVIATION, scales, np.float32(1))
 
 
-def _parts(extents: Sequence[Extent]) -> Iterator[slice]:
+def _width(model: Model) -> int:
+    """Numbers that one tick makes, at most."""
+    spec = model.spec
+    return max(len(spec.features), len(spec.channels), len(spec.horizons) * len(spec.targets))
+
+
+def _parts(extents: Sequence[Extent], width: int) -> Iterator[slice]:
+    ticks = max(1, PART_NUMBERS // width)
     for extent in extents:
-        for start in range(extent.start, extent.stop, 1 << 18):
-            yield slice(start, min(extent.stop, start + (1 << 18)))
+        for start in range(extent.start, extent.stop, ticks):
+            yield slice(start, min(extent.stop, start + ticks))
 
 
 def _add_channels(channels: Moments, model: Model, history: History, extent: Extent, rows: slice) -> None:

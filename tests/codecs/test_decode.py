@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streamrnn.codecs import Decoder
+from streamrnn.errors import BundleError
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Record, TickBatch
 
@@ -342,3 +343,10 @@ def test_rows_and_letters_keep_the_order_of_arrival():
         (r.partition, r.offset, r.key) for r in kept
     ]
     assert [letter.record for letter in dead] == [r for n, r in enumerate(records) if n % 3 == 0]
+
+
+@pytest.mark.parametrize("name", ['quo"te', "back\\slash", "new\nline"])
+def test_a_feature_whose_name_no_field_can_have_is_refused_when_the_decoder_is_made(name: str) -> None:
+    spec = ModelSpec(name="m", features=(name,), targets=(name,), channels=(Channel(name),))
+    with pytest.raises(BundleError, match="m@1: no tick can have a field of this name"):
+        Decoder(spec)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrnn.errors import DataError
-from streamrnn.train import files, tables, times
+from streamrnn.train import files, times
 from streamrnn.train.tables import Columns, TableBatch, read_table
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
