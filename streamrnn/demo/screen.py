@@ -60,8 +60,10 @@ class Screen:
             self._live.update(self._table(glance, tally), refresh=True)
 
     def _table(self, glance: Glance, tally: Tally) -> RenderableType:
-        table = Table(title=Text(_words(glance)), title_style="bold", caption=Text(self._url), expand=False)
-        _add_columns(table, "stream", "", "ticks", "actual", "was predicted", "next", "lately", "MSE / persistence")
+        """Without lines and with short words, so that a terminal of 80 columns shows every number whole."""
+        caption = Text(f"ratio: MSE / that of persistence; {self._url}")
+        table = Table(title=Text(_words(glance)), title_style="bold", caption=caption, box=None)
+        _add_columns(table, "stream", "", "ticks", "actual", "predicted", "next", "lately", "ratio")
         for name, stream in tally.streams.items():
             numbers = [_number(v) for v in (stream.actual, stream.expected, stream.predicted)]
             lately = (curve(stream.curve), _verdict(stream))

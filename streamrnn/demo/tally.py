@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-KEPT = 24
+KEPT = 12
 """Newest values of a stream kept for its curve."""
 
 

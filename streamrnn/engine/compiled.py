@@ -46,10 +46,10 @@ class Compiled:
         head, bias = np.zeros((outputs, spec.hidden), np.float32), np.zeros(outputs, np.float32)
         head[: math.prod(self._said)] = model.head.weight.detach().float().cpu().numpy()
         bias[: math.prod(self._said)] = model.head.bias.detach().float().cpu().numpy()
-        self._network = Network(*packed, pack(head).ravel(), bias)
+        self._network = Network(*packed, pack(head).ravel(), bias, _skip(model))
         self._transforms = transforms_of(model)
         self._layout = _layout(model, slab, scorer)
-        self._scratch = _scratch(spec.layers, padded(spec.hidden), spec.input_width, outputs, len(spec.features))
+        self._scratch = _scratch(model, outputs)
         self._warm_up(len(spec.features))
 
     def _warm_up(self, features: int) -> None:
@@ -101,16 +101,31 @@ def _layout(model: Model, slab: Slab, scorer: Scorer) -> Layout:
         horizons=np.array(model.spec.scored_horizons, dtype=np.int64),
         kept=np.array(scorer.kept, dtype=np.int64),
         middle=scorer.middle,
+        lags=starts.get("lags", -1),
     )
 
 
-def _scratch(layers: int, wide: int, inputs: int, outputs: int, features: int) -> Scratch:
+def _skip(model: Model) -> NDArray[np.float32]:
+    """(O, .) each target's skip weights, packed; without a column for a model without lags."""
+    if not model.spec.lags:
+        return np.zeros((len(model.spec.targets), 0), np.float32)
+    given = model.skip.detach().float().cpu().numpy()
+    wide = np.zeros((given.shape[0], padded(given.shape[1]), given.shape[2]), np.float32)
+    wide[:, : given.shape[1]] = given
+    return np.stack([pack(target).ravel() for target in wide])
+
+
+def _scratch(model: Model, outputs: int) -> Scratch:
+    spec = model.spec
+    layers, wide, inputs, features = spec.layers, padded(spec.hidden), spec.input_width, len(spec.features)
+
     def zeros(*shape: int) -> NDArray[np.float32]:
         return np.zeros(shape, np.float32)
 
     return Scratch(
         *(zeros(layers, TILE, wide), zeros(layers, TILE, wide), zeros(TILE, inputs), zeros(TILE, 4 * wide)),
         *(zeros(TILE, wide), zeros(TILE, outputs), zeros(TILE, features), zeros(TILE, features)),
+        *(zeros(TILE, spec.lags), zeros(TILE, outputs)),
     )
 
 

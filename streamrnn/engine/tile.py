@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamrnn.engine.score import SMOOTHING
 from streamrnn.nn.kernels.cells import step_layer
 from streamrnn.nn.kernels.matmul import add_product, start_with
-from streamrnn.nn.kernels.transforms import read_row, write_row
+from streamrnn.nn.kernels.transforms import read_lags, read_row, write_row
 
 TILE = 32
 """Rows stepped together: their states and gates stay in the first-level cache."""
@@ -22,7 +22,8 @@ _SMOOTHING = np.float32(SMOOTHING)
 
 
 class Network(NamedTuple):
-    """What a model computes: kind and width of its cells, weights and places (nn/kernels/cells.py), head."""
+    """What a model computes: kind and width of its cells, weights and places (nn/kernels/cells.py), head, and
+    skip (O, .), each target's packed on its own."""
 
     kind: int
     hidden: int
@@ -30,10 +31,11 @@ class Network(NamedTuple):
     places: NDArray[np.int64]
     head: NDArray[np.float32]
     head_bias: NDArray[np.float32]
+    skip: NDArray[np.float32]
 
 
 class Layout(NamedTuple):
-    """First columns in the slab: `states` (L, 2) of h and c (-1: none), and the scorer's rings."""
+    """First columns in the slab: `states` (L, 2) of h and c (-1: none), the scorer's rings, and the lags."""
 
     states: NDArray[np.int64]
     last: int
@@ -46,10 +48,12 @@ class Layout(NamedTuple):
     horizons: NDArray[np.int64]
     kept: NDArray[np.int64]
     middle: int
+    lags: int
 
 
 class Scratch(NamedTuple):
-    """Tiles: h and c (L, m, P), x (m, D), gates a (m, 4 P), u (m, P), head (m, .), filled and last (m, F)."""
+    """Tiles: h and c (L, m, P), x (m, D), gates a (m, 4 P), u (m, P), head (m, .), filled and last (m, F),
+    relative (m, P lags) and skipped (m, .) of one target at a time."""
 
     h: NDArray[np.float32]
     c: NDArray[np.float32]
@@ -59,6 +63,8 @@ class Scratch(NamedTuple):
     head: NDArray[np.float32]
     filled: NDArray[np.float32]
     last: NDArray[np.float32]
+    relative: NDArray[np.float32]
+    skipped: NDArray[np.float32]
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -115,6 +121,35 @@ def _step_tile(net: Any, scratch: Any, rows: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _add_skip(net: Any, t: Any, at: Any, scratch: Any, floats: Any, slots: Any, quantiles: int) -> None:
+    """Add to the head what each target's own lags say."""
+    rows, targets, width = len(slots), len(t.targets), net.skip.shape[1] // scratch.relative.shape[1]
+    lags = scratch.relative.shape[1]
+    outputs = t.target_std.shape[0] * quantiles
+    for o in range(targets):
+        for r in range(rows):
+            row = floats[slots[r]]
+            before = row[at.lags : at.lags + lags * targets]
+            read_lags(t, o, before, scratch.last[r, t.targets[o]], scratch.relative[r])
+            scratch.skipped[r, :] = 0
+        add_product(scratch.relative, rows, lags, net.skip[o], scratch.skipped, 0, width)
+        for r in range(rows):
+            for kq in range(outputs):
+                k, q = kq // quantiles, kq % quantiles
+                scratch.head[r, (k * targets + o) * quantiles + q] += scratch.skipped[r, kq]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
+    """The oldest leaves, the newest comes last."""
+    targets = len(t.targets)
+    for i in range((lags - 1) * targets):
+        row[at.lags + i] = row[at.lags + i + targets]
+    for o in range(targets):
+        row[at.lags + (lags - 1) * targets + o] = last[t.targets[o]]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _look_up(at: Any, targets: int, floats: Any, steps: int, forecast: Any, persistence: Any) -> None:
     """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
     kept, depth = len(at.horizons), at.horizons[-1]
@@ -167,6 +202,9 @@ def run_tile(
         steps = integers[slot, at.steps]
         _look_up(at, len(t.targets), row, steps, out.forecast[i], out.persistence[i])
     _step_tile(net, scratch, rows)
+    lags = scratch.relative.shape[1]
+    if lags:
+        _add_skip(net, t, at, scratch, floats, slots, out.said.shape[3])
     for r in range(rows):
         slot, i = slots[r], ticks[r]
         row, said = floats[slot], out.said[i]
@@ -177,6 +215,8 @@ def run_tile(
         if out.ok[i]:
             due, naive = out.forecast[i], out.persistence[i]
             _remember(at, t.targets, row, steps, said, values[i], scratch.filled[r], due, naive)
+            if lags:
+                _shift_lags(t, at, row, scratch.last[r], lags)
             for f in range(values.shape[1]):
                 row[at.last + f] = scratch.last[r, f]
             integers[slot, at.steps] = steps + 1

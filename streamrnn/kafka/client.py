@@ -34,6 +34,8 @@ _REFUSED = (
     kafka_errors.TopicAuthorizationFailedError,
     kafka_errors.TransactionalIdAuthorizationFailed,
 )
+_LOST_PLACE = (kafka_errors.OutOfOrderSequenceNumber, kafka_errors.UnknownProducerId)
+"""An idempotent producer whose batches the broker no longer knows: for good, but a new one may go on."""
 _FOREIGN = (
     kafka_errors.KafkaError,
     kafka_errors.IllegalOperation,
@@ -147,8 +149,8 @@ def foreign(error: BaseException, doing: str) -> BrokerError:
         return TopicError(said)
     if isinstance(error, kafka_errors.UnsupportedCodecError):
         return BrokerError(f"{said}: install aiokafka[all]")
-    timed_out = isinstance(error, TimeoutError | OSError | kafka_errors.KafkaTimeoutError)
-    return BrokerUnavailable(said) if timed_out or getattr(error, "retriable", False) else BrokerError(said)
+    may_pass = isinstance(error, (*_LOST_PLACE, TimeoutError, OSError, kafka_errors.KafkaTimeoutError))
+    return BrokerUnavailable(said) if may_pass or getattr(error, "retriable", False) else BrokerError(said)
 
 
 def _words(error: BaseException) -> str:
@@ -241,6 +243,9 @@ async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> Non
     for batch in batches:
         _retrieve(batch.future)
         _retrieve(batch._drain_waiter)
+    if sender.sender_task is not None:
+        # All has failed already; without a transaction aiokafka's own callback for that breaks.
+        sender.sender_task.remove_done_callback(sender._fail_all)
     if await _ended(producer.stop(), seconds):
         return
     await cancel_all([sender.sender_task] if sender.sender_task is not None else [])

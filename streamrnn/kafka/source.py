@@ -28,7 +28,9 @@ FETCH_WAIT_MS = 50
 """How long a broker may hold an empty fetch: a newly opened gate waits that long at most."""
 
 
-_HANDLED = (kafka_errors.OffsetOutOfRangeError, TimeoutError)
+_VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
+"""Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
+_HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
 
 
 class Rebalanced(BrokerError):
@@ -192,7 +194,7 @@ class Source:
     async def _getmany(self, tps: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         consumer = self._started
         try:
-            with suppress(TimeoutError), mapped(f"reading {self._topic}", but=_HANDLED):
+            with suppress(*_VOID), mapped(f"reading {self._topic}", but=_HANDLED):
                 # When a rebalance begins, getmany waits for its end, however long.
                 async with asyncio.timeout(timeout_ms / 1000 + 1.0):
                     polled: dict[TopicPartition, list[Any]] = await consumer.getmany(

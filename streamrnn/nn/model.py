@@ -1,6 +1,6 @@
 """A model: transforms -> cells -> head, one step of B streams. Owns the arithmetic, not where rows live.
 
-Shapes: B rows, F features, C channels, D input columns, H hidden, O targets, K horizons, Q quantiles.
+Shapes: B rows, F features, C channels, D input columns, H hidden, O targets, K horizons, Q quantiles, P lags.
 """
 
 import math
@@ -34,7 +34,8 @@ class Model(nn.Module):
     """The network of a spec, its statistics as buffers, its carried rows as a dict of tensors.
 
     State: last (B, F) float32, each feature's last observed value, NaN before the first;
-    last_time (B,) int64 ms, NEVER_MS before the first; cell.<layer>.<name> (B, H) float32.
+    last_time (B,) int64 ms, NEVER_MS before the first; cell.<layer>.<name> (B, H) float32; lags (B, P O) the
+    targets' values at the last P ticks, oldest first, NaN where there was none, if the spec has lags.
     """
 
     channel_mean: Tensor
@@ -44,6 +45,7 @@ class Model(nn.Module):
     target_std: Tensor
     gap_mean: Tensor
     gap_std: Tensor
+    lag_std: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -52,6 +54,9 @@ class Model(nn.Module):
         self.stack = make_stack(spec.cell, spec.input_width, spec.hidden, spec.layers)
         self.head = nn.Linear(spec.hidden, outputs)
         nn.init.zeros_(self.head.bias)
+        if spec.lags:
+            self.skip = nn.Parameter(torch.zeros(len(spec.targets), outputs // len(spec.targets), spec.lags))
+            self.register_buffer("lag_std", torch.ones(len(spec.targets)))
         self._channel_features = [spec.features.index(c.feature) for c in spec.channels]
         self._target_features = [spec.features.index(t) for t in spec.targets]
         self._kinds = [c.kind for c in spec.channels]
@@ -84,6 +89,9 @@ class Model(nn.Module):
             "last": torch.full((batch, len(self.spec.features)), math.nan, device=device),
             "last_time": torch.full((batch,), NEVER_MS, dtype=torch.int64, device=device),
         }
+        if self.spec.lags:
+            width = self.spec.lags * len(self.spec.targets)
+            rows["lags"] = torch.full((batch, width), math.nan, device=device)
         for name in self.stack.state_names:
             rows[name] = torch.zeros(batch, self.spec.hidden, device=device)
         return rows
@@ -94,7 +102,28 @@ class Model(nn.Module):
         hidden, cells = self.stack.step(x, {name: state[name] for name in self.stack.state_names})
         head = linear(hidden, self.head.weight, self.head.bias)
         head = head.view(x.shape[0], len(self.spec.horizons), len(self.spec.targets), -1)
+        if self.spec.lags:
+            before = state["lags"].reshape(len(x), self.spec.lags, -1)
+            now = carried["last"][:, self._target_features]
+            head = head + self.from_lags(self.relative(before, now))
+            carried["lags"] = torch.cat((before[:, 1:], now[:, None]), dim=1).flatten(1)
         return Step(self.outputs(head, filled), head, filled, carried | cells)
+
+    def relative(self, before: Tensor, now: Tensor) -> Tensor:
+        """(B, O, P) what the skip sees of the values before (B, P, O) beside now (B, O): 0 where one is unknown."""
+        now = now[:, None]
+        if self.spec.predicts == "log_change":
+            change = torch.where((before > 0) & (now > 0), torch.log(before / now), 0.0)
+        else:
+            change = before - now
+        return torch.nan_to_num(change / self.lag_std, nan=0.0).transpose(1, 2)
+
+    def from_lags(self, relative: Tensor) -> Tensor:
+        """The skip's part of the head's output, (B, K, O, Q), from (B, O, P)."""
+        nothing = torch.zeros(self.skip.shape[1], device=relative.device)
+        said = [linear(relative[:, o].contiguous(), self.skip[o], nothing) for o in range(relative.shape[1])]
+        shape = (len(relative), len(said), len(self.spec.horizons), -1)
+        return torch.stack(said, dim=1).reshape(shape).transpose(1, 2)
 
     def inputs(self, values: Tensor, time_ms: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """The network's columns x (B, D), the features with the missing filled (B, F), what is carried on."""

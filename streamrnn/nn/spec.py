@@ -34,7 +34,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ln(1 + seconds since the stream's last tick). missing: what a NaN feature means. targets: O names,
     each one of the features. horizons: K numbers of ticks ahead, ascending. quantiles: empty for a point
     head, else Q ascending levels. predicts: the head's output is the change from the last value, the
-    level, or the log of the ratio.
+    level, or the log of the ratio. lags: P, how many of each target's last values, relative to the newest, go
+    straight to its own outputs beside what the cells say (an autoregressive skip: Lai et al. 2018); 0 for none.
     """
 
     name: Name
@@ -50,6 +51,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     horizons: tuple[Count, ...] = (1,)
     quantiles: tuple[float, ...] = ()
     predicts: Predicts = "change"
+    lags: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
 
     @property
     def label(self) -> str:

@@ -32,12 +32,14 @@ class Piece(NamedTuple):
 
 class Chunk(NamedTuple):
     """T ticks of B pieces: x (T, B, D); base (T, B, O) last values of the targets; truth (T, B, K, O), NaN where
-    it is missing or does not count; scale (B, 1, O) by which a stream's standardised errors are divided."""
+    it is missing or does not count; scale (B, 1, O) by which a stream's standardised errors are divided; relative
+    (T B, O, P) what the skip sees, None for a model without lags."""
 
     x: Tensor
     base: Tensor
     truth: Tensor
     scale: Tensor
+    relative: Tensor | None = None
 
 
 def cut_pieces(extents: Sequence[Extent], longest: int, burn_in: int, offset: int = 0) -> list[Piece]:
@@ -81,13 +83,25 @@ class ChunkReader:
         """The chunk of ticks at (T, B); what is past a piece's end repeats its last tick and counts nothing."""
         stop, begin = (np.array([getattr(piece, name) for piece in pieces]) for name in ("stop", "stream_start"))
         inside = np.minimum(at, stop - 1)
-        x, filled = self._inputs(inside.ravel(), np.broadcast_to(begin, at.shape).ravel())
+        begins = np.broadcast_to(begin, at.shape)
+        x, filled = self._inputs(inside.ravel(), begins.ravel())
         truth = self._truth(pieces, at)
         shape = at.shape
         base = filled[:, self._targets].reshape(*shape, -1)
         stream = np.searchsorted(self._history.starts, begin, side="right") - 1
         scale = self._scales[torch.from_numpy(stream)][:, None]
-        return Chunk(x.reshape(*shape, -1), base, torch.from_numpy(truth).to(x.device), scale)
+        relative = self._relative(inside.ravel(), begins.ravel()) if self._model.spec.lags else None
+        return Chunk(x.reshape(*shape, -1), base, torch.from_numpy(truth).to(x.device), scale, relative)
+
+    def _relative(self, at: NDArray[np.int64], begin: NDArray[np.int64]) -> Tensor:
+        """(n, O, P) of the ticks `at` (n,), through the model's own arithmetic."""
+        back = at[:, None] + np.arange(-self._model.spec.lags, 0)
+        values = self._history.carried[np.maximum(back, 0)][..., self._targets]
+        values = np.where((back >= begin[:, None])[..., None], values, np.float32(np.nan))
+        now = self._history.carried[at][:, self._targets]
+        device = self._model.channel_mean.device
+        with torch.no_grad():
+            return self._model.relative(torch.from_numpy(values).to(device), torch.from_numpy(now).to(device))
 
     def _inputs(self, at: NDArray[np.int64], begin: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Through the model's own transforms, all ticks as one batch: each carries what its stream last said."""

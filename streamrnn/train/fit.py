@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from streamrnn.errors import DataError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.train.chunks import ChunkReader, Piece, cut_pieces, group
+from streamrnn.train.chunks import Chunk, ChunkReader, Piece, cut_pieces, group
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.losses import Loss, LossName, Total, make_loss, total_loss
 from streamrnn.train.sequence import Sequencer
@@ -28,6 +29,8 @@ class Recipe:
     """How to fit. chunk: ticks back-propagated through; width: pieces side by side; longest: ticks of a piece
     (0: as many as fill `width` pieces evenly); burn_in: ticks that only warm a piece's state up; patience:
     epochs without a better validation loss before the end; budget_s: wall time after which no epoch begins;
+    average: how much of the running mean of the weights each step keeps, 0 for none; that mean is what is
+    validated and returned (Polyak & Juditsky 1992);
     by_stream: divide each stream's errors by the size of its own changes, lest the lively drown the calm;
     threads: of the CPU. Steps of small networks wait longer for a second one than it helps, most of all on a
     busy machine."""
@@ -44,8 +47,9 @@ class Recipe:
     loss: LossName = "mse"
     patience: int = 12
     warm_up: int = 2
+    average: float = 0.99
     seed: int = 1
-    budget_s: float = math.inf
+    budget_s: float | None = None
     by_stream: bool = False
     threads: int = 1
 
@@ -97,6 +101,37 @@ def fit(spec: ModelSpec, history: History, split: Split, recipe: Recipe, watch: 
     return Fit(model, history, split, recipe).run(watch or (lambda epoch: None))
 
 
+class Average:
+    """A running mean of parameters, young ones counting more at first; `keep` 0 has none."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter], keep: float) -> None:
+        self._parameters, self._keep = parameters, keep
+        self._means = [parameter.detach().clone() for parameter in parameters]
+        self._steps = 0
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Another step was made."""
+        self._steps += 1
+        keep = min(self._keep, (1 + self._steps) / (10 + self._steps))
+        for mean, parameter in zip(self._means, self._parameters, strict=True):
+            mean.lerp_(parameter, 1 - keep)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The parameters are their means for the length of a `with`."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for mean, parameter in zip(self._means, self._parameters, strict=True):
+            mean[...], parameter[...] = parameter.clone(), mean.clone()
+
+
 class Fit:
     """A fit under way: the model, its optimiser and how far it has come."""
 
@@ -112,6 +147,7 @@ class Fit:
         plain = [p for p in model.parameters() if p.dim() <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+        self._average = Average(list(model.parameters()), recipe.average)
         self._fitted = Fitted(model)
         self._best_loss = math.inf
         self._best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -130,21 +166,23 @@ class Fit:
             epoch = self._epoch(number)
             self._fitted.epochs.append(epoch)
             watch(epoch)
-            self._keep_if_best(epoch)
-            late = time.perf_counter() - began > self._recipe.budget_s
+            budget_s = self._recipe.budget_s
+            late = budget_s is not None and time.perf_counter() - began > budget_s
             if late or number - self._fitted.best >= self._recipe.patience:
                 return
 
-    def _keep_if_best(self, epoch: Epoch) -> None:
-        if epoch.validation_loss < self._best_loss:
-            self._best_loss, self._fitted.best = epoch.validation_loss, epoch.number
+    def _keep_if_best(self, number: int, validation_loss: float) -> None:
+        if validation_loss < self._best_loss:
+            self._best_loss, self._fitted.best = validation_loss, number
             self._best = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
     def _epoch(self, number: int) -> Epoch:
         began = time.perf_counter()
         rate = self._set_rate(number)
         train_loss, norms = self._train(number)
-        total, count = self._summed_on(self._split.validation or self._split.train)
+        with self._average.in_place():
+            total, count = self._summed_on(self._split.validation or self._split.train)
+            self._keep_if_best(number, total / count if count else math.nan)
         if not count:
             raise DataError("the validation part is too short: no tick in it has its truth in it")
         validation_loss = total / count
@@ -190,7 +228,7 @@ class Fit:
         """One step of the optimiser for each chunk with something to learn; its loss and gradient norm."""
         state, steps = self._model.state(len(pieces)), []
         for chunk in self._reader.read(pieces):
-            head, state = self._forward(chunk.x, state, training=True)
+            head, state = self._forward(chunk, state, training=True)
             part = total_loss(self._model, self._loss, head, chunk)
             state = {name: rows.detach() for name, rows in state.items()}
             if part.terms:
@@ -198,17 +236,21 @@ class Fit:
                 torch.autograd.backward(part.summed / part.terms)
                 norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)
                 self._optimizer.step()
+                self._average.take()
                 steps.append((part, float(norm)))
         return steps
 
     def _forward(
-        self, x: torch.Tensor, state: dict[str, torch.Tensor], training: bool
+        self, chunk: Chunk, state: dict[str, torch.Tensor], training: bool
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """x (T, B, D) to standardised head outputs (T, B, K, O, Q) and the state after it."""
-        spec = self._model.spec
-        outputs, state = self._sequencer.run(x, state, training)
-        head = self._model.head(outputs)
-        return head.reshape(*x.shape[:2], len(spec.horizons), len(spec.targets), -1), state
+        """A chunk to standardised head outputs (T, B, K, O, Q) and the state after it."""
+        spec, shape = self._model.spec, chunk.x.shape[:2]
+        outputs, state = self._sequencer.run(chunk.x, state, training)
+        outputs = functional.dropout(outputs, self._recipe.dropout, training)
+        head = self._model.head(outputs).reshape(*shape, len(spec.horizons), len(spec.targets), -1)
+        if chunk.relative is not None:
+            head = head + self._model.from_lags(chunk.relative).reshape(head.shape)
+        return head, state
 
     def loss_on(self, extents: Sequence[Extent]) -> float:
         """Mean loss over a part of the history, each piece warmed up by the ticks before it; NaN without truths."""
@@ -223,7 +265,7 @@ class Fit:
         for pieces in self._pieces(extents):
             state = self._model.state(len(pieces))
             for chunk in self._reader.read(pieces):
-                head, state = self._forward(chunk.x, state, training=False)
+                head, state = self._forward(chunk, state, training=False)
                 part = total_loss(self._model, self._loss, head, chunk)
                 total, count = total + float(part.summed), count + float(part.terms)
         return total, count

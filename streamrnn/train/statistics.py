@@ -73,6 +73,8 @@ def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> N
         channel_mean=channels.mean(), channel_std=channels.deviation(), gap_mean=gaps.mean(),
         gap_std=gaps.deviation(), target_mean=targets.mean(), target_std=targets.deviation(),
     )  # fmt: skip
+    if spec.lags:
+        _set_lags(model, history, train)
 
 
 def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> NDArray[np.float32]:
@@ -96,6 +98,15 @@ def _width(model: Model) -> int:
     """Numbers that one tick makes, at most."""
     spec = model.spec
     return max(len(spec.features), len(spec.channels), len(spec.horizons) * len(spec.targets))
+
+
+def _set_lags(model: Model, history: History, train: Sequence[Extent]) -> None:
+    """The scale of what the skip sees: the deviation of changes over half its lags."""
+    moments = Moments((len(model.spec.targets),))
+    for extent in train:
+        for rows in _parts([extent], len(model.spec.targets)):
+            moments.add(_lagged(model, history, extent, rows))
+    model.set_stats(lag_std=moments.deviation())
 
 
 def _parts(extents: Sequence[Extent], width: int) -> Iterator[slice]:
@@ -126,6 +137,15 @@ def _changes(model: Model, history: History, rows: slice, limit: int) -> NDArray
     truth[ahead >= limit] = np.nan
     base = history.carried[at][:, None, of_target].astype(np.float64)
     return to_head(truth, base, model.spec.predicts)
+
+
+def _lagged(model: Model, history: History, extent: Extent, rows: slice) -> NDArray[np.float64]:
+    """(m, O) how the targets have changed over half the lags, as the skip sees it but for the scale."""
+    back = max(1, model.spec.lags // 2)
+    at = np.arange(max(rows.start, extent.stream_start + back), rows.stop)
+    of_target = [model.spec.features.index(target) for target in model.spec.targets]
+    now, before = (history.carried[ticks][:, of_target].astype(np.float64) for ticks in (at, at - back))
+    return to_head(before, now, "log_change" if model.spec.predicts == "log_change" else "change")
 
 
 def to_head(truth: NDArray[np.float64], base: NDArray[np.float64], predicts: str) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ def time_ms(text: str, form: str | None) -> int:
     """The slow twin of all parsers: one time, ms since the epoch."""
     is_epoch = form in PER_MS or (form is None and re.fullmatch(r"[+-]?\d+(\.\d*)?", text))
     if is_epoch:
-        return int(epoch_ms(np.array([float(text)]), form)[0])
+        number: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
+        return int(epoch_ms(np.array([number]), form)[0])
     moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
 

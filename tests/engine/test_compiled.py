@@ -41,6 +41,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         horizons=draw(st.sampled_from([(1,), (1, 3), (2, 5), tuple(range(1, 11))])),
         quantiles=draw(st.sampled_from([(), (0.5,), (0.1, 0.5, 0.9)])),
         predicts=draw(st.sampled_from(["change", "level", "log_change"])),
+        lags=draw(st.sampled_from([0, 0, 1, 5, 20])),
     )
 
 

@@ -23,6 +23,7 @@ SPEC = ModelSpec(
     time_features=("hour", "weekday", "log_gap"),
     hidden=24,
     horizons=(1, 3),
+    lags=4,
 )
 
 

@@ -35,6 +35,7 @@ class Transforms(NamedTuple):
     feature_mean: NDArray[np.float32]
     target_mean: NDArray[np.float32]
     target_std: NDArray[np.float32]
+    lag_std: NDArray[np.float32]
     gap: NDArray[np.float32]
 
 
@@ -44,6 +45,7 @@ def transforms_of(model: Model) -> Transforms:
     channels = [(spec.features.index(c.feature), CHANNELS[c.kind]) for c in spec.channels]
     statistics = {name: buffer.float().cpu().numpy().copy() for name, buffer in model.named_buffers()}
     gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
+    statistics.setdefault("lag_std", np.ones(len(spec.targets), dtype=np.float32))
     return Transforms(
         channels=np.array(channels, dtype=np.int64).reshape(-1, 2),
         times=np.array([TIMES[kind] for kind in spec.time_features], dtype=np.int64),
@@ -93,6 +95,20 @@ def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int
     x[column] = math.sin(turn * 2 * math.pi)
     x[column + 1] = math.cos(turn * 2 * math.pi)
     return column + 2
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def read_lags(t: Any, target: int, lags: Any, now: Any, relative: Any) -> None:
+    """What the skip sees of one target: lags (P O,) of the row, its value now, to relative (P,)."""
+    targets, std = len(t.targets), t.lag_std[target]
+    for p in range(len(relative)):
+        before = lags[p * targets + target]
+        if t.predicts == _LOG_CHANGE:
+            known = before > _ZERO and now > _ZERO
+            change = np.float32(math.log(before / now)) if known else _ZERO
+        else:
+            change = before - now
+        relative[p] = _ZERO if math.isnan(change) else change / std
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]

@@ -1,0 +1,139 @@
+"""A worker between a fake source and a fake sink, with a real engine, decoder and encoder."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from streamrnn.codecs import Decoder
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.metrics import Metrics
+from streamrnn.nn.model import Model
+from streamrnn.nn.spec import Channel, ModelSpec
+from streamrnn.ticks import PredictionBatch, Record, TickBatch
+from streamrnn.worker import assignment, loop
+from streamrnn.worker.loop import Worker
+
+from .fakes import FakeSink, FakeSource, Journal, Place, place_of, published
+
+SPEC = ModelSpec(
+    name="toy",
+    features=("x",),
+    targets=("x",),
+    channels=(Channel("x"),),
+    hidden=8,
+    predicts="log_change",
+)
+POISON = 3e38
+"""A tick whose prediction is above the largest float32: its row is rolled back."""
+
+
+def make_model() -> Model:
+    """Predicts e times the last value or so."""
+    torch.manual_seed(5)
+    model = Model(SPEC)
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    torch.nn.init.ones_(model.head.bias)
+    return model
+
+
+class TappedEngine(Engine):
+    """An engine that tells a test, on its thread, of each step that is about to begin."""
+
+    on_step: Callable[[bool], None] = staticmethod(lambda warm: None)
+
+    def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
+        self.on_step(warm)
+        return super().step(ticks, warm)
+
+
+def make_engine() -> TappedEngine:
+    return TappedEngine(make_model(), max_streams=100, device="cpu")
+
+
+def tick(partition: int, offset: int, x: float, stream: bytes = b"s") -> Record:
+    return Record(partition, offset, 1_000 + offset, stream, json.dumps({"time": offset, "x": x}).encode())
+
+
+def ticks(partition: int, count: int, streams: int = 3) -> list[Record]:
+    return [tick(partition, n, 1.0 + (n * 7 + partition) % 5, b"s%d" % (n % streams)) for n in range(count)]
+
+
+def alone(records: Iterable[Record]) -> dict[Place, float]:
+    """The oracle: each stream steps by itself, tick by tick, in an engine that serves nobody else."""
+    engine, decoder = make_engine(), Decoder(SPEC)
+    said: dict[Place, float] = {}
+    for record in records:
+        batch = decoder.decode([record])[0]
+        if len(batch) and (step := engine.step(batch)).ok[0]:
+            said[record.partition, record.offset] = float(step.values[0, 0, 0, 0])
+    return said
+
+
+@dataclass
+class World:
+    """Everything around one worker."""
+
+    source: FakeSource
+    sink: FakeSink
+    engine: TappedEngine
+    worker: Worker
+    settings: Settings
+    journal: Journal
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def predictions(self) -> list[tuple[Place, float]]:
+        """What was published, by source position, in order."""
+        records = published(self.journal, self.settings.output.topic)
+        return [(place_of(r), float(np.float32(json.loads(r.value or b"")["prediction"]["x"][0]))) for r in records]
+
+    def letters(self) -> list[tuple[Place, str]]:
+        """Source position and code of each dead letter, in order."""
+        records = published(self.journal, self.settings.dead_letter_topic)
+        return [(place_of(r), dict(r.headers)["__streamrnn.errors.code"].decode()) for r in records]
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Run; leaving stops in order and raises what the worker raised."""
+        running = asyncio.create_task(self.worker.run(self.stop))
+        try:
+            yield running
+        finally:
+            self.stop.set()
+            await asyncio.wait_for(running, 10)
+
+    async def until(self, happened: Callable[[], object], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not happened():
+                await asyncio.sleep(0.001)
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
+    """Make a worker over lists of records by partition; settings by section. Pauses are a thousandth."""
+    executor = ThreadPoolExecutor(1)
+    monkeypatch.setattr(loop, "IDLE_FETCH_MS", 1)
+    monkeypatch.setattr(loop, "RETRY_S", 0.001)
+    monkeypatch.setattr(assignment, "FIRST_RETRY_S", 0.001)
+
+    def make(topic: dict[int, list[Record]], poll: int = 1000, **sections: dict[str, object]) -> World:
+        settings = Settings(**{"input": {"commit_interval_ms": 0}} | sections)
+        journal: Journal = []
+        source, sink, engine = FakeSource(journal, topic, poll), FakeSink(journal), make_engine()
+        monkeypatch.setattr(assignment, "read_range", source.read_range)
+        worker = Worker(settings, source, sink, engine, executor, Metrics())
+        source.assign(*topic)
+        return World(source, sink, engine, worker, settings, journal)
+
+    yield make
+    executor.shutdown()

@@ -1,0 +1,170 @@
+"""A source and a sink in memory: what Kafka does to a worker becomes a value in a test.
+
+`Journal` keeps every publish and commit in the order in which they succeeded.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from streamrnn.config import Settings
+from streamrnn.kafka.sink import RecordsRefused, Sink
+from streamrnn.kafka.source import Assignment, Rebalanced, Source
+from streamrnn.ticks import OutRecord, Record
+
+Place = tuple[int, int]
+"""(partition, offset)."""
+
+
+class Published(NamedTuple):
+    """Records that the sink acknowledged together."""
+
+    topic: str
+    records: list[OutRecord]
+
+
+class Committed(NamedTuple):
+    """Positions that the source committed."""
+
+    positions: dict[int, int]
+
+
+Journal = list[Published | Committed]
+
+
+class FakeSource(Source):
+    """One member's view of a topic of lists; a call takes its next error, None for none, from its `*_errors`."""
+
+    def __init__(self, journal: Journal, ticks: Mapping[int, list[Record]], poll: int = 1000) -> None:
+        self.journal, self.ticks, self.poll = journal, ticks, poll
+        self.offsets: dict[int, int] = {}
+        self.fetched: list[Place] = []
+        self.polls = 0
+        self.commit_errors: deque[Exception | None] = deque()
+        self.fetch_errors: deque[Exception] = deque()
+        self.committed_errors: dict[int, deque[Exception]] = {}
+        self.on_fetched: Callable[[], None] = lambda: None
+        self._at: dict[int, int] = {}
+        self._keeps: frozenset[int] = frozenset()
+        self._new: Assignment | None = None
+
+    def revoke(self) -> None:
+        """A rebalance begins: what was held is held no longer."""
+        self._keeps, self._at, self._new = frozenset(), {}, None
+
+    def assign(self, *partitions: int) -> None:
+        """A rebalance ends."""
+        self.revoke()
+        self._new = Assignment(0, frozenset(partitions))
+
+    def take_rebalance(self) -> Assignment | None:
+        new, self._new = self._new, None
+        if new is not None:
+            self._keeps = new.partitions
+        return new
+
+    def has_rebalanced(self) -> bool:
+        return self._new is not None
+
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50) -> list[Record]:
+        self.polls += 1
+        await asyncio.sleep(0)
+        if self.fetch_errors:
+            raise self.fetch_errors.popleft()
+        found: list[Record] = []
+        for partition in sorted(self._keeps.intersection(live)):
+            at = self._at[partition]
+            taken = self.ticks[partition][at : at + self.poll - len(found)]
+            self._at[partition] = at + len(taken)
+            found += taken
+        if not found:
+            await asyncio.sleep(0.001 if timeout_ms else 0)
+        else:
+            self.fetched += [(r.partition, r.offset) for r in found]
+            self.on_fetched()
+        return found
+
+    def positions(self) -> dict[int, int]:
+        return dict(self._at)
+
+    def seek(self, partition: int, offset: int) -> None:
+        if partition not in self._keeps:
+            raise Rebalanced(f"partition {partition} is not held")
+        self._at[partition] = offset
+
+    async def committed(self, partition: int) -> int | None:
+        await asyncio.sleep(0)
+        if self.committed_errors.get(partition):
+            raise self.committed_errors[partition].popleft()
+        return self.offsets.get(partition)
+
+    async def first_start(self, partition: int) -> int:
+        return 0
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        await asyncio.sleep(0)
+        if self.commit_errors and (error := self.commit_errors.popleft()):
+            raise error
+        if not self._keeps.issuperset(positions):
+            raise Rebalanced("the group is rebalancing")
+        self.offsets.update(positions)
+        self.journal.append(Committed(dict(positions)))
+
+    async def read_range(
+        self, _: Settings, partition: int, start: int, stop: int, most: int
+    ) -> AsyncGenerator[list[Record], None]:
+        """What the module's `read_range` would read again."""
+        for first in range(start, stop, most):
+            await asyncio.sleep(0)
+            yield self.ticks[partition][first : min(stop, first + most)]
+
+
+class FakeSink(Sink):
+    """Takes everything but what `errors` and `refuses` say, and notes it in the journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.attempts = 0
+        self.errors: deque[Exception | None] = deque()
+        self.refuses: Callable[[str, OutRecord], bool] = lambda topic, record: False
+        self.on_published: Callable[[], None] = lambda: None
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+
+    async def publish(self, topic: str, records: Sequence[OutRecord]) -> None:
+        self.attempts += 1
+        await self.is_open.wait()
+        await asyncio.sleep(0)
+        if self.errors and (error := self.errors.popleft()):
+            raise error
+        refused = {i: "MessageSizeTooLarge" for i, record in enumerate(records) if self.refuses(topic, record)}
+        taken = [record for i, record in enumerate(records) if i not in refused]
+        if taken:
+            self.journal.append(Published(topic, taken))
+            self.on_published()
+        if refused:
+            raise RecordsRefused(topic, refused)
+
+
+def place_of(record: OutRecord) -> Place:
+    """The source position that a prediction or a dead letter names in its headers."""
+    facts = dict(record.headers)
+    partition = facts.get("src-partition", facts.get("__streamrnn.errors.partition", b""))
+    return int(partition), int(facts.get("src-offset", facts.get("__streamrnn.errors.offset", b"")))
+
+
+def published(journal: Journal, topic: str) -> list[OutRecord]:
+    """All records of a topic in the order in which they were acknowledged."""
+    return [r for done in journal if isinstance(done, Published) and done.topic == topic for r in done.records]
+
+
+def check_order_of_durability(journal: Iterable[Published | Committed]) -> None:
+    """Law 3: at each commit, all that lies below its positions is acknowledged."""
+    acknowledged: set[Place] = set()
+    for done in journal:
+        if isinstance(done, Published):
+            acknowledged.update(map(place_of, done.records))
+        else:
+            due = {(p, offset) for p, stop in done.positions.items() for offset in range(stop)}
+            assert due <= acknowledged, f"committed before it was published: {sorted(due - acknowledged)}"
