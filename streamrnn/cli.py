@@ -11,6 +11,7 @@ from streamrnn import __version__, config, inspecting
 from streamrnn.bench import command as bench
 from streamrnn.demo import command as demo
 from streamrnn.errors import StreamrnnError
+from streamrnn.models import command as models
 from streamrnn.replay import command as replay
 
 
@@ -72,6 +73,7 @@ COMMANDS = {
     "demo": _Command("see it work on real data; nothing else is needed", demo.add_arguments, demo.run_demo),
     "serve": _Command("run the daemon", _nothing, _serve, True),
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
+    "models": _Command("list, show, promote and prune model versions", models.add_arguments, models.run_models),
     "inspect": _Command("show what a running daemon holds", inspecting.add_arguments, inspecting.run_inspect),
     "bench": _Command("measure the service beside a relay and a loop", bench.add_arguments, bench.run_bench),
     "config": _Command("print the effective settings", _add_config, _config, True),

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streamrnn.errors import ConfigError
@@ -111,9 +111,15 @@ class ModelSettings(Section):
     """Which model serves: `path`, or `name` in `registry`."""
 
     path: Path | None = Field(None, description="Folder of a model bundle.")
-    registry: Path | None = Field(None, description="Folder of a model registry.")
+    registry: str | None = Field(None, description="Folder or URL (s3://, gs://) of a model registry.")
     name: str | None = Field(None, description="Model in the registry.")
     version: Positive | None = Field(None, description="Its version; the champion if unset.")
+
+    @field_validator("registry")
+    @classmethod
+    def _expand(cls, registry: str | None) -> str | None:
+        """A folder may begin with ~."""
+        return registry if registry is None or "://" in registry else os.path.expanduser(registry)
 
 
 class EngineSettings(Section):

@@ -1,13 +1,12 @@
 """`streamrnn inspect`: what a running daemon holds, asked over HTTP and shown in the terminal.
 
 Keys and names come from whoever writes to the topic: they are shown, never obeyed. Knows no other layer
-but errors.
+but errors and the terminal.
 """
 
 import argparse
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
@@ -19,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.errors import BrokerUnavailable, DataError
+from streamrnn.terminal import moment, plain
 
 ANSWER_S = 5.0
 
@@ -50,7 +50,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     try:
         show(answers, Console())
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(_plain(f"{args.url} answers, but not as streamrnn does: {error!r}")) from None
+        raise DataError(plain(f"{args.url} answers, but not as streamrnn does: {error!r}")) from None
     return 0
 
 
@@ -61,24 +61,19 @@ def _quoted(key: str) -> str:
 
 def _ask(url: str, path: str) -> Any:
     if not url.lower().startswith(("http://", "https://")):
-        raise DataError(f"--url {_plain(url)}: must begin with http:// or https://")
+        raise DataError(f"--url {plain(url)}: must begin with http:// or https://")
     try:
         with urlopen(url.rstrip("/") + path, timeout=ANSWER_S) as answer:
             return json.load(answer)
     except HTTPError as error:
         with error:
             said = error.read().decode(errors="replace").strip()
-        raise DataError(_plain(f"{url}{path}: {said}")) from None
+        raise DataError(plain(f"{url}{path}: {said}")) from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", error)
-        raise BrokerUnavailable(_plain(f"no daemon answers at {url}: {why}")) from None
+        raise BrokerUnavailable(plain(f"no daemon answers at {url}: {why}")) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(_plain(f"{url}{path} answers, but not as streamrnn does: {error}")) from None
-
-
-def _plain(text: object) -> str:
-    """Text for a terminal: what is not printable becomes visible as an escape and is not obeyed."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+        raise DataError(plain(f"{url}{path} answers, but not as streamrnn does: {error}")) from None
 
 
 def _number(value: float | None, form: str) -> str:
@@ -86,18 +81,9 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _moment(time_ms: int) -> str:
-    """Event time in UTC; the bare number where the calendar ends."""
-    try:
-        moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{time_ms} ms"
-    return moment.isoformat(sep=" ", timespec="milliseconds")
-
-
 def _head(console: Console, name: str, rest: str) -> None:
     """A name in bold and what there is to say of it; nothing in them is taken for markup."""
-    console.print(Text.assemble((_plain(name), "bold"), _plain(rest)), soft_wrap=True)
+    console.print(Text.assemble((plain(name), "bold"), plain(rest)), soft_wrap=True)
 
 
 def _show_list(answers: dict[str, Any], console: Console) -> None:
@@ -106,21 +92,21 @@ def _show_list(answers: dict[str, Any], console: Console) -> None:
     held = f"{status['streams']:,} streams, {status['slab_bytes'] / 1e6:,.1f} MB of state"
     table = Table("stream", "partition", "steps")
     for row in answers["streams"]:
-        table.add_row(Text(_plain(row["stream"])), str(row["partition"]), f"{row['steps']:,}")
+        table.add_row(Text(plain(row["stream"])), str(row["partition"]), f"{row['steps']:,}")
     _head(console, status["model"], f" on {status['device']}, {ready}, {held}")
     console.print(table)
 
 
 def _show_stream(view: dict[str, Any], console: Console) -> None:
     where = f" partition {view['partition']}, {view['steps']:,} steps, last tick at offset {view['last_offset']:,}"
-    moment = _moment(view["last_time_ms"])
+    when = moment(view["last_time_ms"])
     table = Table("feature", "last value", "predicted next", "rolling MSE", "persistence MSE")
     for name, value in view["last_values"].items():
         said = ", ".join(_number(p, ".6g") for p in view["last_prediction"].get(name, []))
         errors = [_number(view[kind].get(name), ".4g") for kind in ("mse", "persistence_mse")]
-        table.add_row(Text(_plain(name)), _number(value, ".6g"), said, *errors)
+        table.add_row(Text(plain(name)), _number(value, ".6g"), said, *errors)
     state = [(name, len(row), " ".join(_number(v, "+.3f") for v in row[:8])) for name, row in view["state"].items()]
-    _head(console, view["stream"], f"{where}, {moment}")
+    _head(console, view["stream"], f"{where}, {when}")
     console.print(table)
     for name, width, shown in state:
         _head(console, name, f" ({width}): {shown}{' ...' if width > 8 else ''}")

@@ -1,90 +1,238 @@
-"""Versions of models in a folder, and which of them is the champion. Knows bundles, not their use.
+"""Versions of models in a folder or at a URL, and which of them is the champion. Knows bundles, not their use.
 
-<root>/<name>/<version>/ is a bundle; <root>/<name>/champion.json is {"version": n}.
+<root>/<name>/<version>/ is a bundle with its reports; <root>/<name>/champion.json is the champion and those before
+it. Torch is imported only where a model is written or read.
 """
 
+import random
 import re
-import uuid
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from streamrnn.errors import BundleError
-from streamrnn.nn.bundle import load_bundle, read_plain, save_bundle, write_durably
-from streamrnn.nn.model import Model
+from streamrnn.nn.manifest import MANIFEST, WEIGHTS, Manifest, Read, read_manifest, read_weights, refusing
+from streamrnn.stores import NotPlain, open_store
+
+if TYPE_CHECKING:
+    from streamrnn.nn.model import Model
 
 CHAMPION = "champion.json"
 LONGEST_NAME_BYTES = 255
 LARGEST_POINTER_BYTES = 1000
+LARGEST_REPORT_BYTES = 50_000_000
+LONGEST_HISTORY = 20
 NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+MOST_TRIES, LONGEST_PAUSE_S = 200, 1.0
+"""Before publishing gives up among others who publish, and between two tries."""
+
+Version = Annotated[int, msgspec.Meta(ge=1, lt=10**18)]
 
 
-class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What champion.json holds."""
+class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What champion.json holds; history: the champions before it, the last one last."""
 
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Version
+    history: tuple[Version, ...] = ()
+
+
+class _Damaged(BundleError):
+    """A champion pointer that is there and says nothing; another may be set in its place."""
 
 
 class Registry:
-    """A folder of models; names are single path parts."""
+    """Models in a folder or at a URL; names are single path parts. What fails is a BundleError."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: str | Path) -> None:
+        with refusing():
+            self._store = open_store(root, seal=MANIFEST)
 
-    def _folder(self, name: str) -> Path:
-        plain = name.isprintable() and Path(name).name == name and "\\" not in name
-        if not name or not plain or name.startswith(".") or len(name.encode()) > LONGEST_NAME_BYTES:
-            raise BundleError(f"{name!r} is no model name: one path part, not beginning with a dot")
-        return self._root / name
+    def place(self, name: str, version: int | None = None) -> str:
+        """Where a model or a version is, for people."""
+        return self._store.place(_checked(name) if version is None else f"{_checked(name)}/{version}")
+
+    def names(self) -> list[str]:
+        """Models that have a version."""
+        with refusing():
+            return [name for name in self._store.folders() if is_name(name) and self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
         """Published versions, ascending; empty for an unknown name."""
-        folder = self._folder(name)
-        if not folder.is_dir():
-            return []
-        found = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-        return sorted(int(name) for name in found if NUMBER.fullmatch(name))
+        with refusing():
+            return _numbers(self._store.whole(_checked(name)))
+
+    def pointer(self, name: str) -> Champion | None:
+        """The champion and those before it; None when none was chosen, BundleError when the pointer is damaged."""
+        key = f"{_checked(name)}/{CHAMPION}"
+        try:
+            return msgspec.json.decode(self._store.read(key, LARGEST_POINTER_BYTES), type=Champion)
+        except FileNotFoundError:
+            return None
+        except NotPlain as error:
+            raise _Damaged(f"{error.filename}: {error.strerror}; {self._remedy(name)}") from error
+        except OSError as error:
+            raise BundleError(f"{error.filename}: {error.strerror}") from error
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            why = f"{self._store.place(key)}: not a champion pointer: {error}"
+            raise _Damaged(f"{why}; {self._remedy(name)}") from error
 
     def champion(self, name: str) -> int:
         """The version that serves; BundleError when none was chosen or the pointer is damaged."""
-        path = self._folder(name) / CHAMPION
-        try:
-            return msgspec.json.decode(read_plain(path, LARGEST_POINTER_BYTES), type=Champion).version
-        except BundleError as error:
-            raise BundleError(f"{error}; versions there are: {self.versions(name)}") from error
-        except (msgspec.DecodeError, ValueError) as error:
-            raise BundleError(f"{path}: not a champion pointer: {error}") from error
+        pointer = self.pointer(name)
+        if pointer is None:
+            raise BundleError(f"{self.place(name)}/{CHAMPION}: No such file; {self._remedy(name)}")
+        return pointer.version
 
-    def set_champion(self, name: str, version: int) -> None:
-        """Point the champion at a published version; the pointer is replaced whole."""
+    def _remedy(self, name: str) -> str:
+        return f"choose one: streamrnn models promote {name}@VERSION; versions there are: {self.versions(name)}"
+
+    def set_champion(self, name: str, version: int) -> int | None:
+        """Point the champion at a published version and return the one before; a damaged pointer is replaced."""
         if version not in self.versions(name):
             raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
-        draft = self._folder(name) / f".champion-{uuid.uuid4().hex}"
-        try:
-            write_durably(draft, msgspec.json.encode(Champion(version)))
-            draft.replace(draft.with_name(CHAMPION))
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise BundleError(f"{draft.with_name(CHAMPION)}: {error.strerror}") from error
+        before = None
+        with suppress(_Damaged):
+            before = self.pointer(name)
+        history = () if before is None else before.history
+        if before is not None and before.version != version:
+            history = (*history, before.version)[-LONGEST_HISTORY:]
+        self._point(name, Champion(version, history))
+        return None if before is None else before.version
 
-    def publish(self, model: Model) -> int:
-        """Save as the next version, whatever others publish meanwhile, and return its number."""
-        name = model.spec.name
-        while True:
-            version = max(self.versions(name), default=0) + 1
-            try:
-                save_bundle(model, self._folder(name) / str(version), version)
-            except BundleError:
-                if version not in self.versions(name):
-                    raise
-            else:
-                return version
+    def before_champion(self, name: str) -> int:
+        """The version to go back to: the last champion before this one that is still there."""
+        return self._earlier(name)[-1]
 
-    def load(self, name: str, version: int | None = None) -> Model:
+    def _earlier(self, name: str) -> tuple[int, ...]:
+        """The history as far as the last version in it that is another and still there."""
+        version, pointer = self.champion(name), self.pointer(name)
+        history, there = pointer.history if pointer else (), self.versions(name)
+        while history and (history[-1] == version or history[-1] not in there):
+            history = history[:-1]
+        if not history:
+            raise BundleError(f"{name} has no champion before {version} that is still there; versions: {there}")
+        return history
+
+    def rollback(self, name: str) -> int:
+        """Point the champion at the one before it and return that; a second rollback goes further back."""
+        *history, version = self._earlier(name)
+        self._point(name, Champion(version, tuple(history)))
+        return version
+
+    def _point(self, name: str, champion: Champion) -> None:
+        with refusing():
+            self._store.write(f"{name}/{CHAMPION}", msgspec.json.encode(champion))
+
+    def publish(self, model: "Model", reports: Mapping[str, bytes] | None = None) -> int:
+        """Save as the next version, whatever others publish meanwhile, and return its number.
+
+        reports: files that lie beside the model, by name. Either all is there afterwards or nothing.
+        """
+        from streamrnn.nn.bundle import encode_bundle
+
+        name = _checked(model.spec.name)
+        for tries in range(MOST_TRIES):
+            version = self._next(name)
+            files = encode_bundle(model, self.place(name, version), version, reports)
+            with refusing():
+                if self._store.add(f"{name}/{version}", files):
+                    return version
+                if str(version) in self._store.files(name):
+                    raise BundleError(f"{self.place(name, version)} exists already, and is no folder")
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, 0.005 * 1.5**tries)))
+        raise BundleError(f"{self.place(name)}: {MOST_TRIES} times others were publishing at the same moment")
+
+    def _next(self, name: str) -> int:
+        """Above every version that is, is being made, or was champion: a number means one model for ever."""
+        named: tuple[int, ...] = ()
+        with suppress(_Damaged):
+            if pointer := self.pointer(name):
+                named = (pointer.version, *pointer.history)
+        with refusing():
+            return max((*_numbers(self._store.folders(name)), *named), default=0) + 1
+
+    def load(self, name: str, version: int | None = None) -> "Model":
         """A version's model, the champion's when none is named."""
-        version = self.champion(name) if version is None else version
-        model = load_bundle(self._folder(name) / str(version))
-        if (model.spec.name, model.spec.version) != (name, version):
-            raise BundleError(f"{self._folder(name) / str(version)} holds {model.spec.label}")
+        from streamrnn.nn.bundle import decode_bundle
+
+        chosen = self.champion(name) if version is None else version
+        try:
+            model = decode_bundle(self._reader(name, chosen), self.place(name, chosen))
+        except BundleError as error:
+            if version is not None or chosen in self.versions(name):
+                raise
+            raise BundleError(f"{error}, though it is the champion; {self._remedy(name)}") from error
+        self._check_label(name, chosen, (model.spec.name, model.spec.version))
         return model
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """What a version says of itself."""
+        manifest = read_manifest(self._reader(name, version), self.place(name, version))
+        self._check_label(name, version, (manifest.spec.name, manifest.spec.version))
+        return manifest
+
+    def verify(self, name: str, version: int) -> None:
+        """BundleError unless the version is there, is the one it says it is, and its weights are whole."""
+        if version not in self.versions(name):
+            raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
+        read_weights(self._reader(name, version), self.place(name, version), self.manifest(name, version))
+
+    def report(self, name: str, version: int, file: str = "report.json") -> bytes | None:
+        """A report that was published with a version; None where there is none."""
+        with refusing():
+            try:
+                return self._reader(name, version)(file, LARGEST_REPORT_BYTES)
+            except FileNotFoundError:
+                return None
+
+    def weights_start(self, name: str, version: int, count: int) -> bytes:
+        """The first bytes of a version's weights: they say what is in the rest."""
+        with refusing():
+            return self._store.read_start(f"{_checked(name)}/{version}/{WEIGHTS}", count)
+
+    def sizes(self, name: str, version: int) -> dict[str, int]:
+        """A version's files and their bytes."""
+        with refusing():
+            return self._store.files(f"{_checked(name)}/{version}")
+
+    def unfinished(self, name: str) -> list[str]:
+        """What is being written, or was when its process ended."""
+        with refusing():
+            return self._store.unfinished(_checked(name))
+
+    def age_s(self, name: str, entry: int | str) -> float:
+        """Seconds since a version, or what is unfinished, was last written to."""
+        with refusing():
+            return time.time() - self._store.modified_s(f"{_checked(name)}/{entry}")
+
+    def delete(self, name: str, entry: int | str) -> None:
+        """Remove a version, or what is unfinished, whatever points at it."""
+        with refusing():
+            self._store.remove(f"{_checked(name)}/{entry}")
+
+    def _reader(self, name: str, version: int) -> Read:
+        return lambda file, limit: self._store.read(f"{_checked(name)}/{version}/{file}", limit)
+
+    def _check_label(self, name: str, version: int, found: tuple[str, int]) -> None:
+        if found != (name, version):
+            raise BundleError(f"{self.place(name, version)} holds {found[0]}@{found[1]}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a text can be a model's name: one path part, not beginning with a dot."""
+    plain = name.isprintable() and Path(name).name == name and "\\" not in name
+    return bool(name) and plain and not name.startswith(".") and len(name.encode()) <= LONGEST_NAME_BYTES
+
+
+def _checked(name: str) -> str:
+    if not is_name(name):
+        raise BundleError(f"{name!r} is no model name: one path part, not beginning with a dot")
+    return name
+
+
+def _numbers(names: list[str]) -> list[int]:
+    return sorted(int(name) for name in names if NUMBER.fullmatch(name))

@@ -37,7 +37,7 @@ def load_model(settings: Settings) -> Model:
     model = settings.model
     if model.path is not None:
         return load_bundle(model.path)
-    if model.registry is not None and model.name:
+    if model.registry and model.name:
         return Registry(model.registry).load(model.name, model.version)
     raise ConfigError("no model: set model.path, or model.registry and model.name")
 

@@ -13,9 +13,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
-    "errors", "interpreter", "signals", "config", "ticks", "nn", "codecs", "metrics", "registry", "train",
-    "engine", "snapshots", "kafka", "logs", "worker", "http", "service",
-    "inspecting", "replay", "retraining", "bench", "demo", "cli",
+    "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "metrics",
+    "registry", "train", "engine", "snapshots", "kafka", "logs", "worker", "http", "service",
+    "inspecting", "models", "replay", "retraining", "bench", "demo", "cli",
 )  # fmt: skip
 """A layer may import itself and what stands before it. Some of these are yet to be written."""
 HOMES = {
@@ -28,11 +28,13 @@ HOMES = {
     "safetensors": ("nn/bundle.py",),
     "pyarrow": ("replay", "train/"),
     "uvloop": ("interpreter.py",),
-    "rich": ("inspecting", "replay", "retraining", "bench", "demo", "cli"),
+    "fsspec": ("stores/",),
+    "rich": ("inspecting", "models", "replay", "retraining", "bench", "demo", "cli"),
 }
 WITHOUT_TORCH = (
-    "errors", "interpreter", "signals", "config", "logs", "ticks", "codecs", "metrics", "engine/slots",
-    "engine/waves", "kafka", "worker", "http", "inspecting", "cli",
+    "errors", "terminal", "interpreter", "signals", "config", "logs", "ticks", "stores", "nn/manifest", "codecs",
+    "metrics", "registry", "engine/slots", "engine/waves", "kafka", "worker", "http", "inspecting", "models/",
+    "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""
 

@@ -1,0 +1,1 @@
+"""`streamrnn models`: what is in a registry, which version serves, and what may go."""

@@ -1,0 +1,28 @@
+"""How files fail: an OSError whose filename says where, whatever a backend raised. Knows no stores."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamrnn.errors import StreamrnnError
+
+
+class NotPlain(OSError):
+    """A file is there and is refused unread: too large, not a plain file, or a link that leads elsewhere."""
+
+
+@contextmanager
+def failing_at(place: object) -> Iterator[None]:
+    """What is raised inside becomes an OSError that names the place: backends raise whatever their clients do."""
+    try:
+        yield
+    except (NotPlain, StreamrnnError):
+        raise
+    except OSError as error:
+        absent, denied = isinstance(error, FileNotFoundError), isinstance(error, PermissionError)
+        code = error.errno or (errno.ENOENT if absent else errno.EACCES if denied else errno.EIO)
+        said = error.strerror or f"{os.strerror(code)} ({error})"
+        raise OSError(code, said, str(place)) from error
+    except Exception as error:
+        raise OSError(errno.EIO, f"{type(error).__name__}: {error}", str(place)) from error

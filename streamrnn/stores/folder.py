@@ -1,0 +1,137 @@
+"""A folder on a file system. Durable writes and renames; knows no URLs."""
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from streamrnn.stores.failures import NotPlain, failing_at
+
+DRAFT = ".draft-"
+"""How the names of what is being written or removed begin."""
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """A plain file that lies inside its folder, no larger than `limit` bytes; NotPlain if it is not."""
+    with failing_at(path), _open_plain(path, limit).open("rb") as file:
+        return file.read(limit)
+
+
+def _open_plain(path: Path, limit: int | None) -> Path:
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise NotPlain(errno.EINVAL, "a link that leads out of the bundle", str(path))
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise NotPlain(errno.EINVAL, "not a plain file", str(path))
+    if limit is not None and status.st_size > limit:
+        raise NotPlain(errno.EFBIG, f"{status.st_size} bytes, at most {limit} are read", str(path))
+    return path
+
+
+def add_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Write the files beside `folder`, then rename: readers see all of them or none. False if it is taken."""
+    with failing_at(folder):
+        if folder.exists():
+            return False
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder.parent))
+        try:
+            for name, data in files.items():
+                _write_durably(draft / name, data)
+            draft.chmod(0o755)
+            return _renamed(draft, folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+
+
+def _renamed(draft: Path, folder: Path) -> bool:
+    """Whether the draft is `folder` now; if not, because another came first, it is gone."""
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(draft, ignore_errors=True)
+        return False
+    return True
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class FolderStore:
+    """A folder on a file system that renames at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def place(self, key: str) -> str:
+        return str(self._root / key)
+
+    def read(self, key: str, limit: int) -> bytes:
+        return read_plain(self._root / key, limit)
+
+    def read_start(self, key: str, count: int) -> bytes:
+        path = self._root / key
+        with failing_at(path), _open_plain(path, None).open("rb") as file:
+            return file.read(count)
+
+    def write(self, key: str, data: bytes) -> None:
+        path = self._root / key
+        draft = path.with_name(f"{DRAFT}{uuid.uuid4().hex}")
+        with failing_at(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_durably(draft, data)
+                draft.replace(path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+
+    def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
+        return add_folder(self._root / folder, files)
+
+    def whole(self, folder: str) -> list[str]:
+        return self.folders(folder)
+
+    def folders(self, folder: str = "") -> list[str]:
+        return [e.name for e in self._entries(folder) if e.is_dir() and not e.name.startswith(DRAFT)]
+
+    def unfinished(self, folder: str) -> list[str]:
+        return [entry.name for entry in self._entries(folder) if entry.name.startswith(DRAFT)]
+
+    def files(self, folder: str) -> dict[str, int]:
+        with failing_at(self._root / folder):
+            return {entry.name: entry.stat().st_size for entry in self._entries(folder) if entry.is_file()}
+
+    def modified_s(self, folder: str) -> float:
+        path = self._root / folder
+        with failing_at(path):
+            return max(float(p.lstat().st_mtime) for p in (path, *(path.iterdir() if path.is_dir() else ())))
+
+    def remove(self, folder: str) -> None:
+        path = self._root / folder
+        with failing_at(path):
+            gone = path.rename(path.with_name(f"{DRAFT}{uuid.uuid4().hex}"))
+            if gone.is_dir() and not gone.is_symlink():
+                shutil.rmtree(gone)
+            else:
+                gone.unlink()
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """What is in a folder, by name; nothing where there is none."""
+        path = self._root / folder
+        with failing_at(path), suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+        return []

@@ -1,0 +1,136 @@
+"""An object store behind fsspec, which is imported when one is opened. Knows no file system."""
+
+import errno
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from streamrnn.errors import ConfigError
+from streamrnn.stores.failures import NotPlain, failing_at
+
+CLAIM = "claim-"
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""By the scheme of a URL: the extra of this package that brings its backend."""
+PASSWORD = re.compile(r"://[^/@:]*:([^/@]+)@")
+
+
+class ObjectStore:
+    """An object store by its URL: a file appears whole, and a listing shows what was written before it."""
+
+    def __init__(self, url: str, seal: str) -> None:
+        self._url, self._seal = url.rstrip("/"), seal
+        with failing_at(self._url):
+            self._fs, root = _backend(self._url)
+        self._root = root.rstrip("/")
+
+    def place(self, key: str) -> str:
+        return f"{self._url}/{key}"
+
+    def read(self, key: str, limit: int) -> bytes:
+        with failing_at(self.place(key)):
+            size = self._now().info(self._path(key))["size"]
+            if size > limit:
+                raise NotPlain(errno.EFBIG, f"{size} bytes, at most {limit} are read", self.place(key))
+            return bytes(self._fs.cat_file(self._path(key)))
+
+    def read_start(self, key: str, count: int) -> bytes:
+        with failing_at(self.place(key)):
+            return bytes(self._fs.cat_file(self._path(key), start=0, end=count))
+
+    def write(self, key: str, data: bytes) -> None:
+        with failing_at(self.place(key)):
+            self._fs.pipe_file(self._path(key), data)
+
+    def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
+        """A folder is his who, after writing a claim of his own into it, finds nothing else there.
+
+        Of two who claim, the one who lists later sees both claims, so at most one goes on; both may give way. This
+        asks for no exclusive create, which not every backend has and none repeats safely after a lost answer.
+        """
+        order = sorted(files, key=lambda name: name == self._seal)
+        claim = f"{CLAIM}{uuid.uuid4().hex}"
+        written = [claim]
+        try:
+            self.write(f"{folder}/{claim}", b"")
+            if list(self._sizes(folder)) != [claim]:
+                self._discard(folder, [claim])
+                return False
+            for name in order:
+                written.append(name)
+                self.write(f"{folder}/{name}", files[name])
+        except BaseException:
+            self._discard(folder, reversed(written))
+            raise
+        self._discard(folder, [claim])
+        return True
+
+    def _discard(self, folder: str, names: Iterable[str]) -> None:
+        """Delete what can be deleted: what stays is no folder, only unfinished."""
+        for name in names:
+            with suppress(OSError), failing_at(folder):
+                self._fs.rm_file(self._path(f"{folder}/{name}"))
+
+    def whole(self, folder: str) -> list[str]:
+        return sorted(key.split("/")[0] for key in self._sizes(folder) if key.split("/")[1:] == [self._seal])
+
+    def folders(self, folder: str = "") -> list[str]:
+        with failing_at(self.place(folder)), suppress(FileNotFoundError):
+            entries = self._now().ls(self._path(folder), detail=True)
+            return sorted({e["name"].rstrip("/").split("/")[-1] for e in entries if e["type"] == "directory"})
+        return []
+
+    def unfinished(self, folder: str) -> list[str]:
+        return sorted(set(self.folders(folder)) - set(self.whole(folder)))
+
+    def files(self, folder: str) -> dict[str, int]:
+        return {key: size for key, size in self._sizes(folder).items() if "/" not in key}
+
+    def modified_s(self, folder: str) -> float:
+        with failing_at(self.place(folder)):
+            paths = self._now().find(self._path(folder))
+            return max(float(self._fs.modified(path).timestamp()) for path in paths)
+
+    def remove(self, folder: str) -> None:
+        for name in sorted(self._sizes(folder), key=lambda name: name != self._seal):
+            with failing_at(self.place(f"{folder}/{name}")), suppress(FileNotFoundError):
+                self._fs.rm_file(self._path(f"{folder}/{name}"))
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        """Every file below `folder` by its key from there."""
+        with failing_at(self.place(folder)):
+            path = self._path(folder)
+            found = self._now().find(path, detail=True)
+            return {name[len(path) :].lstrip("/"): info["size"] or 0 for name, info in found.items()}
+
+    def _now(self) -> Any:
+        """The backend without what it remembers of listings: others write here too."""
+        self._fs.invalidate_cache()
+        return self._fs
+
+    def _path(self, key: str) -> str:
+        if set(key) & set("?#"):
+            raise OSError(errno.EINVAL, "? and # mean something else in a URL")
+        return f"{self._root}/{key}".rstrip("/")
+
+
+def _backend(url: str) -> tuple[Any, str]:
+    """The backend of a URL, and the root's path in its own words."""
+    from fsspec.core import url_to_fs
+
+    scheme = url.partition("://")[0]
+    if password := PASSWORD.search(url):
+        shown = url.replace(password[1], "***")
+        raise ConfigError(f"{shown}: a password has no place in a URL that is shown; see {scheme}'s own settings")
+    if "::" in url:
+        raise ConfigError(f"{url}: a chain of URLs, which may hold a cache, is not served")
+    try:
+        backend, root = url_to_fs(url)
+    except ImportError as error:
+        extra = EXTRAS.get(scheme.lower())
+        how = f"pip install 'streamrnn[{extra}]'" if extra else str(error)
+        raise ConfigError(f"{url}: {scheme}:// needs a package that is not installed: {how}") from error
+    except ValueError as error:
+        raise ConfigError(f"{url}: {error}") from error
+    return backend, root
