@@ -13,6 +13,7 @@ from streamrnn.demo import command as demo
 from streamrnn.errors import StreamrnnError
 from streamrnn.models import command as models
 from streamrnn.replay import command as replay
+from streamrnn.retraining import command as retraining
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,10 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     return replay.run_replay(args, _settings(args))
+
+
+def _retrain(args: argparse.Namespace) -> int:
+    return retraining.run_retrain(args, _settings(args))
 
 
 def _config(args: argparse.Namespace) -> int:
@@ -74,6 +79,7 @@ COMMANDS = {
     "serve": _Command("run the daemon", _nothing, _serve, True),
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
     "models": _Command("list, show, promote and prune model versions", models.add_arguments, models.run_models),
+    "retrain": _Command("make, judge and publish the next model", retraining.add_arguments, _retrain, True),
     "inspect": _Command("show what a running daemon holds", inspecting.add_arguments, inspecting.run_inspect),
     "bench": _Command("measure the service beside a relay and a loop", bench.add_arguments, bench.run_bench),
     "config": _Command("print the effective settings", _add_config, _config, True),

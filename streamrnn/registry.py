@@ -7,7 +7,7 @@ it. Torch is imported only where a model is written or read.
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,8 @@ NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 MOST_TRIES, LONGEST_PAUSE_S = 200, 1.0
 """Before publishing gives up among others who publish, and between two tries."""
 
+Reports = Callable[[int], Mapping[str, bytes]]
+"""Makes a version's reports from its number."""
 Version = Annotated[int, msgspec.Meta(ge=1, lt=10**18)]
 
 
@@ -127,17 +129,19 @@ class Registry:
         with refusing():
             self._store.write(f"{name}/{CHAMPION}", msgspec.json.encode(champion))
 
-    def publish(self, model: "Model", reports: Mapping[str, bytes] | None = None) -> int:
+    def publish(self, model: "Model", reports: Reports | Mapping[str, bytes] | None = None) -> int:
         """Save as the next version, whatever others publish meanwhile, and return its number.
 
-        reports: files that lie beside the model, by name. Either all is there afterwards or nothing.
+        reports: files that lie beside the model, by name, or what makes them once the number is known. Either all
+        is there afterwards or nothing.
         """
         from streamrnn.nn.bundle import encode_bundle
 
         name = _checked(model.spec.name)
         for tries in range(MOST_TRIES):
             version = self._next(name)
-            files = encode_bundle(model, self.place(name, version), version, reports)
+            own = reports(version) if callable(reports) else reports
+            files = encode_bundle(model, self.place(name, version), version, own)
             with refusing():
                 if self._store.add(f"{name}/{version}", files):
                     return version

@@ -40,8 +40,17 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def overall(self) -> float:
         """Mean standardised MSE over horizons and targets: the number models are compared by."""
-        known = [cell for row in self.std_mse for cell in row if cell is not None]
-        return sum(known) / len(known) if known else float("nan")
+        return _mean(self.std_mse)
+
+    @property
+    def overall_mae(self) -> float:
+        """Mean standardised MAE over horizons and targets."""
+        return _mean(self.std_mae)
+
+
+def _mean(grid: Grid) -> float:
+    known = [cell for row in grid for cell in row if cell is not None]
+    return sum(known) / len(known) if known else float("nan")
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,158 @@
+"""`streamrnn retrain`: its options. Imports what it does only when run."""
+
+import argparse
+from pathlib import Path
+
+from streamrnn.arguments import (
+    add_table_arguments,
+    columns_of,
+    count,
+    counts,
+    moment,
+    names,
+    numbers,
+    positive,
+    share,
+)
+from streamrnn.config import Settings
+
+SHARES = (0.7, 0.15, 0.15)
+MARGIN = 0.01
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `streamrnn retrain`."""
+    _add_history(parser.add_argument_group("history: files, else the input topic"))
+    add_table_arguments(parser.add_argument_group("columns of the files"))  # type: ignore[arg-type]
+    _add_model(parser.add_argument_group("the model: what is not given is the champion's, else a default"))
+    _add_fit(parser.add_argument_group("the fit"))
+    _add_publishing(parser.add_argument_group("judging and publishing"))
+
+
+def _add_history(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("files", nargs="*", type=Path, metavar="FILE", help=".csv, .csv.gz or .parquet files")
+    add("--since", type=moment, metavar="TIME", help="from this time on: event time in files, write time in topics")
+    add("--until", type=moment, metavar="TIME", help="and before this one (default: all there is at the start)")
+    add("--offsets", type=_offsets, action="append", default=[], metavar="PARTITION:FROM-TO", help="only these")
+    add("--split", type=_shares, default=SHARES, metavar="A,B,C", help="shares of train, validation, test in time")
+    add("--split-each", action="store_true", help="split each stream at its own times, not all at the same")
+
+
+def _add_model(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--name", help="the model's name in the registry (default: model.name)")
+    add("--targets", type=names, metavar="A,B", help="features to predict (default: all)")
+    add("--channels", type=names, metavar="A,B", help="of each feature: level, difference, log_return")
+    add("--time-features", type=_some_names, metavar="A,B", help="hour, weekday, log_gap; none for none")
+    add("--on-missing", choices=("carry", "mask", "reject"), help="what a missing feature means")
+    add("--cell", choices=("elman", "gated", "gru", "lstm", "mingru"))
+    add("--hidden", type=count, metavar="N")
+    add("--layers", type=count, metavar="N")
+    add("--lags", type=_lags, metavar="N", help="last values that go straight to the output; 0 for none")
+    add("--horizons", type=counts, metavar="1,24", help="ticks ahead; 1-96 for all of them")
+    add("--quantiles", type=numbers, metavar="0.1,0.5,0.9", help="a quantile head, fitted with the pinball loss")
+    add("--predicts", choices=("change", "level", "log_change"))
+
+
+def _add_fit(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    for name, kind, text in (
+        ("epochs", count, "passes over the training part at most"),
+        ("learning-rate", positive, "of AdamW at its highest"),
+        ("weight-decay", float, "of AdamW, on matrices"),
+        ("clip", positive, "largest norm of the gradients"),
+        ("chunk", count, "ticks that are back-propagated through"),
+        ("width", count, "pieces of streams side by side"),
+        ("burn-in", count, "ticks that only warm a piece's state up"),
+        ("dropout", share, "on what each layer gives"),
+        ("average", share, "how much of the mean of the weights each step keeps"),
+        ("patience", count, "epochs without a better validation loss before the end"),
+        ("seed", count, "of everything random"),
+        ("budget-s", positive, "wall time after which no epoch begins"),
+        ("threads", count, "of the CPU"),
+    ):
+        add(f"--{name}", type=kind, metavar="N", help=text)
+    add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default huber, pinball for quantiles")
+    add("--by-stream", action="store_true", default=None, help="weigh each stream's errors by its own liveliness")
+
+
+def _add_publishing(group: "argparse._ArgumentGroup") -> None:
+    add = group.add_argument
+    add("--promote", choices=("never", "if-better", "always"), default="if-better", help="default: %(default)s")
+    add("--margin", type=share, default=MARGIN, help="share by which the test MSE must fall (default: %(default)s)")
+    add("--season", type=count, metavar="TICKS", help="of the seasonal baseline (default: a day by the median gap)")
+    add("--ridge-lags", type=count, default=96, metavar="N", help="of the ridge baseline (default: %(default)s)")
+    add("--bundle", type=Path, metavar="DIR", help="write the model to this folder instead of a registry")
+    add("--no-live", action="store_true", help="plain lines instead of a progress bar, as in a pipe")
+
+
+def _offsets(text: str) -> tuple[int, int | None, int | None]:
+    """PARTITION:FROM-TO, either end may be left out."""
+    partition, colon, span = text.partition(":")
+    first, dash, last = span.partition("-")
+    parts = (partition, first or "0", last or "0")
+    if not (colon and dash and all(part.isdecimal() for part in parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 3:1000-2000")
+    return int(partition), int(first) if first else None, int(last) if last else None
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    found = numbers(text)
+    if len(found) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r}: three shares, not {len(found)}")
+    return found
+
+
+def _lags(text: str) -> int:
+    return 0 if text == "0" else count(text)
+
+
+def _some_names(text: str) -> tuple[str, ...]:
+    return () if text == "none" else names(text)
+
+
+RECIPE_OPTIONS = (
+    "epochs", "learning_rate", "weight_decay", "clip", "chunk", "width", "burn_in", "dropout", "average",
+    "patience", "seed", "budget_s", "threads", "loss", "by_stream",
+)  # fmt: skip
+
+
+def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
+    """Collect, fit, judge, publish, promote."""
+    from streamrnn.retraining.job import Job, retrain
+    from streamrnn.retraining.spec import Wanted
+
+    wanted = Wanted(
+        name=args.name or settings.model.name or "model",
+        features=None if args.wide else args.features,
+        targets=args.targets,
+        channels=args.channels,
+        time_features=args.time_features,
+        missing=args.on_missing,
+        cell=args.cell,
+        hidden=args.hidden,
+        layers=args.layers,
+        horizons=args.horizons,
+        quantiles=args.quantiles,
+        predicts=args.predicts,
+        lags=args.lags,
+    )
+    job = Job(
+        wanted=wanted,
+        files=tuple(args.files),
+        columns=columns_of(args),
+        since_ms=args.since,
+        until_ms=args.until,
+        offsets={partition: (first, last) for partition, first, last in args.offsets},
+        shares=args.split,
+        split_each=args.split_each,
+        recipe={name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None},
+        policy=args.promote,
+        margin=args.margin,
+        season=args.season,
+        ridge_lags=args.ridge_lags,
+        bundle=args.bundle,
+        has_bar=not args.no_live,
+    )
+    return retrain(settings, job)

@@ -1,0 +1,227 @@
+"""The retrain job from beginning to end: history, split, fit, judgement, report, publication, promotion.
+
+Owns their order: nothing is published before it is judged, nothing promoted before it is published.
+"""
+
+import math
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from streamrnn.config import Settings
+from streamrnn.errors import BundleError, ConfigError, DataError
+from streamrnn.nn.bundle import save_bundle
+from streamrnn.nn.model import Model
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.registry import Registry
+from streamrnn.retraining.forecaster import Served
+from streamrnn.retraining.history import Source, open_source
+from streamrnn.retraining.screen import Screen
+from streamrnn.retraining.spec import Wanted
+from streamrnn.retraining.verdict import Policy, decide
+from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
+from streamrnn.train.fit import Fitted, Recipe, fit
+from streamrnn.train.history import Extent, History, Split, split_by_time, split_each
+from streamrnn.train.html import render
+from streamrnn.train.judge import Judgement, judge
+from streamrnn.train.report import Part, Report, Score, Verdict
+from streamrnn.train.tables import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What was asked for. files: the history, the input topic if empty, bounded by since_ms, until_ms and offsets;
+    recipe: what of the Recipe is not its default; bundle: a folder to write to instead of the registry."""
+
+    wanted: Wanted
+    files: tuple[Path, ...]
+    columns: Columns
+    since_ms: int | None
+    until_ms: int | None
+    offsets: Mapping[int, tuple[int | None, int | None]]
+    shares: tuple[float, float, float]
+    split_each: bool
+    recipe: Mapping[str, Any]
+    policy: Policy
+    margin: float
+    season: int | None
+    ridge_lags: int
+    bundle: Path | None
+    has_bar: bool
+
+
+class Champion(NamedTuple):
+    """The model that serves now."""
+
+    label: str
+    model: Model
+
+
+def retrain(settings: Settings, job: Job) -> int:
+    """`streamrnn retrain`: 0 when a model was judged and published, whatever the verdict."""
+    began_s = time.perf_counter()
+    screen = Screen(Console(highlight=False), job.has_bar)
+    registry = _registry(settings, job)
+    champion = _champion(registry, job.wanted.name, screen)
+    with open_source(settings, job, champion.model.spec if champion else None, screen) as source:
+        spec = source.spec
+        split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
+        recipe = _recipe(job.recipe, spec)
+        screen.say(f"{spec.label.partition('@')[0]}: {_words(spec)}; {len(source.history):,} ticks")
+        with screen.fitting(recipe.epochs) as watch:
+            fitted = fit(spec, source.history, split, recipe, watch)
+        scale = _scale(source.history, split.train, spec.targets)
+        rivals = _forecasters(source.history, split, fitted.model, champion, job)
+        found = judge(source.history, split.test, rivals, spec.targets, spec.horizons, scale)
+        verdict = _verdict(job, found, champion)
+        report = _report(source, split, recipe, fitted, found, scale, verdict, time.perf_counter() - began_s)
+    screen.scores(report)
+    _publish(registry, job, fitted.model, report, screen)
+    return 0
+
+
+def _registry(settings: Settings, job: Job) -> Registry | None:
+    if job.bundle is not None:
+        if job.bundle.exists():
+            raise BundleError(f"{job.bundle} exists already; bundles are never overwritten")
+        return None
+    if settings.model.registry is None:
+        raise ConfigError("where does the model go? set model.registry, or give --bundle DIR")
+    return Registry(settings.model.registry)
+
+
+def _champion(registry: Registry | None, name: str, screen: Screen) -> Champion | None:
+    """The model that serves; one that cannot be read is said and does not stop its successor."""
+    if registry is None or not registry.versions(name):
+        return None
+    try:
+        model = registry.load(name)
+    except BundleError as error:
+        screen.say(f"no champion to compare with: {error}")
+        return None
+    return Champion(model.spec.label, model)
+
+
+def _recipe(changes: Mapping[str, Any], spec: ModelSpec) -> Recipe:
+    loss = {"loss": "pinball"} if spec.quantiles and "loss" not in changes else {}
+    return Recipe(**{**changes, **loss})
+
+
+def _words(spec: ModelSpec) -> str:
+    shown = f"{spec.cell} {spec.hidden} x {spec.layers}, {len(spec.features)} features, {len(spec.targets)} targets"
+    ahead = f"{len(spec.horizons)} horizons up to {spec.horizons[-1]}" if len(spec.horizons) > 1 else (
+        f"{spec.horizons[0]} ahead"
+    )
+    return f"{shown}, {ahead}, {spec.lags} lags"
+
+
+def _scale(history: History, train: list[Extent], targets: tuple[str, ...]) -> NDArray[np.float64]:
+    """(O,) deviation of each target over the training part."""
+    columns = [history.features.index(target) for target in targets]
+    values = np.concatenate([history.values[e.start : e.stop][:, columns] for e in train]).astype(np.float64)
+    scale: NDArray[np.float64] = np.nanstd(values, axis=0)
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _forecasters(
+    history: History, split: Split, model: Model, champion: Champion | None, job: Job
+) -> list[Forecaster]:
+    """The model first, the champion if it can be compared, then the baselines."""
+    spec = model.spec
+    everybody: list[Forecaster] = [Served("new model", "model", model, spec.horizons)]
+    if champion is not None and _is_comparable(champion.model.spec, spec, history.features):
+        everybody.append(Served(champion.label, "champion", champion.model, spec.horizons))
+    everybody.append(Persistence(spec.targets, spec.horizons))
+    season = job.season or season_of(history)
+    if season:
+        everybody.append(SeasonalNaive(spec.targets, spec.horizons, season))
+    everybody.append(RidgeAR(history, split, spec.targets, spec.horizons, job.ridge_lags))
+    return everybody
+
+
+def _is_comparable(theirs: ModelSpec, ours: ModelSpec, features: tuple[str, ...]) -> bool:
+    has_horizons = set(ours.horizons) <= set(theirs.horizons)
+    return theirs.targets == ours.targets and has_horizons and set(theirs.features) <= set(features)
+
+
+def _verdict(job: Job, found: Judgement, champion: Champion | None) -> Verdict:
+    by_kind = {score.kind: score for score in reversed(found.scores)}
+    label = champion.label if champion else None
+    rival: Score | None = by_kind.get("champion")
+    if not math.isfinite(found.scores[0].overall):
+        raise DataError("the model's error on the test part is not finite: nothing is published")
+    return decide(job.policy, job.margin, found.scores[0], rival, by_kind["persistence"], label)
+
+
+def _report(
+    source: Source, split: Split, recipe: Recipe, fitted: Fitted, found: Judgement, scale: NDArray[np.float64],
+    verdict: Verdict, seconds: float,
+) -> Report:  # fmt: skip
+    history = source.history
+    parts = zip(("train", "validation", "test"), (split.train, split.validation, split.test), strict=True)
+    return Report(
+        spec=fitted.model.spec,
+        created_ms=time.time_ns() // 1_000_000,
+        source=source.words,
+        parts=[_part(history, name, extents) for name, extents in parts if extents],
+        dead_letters=source.dead_letters,
+        recipe=recipe,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best,
+        truths=found.truths,
+        scale=scale.tolist(),
+        scores=found.scores,
+        samples=found.samples,
+        verdict=verdict,
+        seconds=seconds,
+        versions=_versions(),
+    )
+
+
+def _part(history: History, name: str, extents: list[Extent]) -> Part:
+    times = [(history.time_ms[e.start : e.stop].min(), history.time_ms[e.start : e.stop].max()) for e in extents]
+    return Part(
+        name=name,
+        ticks=sum(extent.length for extent in extents),
+        streams=len(extents),
+        from_ms=int(min(first for first, _ in times)),
+        until_ms=int(max(last for _, last in times)),
+    )
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("streamrnn", "torch", "numpy")}
+    return libraries | {"python": platform.python_version(), "system": sys.platform}
+
+
+def _publish(registry: Registry | None, job: Job, model: Model, report: Report, screen: Screen) -> None:
+    """Bundle and reports, then the champion's pointer if so judged; says what happened."""
+    verdict = report.verdict
+    if registry is None:
+        assert job.bundle is not None, "without a registry there is a folder"
+        save_bundle(model, job.bundle)
+        (job.bundle / "report.json").write_bytes(msgspec.json.encode(report))
+        (job.bundle / "report.html").write_text(render(report), encoding="utf-8")
+        screen.say(f"written to {job.bundle}: {verdict.reason}")
+        return
+    name = model.spec.name
+    number = registry.publish(model, lambda n: _files(report, n))
+    screen.say(f"published {name}@{number} at {registry.place(name, number)}")
+    if verdict.promoted:
+        registry.set_champion(name, number)
+    screen.say(f"{'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}")
+
+
+def _files(report: Report, number: int) -> dict[str, bytes]:
+    own = msgspec.structs.replace(report, spec=msgspec.structs.replace(report.spec, version=number))
+    return {"report.json": msgspec.json.encode(own), "report.html": render(own).encode()}

@@ -1,0 +1,66 @@
+"""What a retrain job shows: where it is, the loss of each epoch, the scores and the verdict. Knows no model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from streamrnn.terminal import plain
+from streamrnn.train.fit import Epoch, Watch
+from streamrnn.train.report import Report, Score
+
+
+class Screen:
+    """Lines for a pipe, a bar for a terminal."""
+
+    def __init__(self, console: Console, has_bar: bool) -> None:
+        self._console, self._has_bar = console, has_bar and console.is_terminal
+
+    def say(self, text: str) -> None:
+        """A line; nothing in it is obeyed."""
+        self._console.print(Text(plain(text)), soft_wrap=True)
+
+    @contextmanager
+    def fitting(self, epochs: int) -> Iterator[Watch]:
+        """A watch for the fit."""
+        if not self._has_bar:
+            yield lambda epoch: self.say(f"epoch {epoch.number}/{epochs}: {_losses(epoch)}")
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"))
+        with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
+            task = bar.add_task("training", total=epochs, loss="")
+            yield lambda epoch: bar.update(task, completed=epoch.number, loss=_losses(epoch))
+
+    def scores(self, report: Report) -> None:
+        """Everybody's errors on the test part."""
+        table = Table(title="test part, standardised by the training part's deviation", title_justify="left")
+        for name in ("", "MSE", "RMSE", "MAE", "MSE / persistence"):
+            table.add_column(name, justify="left" if not name else "right")
+        persistence = next(score for score in report.scores if score.kind == "persistence")
+        for score in report.scores:
+            numbers = (score.overall, score.overall**0.5, score.overall_mae, score.overall / persistence.overall)
+            table.add_row(Text(plain(score.name)), *(f"{number:.4g}" for number in numbers))
+        self._console.print(table)
+        if len(report.spec.targets) > 1:
+            self._console.print(_by_target(report.scores, report.spec.targets))
+
+
+def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
+    table = Table(title="MSE by target, over all horizons", title_justify="left")
+    table.add_column("")
+    for target in targets[:10]:
+        table.add_column(Text(plain(target)), justify="right")
+    for score in scores:
+        columns = zip(*score.std_mse, strict=True)
+        means = [[cell for cell in column if cell is not None] for column in columns]
+        cells = [f"{sum(column) / len(column):.4g}" if column else "" for column in means[:10]]
+        table.add_row(Text(plain(score.name)), *cells)
+    return table
+
+
+def _losses(epoch: Epoch) -> str:
+    losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
+    return f"{losses}, gradient norm {epoch.gradient_norm:.3g} (largest {epoch.largest_gradient_norm:.3g})"

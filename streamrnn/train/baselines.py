@@ -1,0 +1,180 @@
+"""Forecasters that a model must beat: the last value again, the last season again, a ridge regression on lags.
+
+Each says at a tick what it knows then and nothing later. Shapes: n windows, K horizons, O targets, P lags.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.train.history import Extent, History, Split, extents
+from streamrnn.train.windows import Windows, count_origins
+
+DAY_MS = 86_400_000
+LONGEST_SEASON = 10_000
+BLOCK = 8192
+"""Windows whose lags are in memory at once."""
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0)
+
+
+class Forecaster(Protocol):
+    """Who is judged. levels: the quantiles it gives, empty for points."""
+
+    name: str
+    kind: str
+    levels: tuple[float, ...]
+
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+        """(n, K, O, Q) made at the windows' origins, Q = 1 for points; NaN where it cannot say."""
+
+
+class Persistence:
+    """The last observed value again, at every horizon."""
+
+    name, kind = "persistence", "persistence"
+    levels: tuple[float, ...] = ()
+
+    def __init__(self, targets: Sequence[str], horizons: Sequence[int]) -> None:
+        self._targets, self._horizons = targets, horizons
+
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+        """(n, K, O, 1)."""
+        columns = [history.features.index(target) for target in self._targets]
+        last = history.carried[windows.origins][:, None, columns, None]
+        return np.repeat(last, len(self._horizons), axis=1)
+
+
+class SeasonalNaive:
+    """The last known value a whole number of seasons before the time forecast; else persistence."""
+
+    kind = "seasonal"
+    levels: tuple[float, ...] = ()
+
+    def __init__(self, targets: Sequence[str], horizons: Sequence[int], season: int) -> None:
+        self.name = f"seasonal naive ({season} ticks)"
+        self._targets, self._season = targets, season
+        ahead = np.array(horizons)
+        self._back = season * -(-ahead // season) - ahead
+
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+        """(n, K, O, 1)."""
+        columns = [history.features.index(target) for target in self._targets]
+        begin = history.starts[windows.streams]
+        at = windows.origins[:, None] - self._back
+        at = np.where(at >= begin[:, None], at, windows.origins[:, None])
+        said: NDArray[np.float32] = history.carried[at][..., columns][..., None]
+        return said
+
+
+def season_of(history: History) -> int | None:
+    """Ticks in a day by the median gap between ticks; None where that makes no season."""
+    gaps = np.concatenate([np.diff(history.time_ms[a:b]) for a, b in _some(history)] or [np.zeros(0)])
+    gaps = gaps[gaps > 0]
+    ticks = round(DAY_MS / float(np.median(gaps))) if len(gaps) else 0
+    return ticks if 2 <= ticks <= LONGEST_SEASON else None
+
+
+def _some(history: History) -> Iterator[tuple[int, int]]:
+    """The beginnings of up to 1,000 streams: enough to know how far apart ticks are."""
+    for number, (start, stop) in enumerate(extents(history)):
+        if number == 1000:
+            return
+        yield start, min(stop, start + 1000)
+
+
+class RidgeAR:
+    """For each target a linear map from the last P values to all horizons, all streams together, each standardised
+    by its own training part; fitted in closed form (Hoerl & Kennard 1970), the penalty chosen on validation."""
+
+    kind = "ridge"
+    levels: tuple[float, ...] = ()
+
+    def __init__(
+        self, history: History, split: Split, targets: Sequence[str], horizons: Sequence[int], lags: int = 96
+    ) -> None:
+        self.name = f"ridge AR-{lags}"
+        self._lags, self._horizons = lags, np.array(horizons)
+        self._columns = [history.features.index(target) for target in targets]
+        self._center, self._scale = _by_stream(history, split.train, self._columns)
+        train = [self._grams(history, split.train, o) for o in range(len(targets))]
+        check = split.validation or split.train
+        self._weights = [self._choose(history, check, o, *train[o]) for o in range(len(targets))]
+
+    def _grams(
+        self, history: History, parts: Sequence[Extent], o: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """X'X (P + 1, P + 1) and X'Y (P + 1, K) over all ticks of the parts."""
+        gram = np.zeros((self._lags + 1, self._lags + 1))
+        moment = np.zeros((self._lags + 1, len(self._horizons)))
+        for x, y in self._pairs(history, parts, o):
+            gram += x.T @ x
+            moment += x.T @ y
+        return gram, moment
+
+    def _choose(
+        self, history: History, parts: Sequence[Extent], o: int, gram: NDArray[np.float64],
+        moment: NDArray[np.float64],
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """The weights (P + 1, K) of the penalty with the least squared error on the parts."""
+        free = np.eye(self._lags + 1)
+        free[0, 0] = 1e-9  # the constant is not penalised
+        tried = [np.asarray(np.linalg.solve(gram + p * free, moment), np.float64) for p in PENALTIES]
+        errors = np.zeros(len(tried))
+        for x, y in self._pairs(history, parts, o):
+            errors += [float(np.square(y - x @ weights).sum()) for weights in tried]
+        return tried[int(errors.argmin())]
+
+    def _pairs(
+        self, history: History, parts: Sequence[Extent], o: int
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Lags (m, P + 1) and truths (m, K) of target o, block by block, where the truth is whole."""
+        for extent in parts:
+            own = count_origins(extent, int(self._horizons.max()))
+            for first in range(own.start, own.stop, BLOCK):
+                origins = np.arange(first, min(own.stop, first + BLOCK))
+                streams = np.full(len(origins), np.searchsorted(history.starts, extent.start, side="right") - 1)
+                x, (center, scale) = self._lagged(history, origins, streams, o)
+                y = (history.values[origins[:, None] + self._horizons, self._columns[o]] - center) / scale
+                known = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
+                yield x[known], y[known].astype(np.float64)
+
+    def _lagged(
+        self, history: History, origins: NDArray[np.int64], streams: NDArray[np.int64], o: int
+    ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """A constant and the last P values (m, P + 1), newest first; a young stream's first stands for more."""
+        back = origins[:, None] - np.arange(self._lags)
+        values = history.carried[np.maximum(back, history.starts[streams][:, None]), self._columns[o]]
+        center, scale = self._center[streams, o][:, None], self._scale[streams, o][:, None]
+        x = np.concatenate((np.ones((len(origins), 1)), (values - center) / scale), axis=1)
+        return x, (center, scale)
+
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+        """(n, K, O, 1)."""
+        n = len(windows.origins)
+        said = np.empty((n, len(self._horizons), len(self._columns), 1), np.float32)
+        for first in range(0, n, BLOCK):
+            at = slice(first, first + BLOCK)
+            for o, weights in enumerate(self._weights):
+                x, (center, scale) = self._lagged(history, windows.origins[at], windows.streams[at], o)
+                said[at, :, o, 0] = x @ weights * scale + center
+        return said
+
+
+def _by_stream(
+    history: History, train: Sequence[Extent], columns: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(S, O) mean and deviation of each stream's training part; a stream without one has those of all together."""
+    shape = (len(history.streams), len(columns))
+    center, scale = np.full(shape, np.nan), np.full(shape, np.nan)
+    for extent in train:
+        stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
+        values = history.values[extent.start : extent.stop][:, columns].astype(np.float64)
+        known = np.isfinite(values).any(axis=0)
+        if known.any():
+            center[stream, known] = np.nanmean(values[:, known], axis=0)
+            scale[stream, known] = np.nanstd(values[:, known], axis=0)
+    scale = np.where(scale > 0, scale, np.nan)
+    center = np.where(np.isnan(center), np.nan_to_num(np.nanmean(center, axis=0)), center)
+    return center, np.where(np.isnan(scale), np.nan_to_num(np.nanmean(scale, axis=0), nan=1.0), scale)

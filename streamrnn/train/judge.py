@@ -1,0 +1,141 @@
+"""Judges forecasters by walking forward over the test part: forecast first, then the truth. Trains nothing.
+
+Everybody is judged on the same truths: those for which all had a forecast. Shapes: n windows, K horizons,
+O targets, Q quantiles.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.errors import DataError
+from streamrnn.train.baselines import Forecaster
+from streamrnn.train.history import Extent, History
+from streamrnn.train.report import Grid, Sample, Score
+from streamrnn.train.windows import Windows, windows_of
+
+NUMBERS_AT_ONCE = 1 << 22
+"""Forecasts in memory at a time, of one forecaster."""
+MOST_SAMPLES, SAMPLE_TICKS = 6, 240
+
+
+class Judgement(NamedTuple):
+    """truths [horizon][target]; each forecaster's score, in their order; samples of what the first one said."""
+
+    truths: list[list[int]]
+    scores: list[Score]
+    samples: list[Sample]
+
+
+class _Sums:
+    """One forecaster's errors so far: squared and absolute (K, O), truths below each quantile (Q,)."""
+
+    def __init__(self, who: Forecaster, shape: tuple[int, int]) -> None:
+        self.who = who
+        self.squared, self.absolute = np.zeros(shape), np.zeros(shape)
+        self.below = np.zeros(len(who.levels))
+
+    def add(self, said: NDArray[np.float32], truth: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+        """said (n, K, O, Q), truth and known (n, K, O)."""
+        error = np.where(known, truth - said[..., said.shape[3] // 2], 0.0)
+        self.squared += np.square(error).sum(axis=0)
+        self.absolute += np.abs(error).sum(axis=0)
+        if self.who.levels:
+            self.below += ((truth[..., None] < said) & known[..., None]).sum(axis=(0, 1, 2))
+
+    def score(self, count: NDArray[np.int64], scale: NDArray[np.float64]) -> Score:
+        some = np.where(count > 0, count, 1)
+        mse, mae = self.squared / some, self.absolute / some
+        return Score(
+            name=self.who.name,
+            kind=self.who.kind,
+            mse=_grid(mse, count),
+            mae=_grid(mae, count),
+            std_mse=_grid(mse / scale**2, count),
+            std_mae=_grid(mae / scale, count),
+            coverage=(self.below / max(1, int(count.sum()))).tolist() if self.who.levels else None,
+        )
+
+
+def _grid(numbers: NDArray[np.float64], count: NDArray[np.int64]) -> Grid:
+    return [
+        [float(number) if n else None for number, n in zip(row, counts, strict=True)]
+        for row, counts in zip(numbers, count.tolist(), strict=True)
+    ]
+
+
+def judge(
+    history: History, part: Sequence[Extent], forecasters: Sequence[Forecaster], targets: Sequence[str],
+    horizons: Sequence[int], scale: NDArray[np.float64],
+) -> Judgement:  # fmt: skip
+    """Score all on a part of the history; scale (O,) is what standardised errors are divided by.
+
+    DataError when no window lies in the part whole, or none has a truth that all could forecast.
+    """
+    shape = (len(horizons), len(targets))
+    sums, count = [_Sums(who, shape) for who in forecasters], np.zeros(shape, np.int64)
+    samples: list[Sample] = []
+    widest = max(1, *(len(who.levels) for who in forecasters))
+    most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1] * widest))
+    for windows in windows_of(history, part, targets, horizons, most):
+        said = [who.forecast(history, windows) for who in forecasters]
+        truth = windows.truth.astype(np.float64)
+        known = np.isfinite(truth) & np.all([np.isfinite(one).all(axis=3) for one in said], axis=0)
+        count += known.sum(axis=0)
+        for one, own in zip(said, sums, strict=True):
+            own.add(one, truth, known)
+        samples += _samples(history, windows, said[0], targets, horizons, bool(forecasters[0].levels))
+    if not count.any():
+        raise DataError(
+            f"nothing to judge by: no tick of the test part has its truths {max(horizons)} ticks ahead in it"
+        )
+    return Judgement(count.tolist(), [own.score(count, scale) for own in sums], _spread(samples))
+
+
+def _samples(
+    history: History, windows: Windows, said: NDArray[np.float32], targets: Sequence[str],
+    horizons: Sequence[int], has_band: bool,
+) -> list[Sample]:  # fmt: skip
+    """The end of each stream's windows, for every target, at the first and the last horizon."""
+    firsts = np.flatnonzero(np.diff(windows.streams, prepend=-1))
+    result = []
+    for first, last in zip(firsts, [*firsts[1:], len(windows.streams)], strict=True):
+        at = slice(max(int(first), int(last) - SAMPLE_TICKS), int(last))
+        stream = history.streams[windows.streams[first]]
+        for o, target in enumerate(targets):
+            for k in sorted({0, len(horizons) - 1}):
+                result.append(_sample(history, windows, said, at, (k, o), (stream, target, horizons[k]), has_band))
+        if len(result) > 64 * MOST_SAMPLES:
+            break
+    return result
+
+
+def _sample(
+    history: History, windows: Windows, said: NDArray[np.float32], at: slice, cell: tuple[int, int],
+    names: tuple[str, str, int], has_band: bool,
+) -> Sample:  # fmt: skip
+    (k, o), (stream, target, horizon) = cell, names
+    own = said[at, k, o]
+    return Sample(
+        stream=stream,
+        target=target,
+        horizon=horizon,
+        time_ms=history.time_ms[windows.origins[at] + horizon].tolist(),
+        actual=_numbers(windows.truth[at, k, o]),
+        predicted=_numbers(own[:, own.shape[1] // 2]),
+        low=_numbers(own[:, 0]) if has_band else None,
+        high=_numbers(own[:, -1]) if has_band else None,
+    )
+
+
+def _numbers(values: NDArray[np.float32]) -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _spread(samples: list[Sample]) -> list[Sample]:
+    """A few of them, from the first to the last."""
+    if len(samples) <= MOST_SAMPLES:
+        return samples
+    return [samples[round(i)] for i in np.linspace(0, len(samples) - 1, MOST_SAMPLES)]
