@@ -1,12 +1,17 @@
 """Argument types of the command line, and the options that say what is where in a table. Knows no command."""
 
 import argparse
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamrnn.train.tables import Columns
+
+LARGEST_COUNT = (1 << 31) - 1
+"""What every library takes."""
+MOST_COUNTS = 1 << 16
 
 
 def positive(text: str) -> float:
@@ -20,9 +25,17 @@ def positive(text: str) -> float:
 def count(text: str) -> int:
     """A whole number above 0."""
     with suppress(ValueError):
-        if int(text) > 0:
+        if 0 < int(text) <= LARGEST_COUNT:
             return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {LARGEST_COUNT}")
+
+
+def not_negative(text: str) -> float:
+    """A number from 0 on."""
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
 
 
 def share(text: str) -> float:
@@ -44,15 +57,19 @@ def moment(text: str) -> int:
 
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between."""
-    return tuple(text.split(","))
+    found = tuple(text.split(","))
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name is empty")
+    return found
 
 
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers with commas between."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    with suppress(ValueError):
+        found = tuple(float(part) for part in text.split(","))
+        if all(map(math.isfinite, found)):
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r}: not numbers with commas between")
 
 
 def counts(text: str) -> tuple[int, ...]:
@@ -60,7 +77,10 @@ def counts(text: str) -> tuple[int, ...]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        found += range(count(first), count(last) + 1) if dash else [count(first)]
+        span = range(count(first), count(last if dash else first) + 1)
+        if not span or len(found) + len(span) > MOST_COUNTS:
+            raise argparse.ArgumentTypeError(f"{part!r}: the lower one first, {MOST_COUNTS} numbers at most")
+        found += span
     return tuple(found)
 
 

@@ -10,11 +10,13 @@ from streamrnn.arguments import (
     counts,
     moment,
     names,
+    not_negative,
     numbers,
     positive,
     share,
 )
 from streamrnn.config import Settings
+from streamrnn.errors import ConfigError
 
 SHARES = (0.7, 0.15, 0.15)
 MARGIN = 0.01
@@ -60,7 +62,7 @@ def _add_fit(group: "argparse._ArgumentGroup") -> None:
     for name, kind, text in (
         ("epochs", count, "passes over the training part at most"),
         ("learning-rate", positive, "of AdamW at its highest"),
-        ("weight-decay", float, "of AdamW, on matrices"),
+        ("weight-decay", not_negative, "of AdamW, on matrices"),
         ("clip", positive, "largest norm of the gradients"),
         ("chunk", count, "ticks that are back-propagated through"),
         ("width", count, "pieces of streams side by side"),
@@ -73,7 +75,7 @@ def _add_fit(group: "argparse._ArgumentGroup") -> None:
         ("threads", count, "of the CPU"),
     ):
         add(f"--{name}", type=kind, metavar="N", help=text)
-    add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default huber, pinball for quantiles")
+    add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default mse, pinball for quantiles")
     add("--by-stream", action="store_true", default=None, help="weigh each stream's errors by its own liveliness")
 
 
@@ -101,6 +103,8 @@ def _shares(text: str) -> tuple[float, ...]:
     found = numbers(text)
     if len(found) != 3:
         raise argparse.ArgumentTypeError(f"{text!r}: three shares, not {len(found)}")
+    if min(found) < 0 or 0 in (found[0], found[2]) or abs(sum(found) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r}: shares sum to 1, only that of validation may be 0")
     return found
 
 
@@ -110,6 +114,16 @@ def _lags(text: str) -> int:
 
 def _some_names(text: str) -> tuple[str, ...]:
     return () if text == "none" else names(text)
+
+
+def _bounds(args: argparse.Namespace) -> dict[int, tuple[int | None, int | None]]:
+    """What --offsets said, by partition."""
+    if args.files and args.offsets:
+        raise ConfigError("--offsets are a topic's: for files there are --since and --until")
+    found = {partition: (first, last) for partition, first, last in args.offsets}
+    if len(found) < len(args.offsets):
+        raise ConfigError("--offsets names a partition twice")
+    return found
 
 
 RECIPE_OPTIONS = (
@@ -144,7 +158,7 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
         columns=columns_of(args),
         since_ms=args.since,
         until_ms=args.until,
-        offsets={partition: (first, last) for partition, first, last in args.offsets},
+        offsets=_bounds(args),
         shares=args.split,
         split_each=args.split_each,
         recipe={name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None},

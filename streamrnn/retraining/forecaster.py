@@ -3,7 +3,7 @@
 Knows no truth. Shapes: n windows, K horizons, O targets, Q quantiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ class Served:
         return said
 
 
-def _batches(history: History, extents: Sequence[Extent], columns: list[int], longest: int):  # type: ignore[no-untyped-def]
+def _batches(
+    history: History, extents: Sequence[Extent], columns: list[int], longest: int
+) -> Iterator[tuple[TickBatch, NDArray[np.int64], NDArray[np.int64]]]:
     """Batches of every stream's ticks from its beginning to the extents' last origins, streams side by side; with
     each the rows that are origins, and their places among all origins."""
     origins = [count_origins(extent, longest) for extent in extents]

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrnn.config import Settings
 from streamrnn.errors import DataError
-from streamrnn.nn.spec import ModelSpec
+from streamrnn.nn.spec import MissingPolicy, ModelSpec
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
 from streamrnn.train.history import History, Spool
@@ -36,13 +37,12 @@ class Source:
 def open_source(settings: Settings, job: "Job", champion: ModelSpec | None, screen: Screen) -> Iterator[Source]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
-        tables = _tables(job.files, job.columns)
+        tables = _tables(job.files, _columns(job, champion))
         spec = make_spec(job.wanted, champion, tables[0].features)
         with Spool(tables[0].features) as spool:
-            for table in tables:
-                for batch in table:
-                    spool.add(*_between(batch, job.since_ms, job.until_ms))
-            yield Source(spec, spool.history(), ", ".join(str(table.path) for table in tables), {})
+            missing = sum(_spool(table, spool, job, spec.missing) for table in tables)
+            letters = {"missing_feature": missing} if missing else {}
+            yield Source(spec, spool.history(), ", ".join(str(table.path) for table in tables), letters)
         return
     from streamrnn.retraining.from_topic import collect
 
@@ -55,16 +55,40 @@ def open_source(settings: Settings, job: "Job", champion: ModelSpec | None, scre
         yield Source(spec, spool.history(), f"topic {settings.input.topic}", found.dead_letters)
 
 
-def _between(batch: TableBatch, since_ms: int | None, until_ms: int | None) -> TableBatch:
-    """The ticks whose event time lies in the bounds asked for."""
-    if since_ms is None and until_ms is None:
-        return batch
-    inside = np.ones(len(batch.time_ms), dtype=bool)
+def _columns(job: "Job", champion: ModelSpec | None) -> Columns:
+    """The features asked for, else the champion's: a history has the features of its model and no others."""
+    if champion is None or job.columns.features is not None or job.columns.wide:
+        return job.columns
+    return replace(job.columns, features=champion.features)
+
+
+def _spool(table: Table, spool: Spool, job: "Job", missing: MissingPolicy) -> int:
+    """A file's ticks between the bounds, without those that the service would refuse; how many these are."""
+    refused = 0
+    for batch in table:
+        taken = _between(batch.time_ms, job.since_ms, job.until_ms)
+        if missing == "reject":
+            whole = ~np.isnan(batch.values).any(axis=1)
+            refused += int((taken & ~whole).sum())
+            taken &= whole
+        spool.add(*_some(batch, taken))
+    return refused
+
+
+def _between(time_ms: NDArray[np.int64], since_ms: int | None, until_ms: int | None) -> NDArray[np.bool_]:
+    """Which event times lie in the bounds asked for."""
+    inside = np.ones(len(time_ms), dtype=np.bool_)
     if since_ms is not None:
-        inside &= batch.time_ms >= since_ms
+        inside &= time_ms >= since_ms
     if until_ms is not None:
-        inside &= batch.time_ms < until_ms
-    return TableBatch(list(compress(batch.streams, inside.tolist())), batch.time_ms[inside], batch.values[inside])
+        inside &= time_ms < until_ms
+    return inside
+
+
+def _some(batch: TableBatch, taken: NDArray[np.bool_]) -> TableBatch:
+    if taken.all():
+        return batch
+    return TableBatch(list(compress(batch.streams, taken.tolist())), batch.time_ms[taken], batch.values[taken])
 
 
 def _tables(files: Sequence[Path], columns: Columns) -> list[Table]:

@@ -20,22 +20,29 @@ from rich.console import Console
 
 from streamrnn.config import Settings
 from streamrnn.errors import BundleError, ConfigError, DataError
-from streamrnn.nn.bundle import save_bundle
+from streamrnn.nn.bundle import encode_bundle
+from streamrnn.nn.manifest import refusing
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.registry import Registry
 from streamrnn.retraining.forecaster import Served
 from streamrnn.retraining.history import Source, open_source
 from streamrnn.retraining.screen import Screen
+from streamrnn.retraining.shrinking import shrink
 from streamrnn.retraining.spec import Wanted
 from streamrnn.retraining.verdict import Policy, decide
+from streamrnn.stores import add_folder
 from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
 from streamrnn.train.fit import Fitted, Recipe, fit
 from streamrnn.train.history import Extent, History, Split, split_by_time, split_each
 from streamrnn.train.html import render
-from streamrnn.train.judge import Judgement, judge
+from streamrnn.train.judge import Judgement, check_windows, judge
 from streamrnn.train.report import Part, Report, Score, Verdict
+from streamrnn.train.statistics import Moments
 from streamrnn.train.tables import Columns
+
+LEAST_WIDE, MOST_WIDE, TICKS_A_PIECE = 4, 256, 540
+"""Pieces of streams side by side, so many that each has about this many ticks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +83,12 @@ def retrain(settings: Settings, job: Job) -> int:
     with open_source(settings, job, champion.model.spec if champion else None, screen) as source:
         spec = source.spec
         split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
-        recipe = _recipe(job.recipe, spec)
-        screen.say(f"{spec.label.partition('@')[0]}: {_words(spec)}; {len(source.history):,} ticks")
+        recipe = _recipe(job.recipe, spec, split.train)
+        check_windows(split.test, spec.horizons)
+        screen.say(f"{spec.name}: {_words(spec)}; {len(source.history):,} ticks")
         with screen.fitting(recipe.epochs) as watch:
             fitted = fit(spec, source.history, split, recipe, watch)
+        shrink(fitted.model, source.history, split.validation)
         scale = _scale(source.history, split.train, spec.targets)
         rivals = _forecasters(source.history, split, fitted.model, champion, job)
         found = judge(source.history, split.test, rivals, spec.targets, spec.horizons, scale)
@@ -93,11 +102,15 @@ def retrain(settings: Settings, job: Job) -> int:
 def _registry(settings: Settings, job: Job) -> Registry | None:
     if job.bundle is not None:
         if job.bundle.exists():
-            raise BundleError(f"{job.bundle} exists already; bundles are never overwritten")
+            raise _taken(job.bundle)
         return None
     if settings.model.registry is None:
         raise ConfigError("where does the model go? set model.registry, or give --bundle DIR")
     return Registry(settings.model.registry)
+
+
+def _taken(folder: Path) -> BundleError:
+    return BundleError(f"{folder} exists already; bundles are never overwritten")
 
 
 def _champion(registry: Registry | None, name: str, screen: Screen) -> Champion | None:
@@ -112,9 +125,16 @@ def _champion(registry: Registry | None, name: str, screen: Screen) -> Champion 
     return Champion(model.spec.label, model)
 
 
-def _recipe(changes: Mapping[str, Any], spec: ModelSpec) -> Recipe:
-    loss = {"loss": "pinball"} if spec.quantiles and "loss" not in changes else {}
-    return Recipe(**{**changes, **loss})
+def _recipe(changes: Mapping[str, Any], spec: ModelSpec, train: list[Extent]) -> Recipe:
+    """Defaults that hold their own on sensors and prices alike, chosen on validation parts; `changes` go before."""
+    ticks = sum(extent.length for extent in train)
+    defaults = {
+        "loss": "pinball" if spec.quantiles else "huber",
+        "dropout": 0.5,
+        "weight_decay": 0.01,
+        "width": min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
+    }
+    return Recipe(**{**defaults, **changes})
 
 
 def _words(spec: ModelSpec) -> str:
@@ -126,11 +146,12 @@ def _words(spec: ModelSpec) -> str:
 
 
 def _scale(history: History, train: list[Extent], targets: tuple[str, ...]) -> NDArray[np.float64]:
-    """(O,) deviation of each target over the training part."""
+    """(O,) deviation of each target over the training part, 1 where it is constant."""
     columns = [history.features.index(target) for target in targets]
-    values = np.concatenate([history.values[e.start : e.stop][:, columns] for e in train]).astype(np.float64)
-    scale: NDArray[np.float64] = np.nanstd(values, axis=0)
-    return np.where(scale > 0, scale, 1.0)
+    moments = Moments((len(columns),))
+    for extent in train:
+        moments.add(history.values[extent.start : extent.stop][:, columns])
+    return moments.deviation()
 
 
 def _forecasters(
@@ -160,7 +181,8 @@ def _verdict(job: Job, found: Judgement, champion: Champion | None) -> Verdict:
     rival: Score | None = by_kind.get("champion")
     if not math.isfinite(found.scores[0].overall):
         raise DataError("the model's error on the test part is not finite: nothing is published")
-    return decide(job.policy, job.margin, found.scores[0], rival, by_kind["persistence"], label)
+    verdict = decide(job.policy, job.margin, found.scores[0], rival, by_kind["persistence"], label)
+    return verdict if job.bundle is None else msgspec.structs.replace(verdict, promoted=False)
 
 
 def _report(
@@ -209,9 +231,7 @@ def _publish(registry: Registry | None, job: Job, model: Model, report: Report, 
     verdict = report.verdict
     if registry is None:
         assert job.bundle is not None, "without a registry there is a folder"
-        save_bundle(model, job.bundle)
-        (job.bundle / "report.json").write_bytes(msgspec.json.encode(report))
-        (job.bundle / "report.html").write_text(render(report), encoding="utf-8")
+        _save(model, report, job.bundle)
         screen.say(f"written to {job.bundle}: {verdict.reason}")
         return
     name = model.spec.name
@@ -220,6 +240,14 @@ def _publish(registry: Registry | None, job: Job, model: Model, report: Report, 
     if verdict.promoted:
         registry.set_champion(name, number)
     screen.say(f"{'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}")
+
+
+def _save(model: Model, report: Report, folder: Path) -> None:
+    """Bundle and reports in a folder, all of them or none."""
+    files = encode_bundle(model, str(folder), reports=_files(report, model.spec.version))
+    with refusing():
+        if not add_folder(folder, files):
+            raise _taken(folder)
 
 
 def _files(report: Report, number: int) -> dict[str, bytes]:

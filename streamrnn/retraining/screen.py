@@ -41,7 +41,9 @@ class Screen:
             table.add_column(name, justify="left" if not name else "right")
         persistence = next(score for score in report.scores if score.kind == "persistence")
         for score in report.scores:
-            numbers = (score.overall, score.overall**0.5, score.overall_mae, score.overall / persistence.overall)
+            numbers = [score.overall, score.overall**0.5, score.overall_mae]
+            if persistence.overall:
+                numbers.append(score.overall / persistence.overall)
             table.add_row(Text(plain(score.name)), *(f"{number:.4g}" for number in numbers))
         self._console.print(table)
         if len(report.spec.targets) > 1:
@@ -62,5 +64,5 @@ def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
 
 
 def _losses(epoch: Epoch) -> str:
-    losses = f"loss {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}"
+    losses = f"loss {epoch.train_loss:.4g}, validation {epoch.validation_loss:.4g}"
     return f"{losses}, gradient norm {epoch.gradient_norm:.3g} (largest {epoch.largest_gradient_norm:.3g})"

@@ -1,7 +1,5 @@
 """The spec of the next model: the options given, else the champion's, else defaults. Of data it knows the names."""
 
-from typing import get_args
-
 import msgspec
 
 from streamrnn.errors import ConfigError, DataError
@@ -30,15 +28,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     lags: int | None = None
 
 
-CHOICES = {
-    "channels": get_args(ChannelKind),
-    "time_features": get_args(TimeFeature),
-    "missing": get_args(MissingPolicy),
-    "cell": get_args(CellKind),
-    "predicts": get_args(Predicts),
-}
-
-
 def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]) -> ModelSpec:
     """The next model's spec; known: features the history has (empty: any). DataError where they do not fit."""
     base = champion or _default(wanted.name, wanted.features or known)
@@ -46,34 +35,38 @@ def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]
     unknown = [name for name in features if known and name not in known]
     if unknown:
         raise DataError(f"the history has no {unknown}; it has {list(known)}")
-    changed = {
-        name: value
-        for name in PLAIN
-        if (value := getattr(wanted, name)) is not None
-    }
+    changed = {name: value for name in PLAIN if (value := getattr(wanted, name)) is not None}
     targets = wanted.targets or tuple(t for t in base.targets if t in features) or features
     if wanted.channels is not None or features != base.features:
         kinds = wanted.channels or tuple(dict.fromkeys(channel.kind for channel in base.channels))
         changed["channels"] = tuple(Channel(feature, kind) for kind in kinds for feature in features)
-    try:
-        return msgspec.structs.replace(base, name=wanted.name, features=features, targets=targets, **changed)
-    except ValueError as error:
-        raise ConfigError(f"the model asked for cannot be: {error}") from error
+    fields = {"name": wanted.name, "features": features, "targets": targets}
+    return _checked(msgspec.structs.asdict(base) | fields | changed)
 
 
 def _default(name: str, features: tuple[str, ...]) -> ModelSpec:
-    """Every feature predicted one tick ahead, from its level and change, the time of day and week, and its lags."""
+    """Every feature predicted one tick ahead, from its change, the time of day and week, and its lags.
+
+    None of these moves when a feature's level drifts away from where it was trained.
+    """
     if not features:
         raise ConfigError("which features does a tick have? name them with --features: there is no champion yet")
+    return _checked(
+        {
+            "name": name,
+            "features": features,
+            "targets": features,
+            "channels": tuple(Channel(feature, "difference") for feature in features),
+            "time_features": ("hour", "weekday"),
+            "hidden": 64,
+            "lags": DEFAULT_LAGS,
+        }
+    )
+
+
+def _checked(fields: dict[str, object]) -> ModelSpec:
+    """A spec that can be written and read again."""
     try:
-        return ModelSpec(
-            name=name,
-            features=features,
-            targets=features,
-            channels=tuple(Channel(f, kind) for kind in ("level", "difference") for f in features),
-            time_features=("hour", "weekday"),
-            hidden=32,
-            lags=DEFAULT_LAGS,
-        )
-    except ValueError as error:
+        return msgspec.convert(msgspec.to_builtins(fields), ModelSpec)
+    except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"the model asked for cannot be: {error}") from error

@@ -23,13 +23,19 @@ def _decide(
     if policy == "never":
         return False, "asked not to promote"
     rival, needed = (persistence, 0.0) if champion is None else (champion, margin)
-    gain = 1 - model.overall / rival.overall if rival.overall > 0 else 0.0
-    compared = f"MSE {model.overall:.4g} against {rival.overall:.4g} of {rival.name}: {abs(gain):.1%} "
-    compared += "better" if gain >= 0 else "worse"
+    compared = f"MSE {model.overall:.4g} against {rival.overall:.4g} of {rival.name}: "
+    compared += _gain(model.overall, rival.overall)
     if policy == "always":
         return True, f"asked to promote whatever the score; {compared}"
     if champion is None and incumbent is not None:
         return False, f"{incumbent} cannot be compared: other targets or horizons, or features that are not here"
-    if gain > needed or (gain == needed and needed > 0):
-        return True, compared + (f", {needed:.1%} is asked" if needed else "")
-    return False, compared + f", {needed:.1%} is asked" if needed else compared
+    is_better = model.overall < rival.overall and model.overall <= (1 - needed) * rival.overall
+    return is_better, compared + (f", {needed:.1%} is asked" if needed else "")
+
+
+def _gain(error: float, rival: float) -> str:
+    if error == rival:
+        return "the same"
+    if rival == 0:
+        return "worse than none at all"
+    return f"{abs(1 - error / rival):.1%} {'better' if error < rival else 'worse'}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.train.history import Extent, History, Split, extents
+from streamrnn.train.statistics import SMALLEST_DEVIATION
 from streamrnn.train.windows import Windows, count_origins
 
 DAY_MS = 86_400_000
@@ -64,8 +65,9 @@ class SeasonalNaive:
         begin = history.starts[windows.streams]
         at = windows.origins[:, None] - self._back
         at = np.where(at >= begin[:, None], at, windows.origins[:, None])
-        said: NDArray[np.float32] = history.carried[at][..., columns][..., None]
-        return said
+        now = history.carried[windows.origins][:, None, columns]
+        said: NDArray[np.float32] = history.carried[at][..., columns]
+        return np.where(np.isnan(said), now, said)[..., None]
 
 
 def season_of(history: History) -> int | None:
@@ -143,9 +145,11 @@ class RidgeAR:
     def _lagged(
         self, history: History, origins: NDArray[np.int64], streams: NDArray[np.int64], o: int
     ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """A constant and the last P values (m, P + 1), newest first; a young stream's first stands for more."""
+        """A constant and the last P values (m, P + 1), newest first; the first known stands for those before."""
         back = origins[:, None] - np.arange(self._lags)
         values = history.carried[np.maximum(back, history.starts[streams][:, None]), self._columns[o]]
+        known = np.maximum(np.isfinite(values).sum(axis=1)[:, None], 1)
+        values = np.take_along_axis(values, np.minimum(np.arange(self._lags), known - 1), axis=1)
         center, scale = self._center[streams, o][:, None], self._scale[streams, o][:, None]
         x = np.concatenate((np.ones((len(origins), 1)), (values - center) / scale), axis=1)
         return x, (center, scale)
@@ -175,6 +179,13 @@ def _by_stream(
         if known.any():
             center[stream, known] = np.nanmean(values[:, known], axis=0)
             scale[stream, known] = np.nanstd(values[:, known], axis=0)
-    scale = np.where(scale > 0, scale, np.nan)
-    center = np.where(np.isnan(center), np.nan_to_num(np.nanmean(center, axis=0)), center)
-    return center, np.where(np.isnan(scale), np.nan_to_num(np.nanmean(scale, axis=0), nan=1.0), scale)
+    scale = np.where(scale > SMALLEST_DEVIATION * np.abs(center), scale, np.nan)
+    return _filled(center, 0.0), _filled(scale, 1.0)
+
+
+def _filled(numbers: NDArray[np.float64], nothing: float) -> NDArray[np.float64]:
+    """(S, O) with the mean of all streams where a stream's own is unknown, `nothing` where all are."""
+    known = np.isfinite(numbers)
+    count = known.sum(axis=0)
+    mean = np.where(known, numbers, 0.0).sum(axis=0) / np.maximum(count, 1)
+    return np.where(known, numbers, np.where(count > 0, mean, nothing))

@@ -14,7 +14,7 @@ from streamrnn.errors import DataError
 from streamrnn.train.baselines import Forecaster
 from streamrnn.train.history import Extent, History
 from streamrnn.train.report import Grid, Sample, Score
-from streamrnn.train.windows import Windows, windows_of
+from streamrnn.train.windows import Windows, count_origins, windows_of
 
 NUMBERS_AT_ONCE = 1 << 22
 """Forecasts in memory at a time, of one forecaster."""
@@ -66,6 +66,14 @@ def _grid(numbers: NDArray[np.float64], count: NDArray[np.int64]) -> Grid:
     ]
 
 
+def check_windows(part: Sequence[Extent], horizons: Sequence[int]) -> None:
+    """DataError when no window lies in the part whole; to be known before anything is fitted."""
+    if not any(count_origins(extent, max(horizons)) for extent in part):
+        raise DataError(
+            f"nothing to judge by: no tick of the test part has its truths {max(horizons)} ticks ahead in it"
+        )
+
+
 def judge(
     history: History, part: Sequence[Extent], forecasters: Sequence[Forecaster], targets: Sequence[str],
     horizons: Sequence[int], scale: NDArray[np.float64],
@@ -74,6 +82,7 @@ def judge(
 
     DataError when no window lies in the part whole, or none has a truth that all could forecast.
     """
+    check_windows(part, horizons)
     shape = (len(horizons), len(targets))
     sums, count = [_Sums(who, shape) for who in forecasters], np.zeros(shape, np.int64)
     samples: list[Sample] = []
@@ -88,9 +97,7 @@ def judge(
             own.add(one, truth, known)
         samples += _samples(history, windows, said[0], targets, horizons, bool(forecasters[0].levels))
     if not count.any():
-        raise DataError(
-            f"nothing to judge by: no tick of the test part has its truths {max(horizons)} ticks ahead in it"
-        )
+        raise DataError("nothing to judge by: no truth in the test part could be forecast by all")
     return Judgement(count.tolist(), [own.score(count, scale) for own in sums], _spread(samples))
 
 

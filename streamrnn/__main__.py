@@ -1,0 +1,7 @@
+"""`python -m streamrnn`, and `torchrun -m streamrnn retrain ...`."""
+
+import sys
+
+from streamrnn.cli import main
+
+sys.exit(main())

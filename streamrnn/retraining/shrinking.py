@@ -1,0 +1,56 @@
+"""Shrinks what a model says of changes towards none where it is worse than persistence. Trains nothing.
+
+A fitted network overstates what it knows of a target that is all but a random walk; the least-squares factor on
+data it was not fitted to makes it at most as wrong as persistence there (Copas 1983). That factor is below a half
+just where the model is worse than persistence; elsewhere it is left alone: a calm validation part says little of
+how large the changes of a lively one are.
+Shapes: n windows, K horizons, O targets.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamrnn.nn.model import Model
+from streamrnn.retraining.forecaster import Served
+from streamrnn.train.history import Extent, History
+from streamrnn.train.statistics import to_head
+from streamrnn.train.windows import windows_of
+
+WINDOWS_AT_ONCE = 1 << 16
+WORSE_THAN_PERSISTENCE = 0.5
+
+
+def shrink(model: Model, history: History, validation: Sequence[Extent]) -> NDArray[np.float64]:
+    """Fold the factors (K, O) into the head, and give them; all 1 for a head of levels or quantiles."""
+    spec = model.spec
+    shape = (len(spec.horizons), len(spec.targets))
+    if spec.predicts == "level" or spec.quantiles:
+        return np.ones(shape)
+    products, squares = np.zeros(shape), np.zeros(shape)
+    columns = [history.features.index(target) for target in spec.targets]
+    served = Served("", "", model, spec.horizons)
+    for windows in windows_of(history, validation, spec.targets, spec.horizons, WINDOWS_AT_ONCE):
+        base = history.carried[windows.origins][:, None, columns].astype(np.float64)
+        said = to_head(served.forecast(history, windows)[..., 0].astype(np.float64), base, spec.predicts)
+        came = to_head(windows.truth.astype(np.float64), base, spec.predicts)
+        known = np.isfinite(said) & np.isfinite(came)
+        products += np.where(known, said * came, 0.0).sum(axis=0)
+        squares += np.where(known, said * said, 0.0).sum(axis=0)
+    factors = np.clip(np.where(squares > 0, products / np.where(squares > 0, squares, 1.0), 1.0), 0.0, 1.0)
+    factors = np.where(factors < WORSE_THAN_PERSISTENCE, factors, 1.0)
+    _fold(model, factors)
+    return factors
+
+
+@torch.no_grad()
+def _fold(model: Model, factors: NDArray[np.float64]) -> None:
+    """f (head std + mean) is what (f head + (f - 1) mean / std) gives."""
+    f = torch.from_numpy(factors).float()
+    rest = (f - 1) * model.target_mean / model.target_std
+    model.head.weight.mul_(f.flatten()[:, None])
+    model.head.bias.copy_(f.flatten() * model.head.bias + rest.flatten())
+    if model.spec.lags:
+        model.skip.mul_(f.T[:, :, None])
