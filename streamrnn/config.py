@@ -7,6 +7,7 @@ refused by name. Knows no other layer but errors.
 import difflib
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -153,6 +154,34 @@ class HttpSettings(Section):
     port: Port = Field(9464, description="Port to listen on; 0 takes a free one.")
 
 
+class RetrainSettings(Section):
+    """The retrain job that a daemon starts when it is told to over HTTP; off without a token."""
+
+    token: SecretStr | None = Field(None, description="Bearer token for /retrain; without one it is not there.")
+    command: str | None = Field(
+        None, description="What to run, words as in a shell; streamrnn retrain with these settings if unset."
+    )
+    timeout_s: Annotated[float, Field(gt=0)] = Field(21_600.0, description="Longest time a job may take.")
+    min_interval_s: Annotated[float, Field(ge=0)] = Field(600.0, description="Least time between two starts.")
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(10, description="How far its priority is below the daemon's.")
+
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+        """A header must be able to carry it; an empty one would let everybody in."""
+        text = "x" if token is None else token.get_secret_value()
+        if not text or text != text.strip() or not (text.isascii() and text.isprintable()):
+            raise ValueError("must be printable ASCII, not empty, without spaces around it")
+        return token
+
+    @field_validator("command")
+    @classmethod
+    def _words(cls, command: str | None) -> str | None:
+        if command is not None and not shlex.split(command):
+            raise ValueError("has no words")
+        return command
+
+
 class LogSettings(Section):
     """Log lines on standard error."""
 
@@ -174,6 +203,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
+    retrain: RetrainSettings = RetrainSettings()
     log: LogSettings = LogSettings()
 
     @property

@@ -4,10 +4,9 @@ Units are base units (seconds, bytes). Knows numpy and prometheus_client, and th
 """
 
 import time
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,16 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from streamrnn.counting import Histogram, Recent, RollingErrors
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, Errors, PredictionBatch
+from streamrnn.ticks import DeadLetter, PredictionBatch
 
 LATENCY_S = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 SIZES = tuple(float(2**power) for power in range(17))
 STAGES = ("fetch", "queue", "decode", "step", "encode", "publish", "commit")
 PHASES = ("gated", "recovering", "live", "draining")
-WINDOW = 1000
-"""Truths over which the rolling errors are taken, roughly: an exponential window."""
+OUTCOMES = ("succeeded", "failed", "timed_out")
+"""How a retrain job ends."""
 RECENT_LATENCIES = 65_536
 
 
@@ -65,6 +65,10 @@ DECLARED = (
     Declared("streamrnn_rolling_mse", "gauge", _BY_ERROR, "Rolling mean squared error; model or persistence."),
     Declared("streamrnn_rolling_rmse", "gauge", _BY_ERROR, "Root of the rolling mean squared error."),
     Declared("streamrnn_rolling_mae", "gauge", _BY_ERROR, "Rolling mean absolute error."),
+    Declared("streamrnn_retrain_running", "gauge", (), "1 while a retrain job runs that this daemon started."),
+    Declared("streamrnn_retrain_runs_total", "counter", ("outcome",), "Retrain jobs of this daemon that ended."),
+    Declared("streamrnn_retrain_last_success_timestamp_seconds", "gauge", (), "When one last ended well."),
+    Declared("streamrnn_retrain_last_duration_seconds", "gauge", (), "How long the last one took."),
 )
 
 
@@ -79,72 +83,6 @@ def markdown_table() -> str:
     for name, kind, labels, meaning in DECLARED:
         lines.append(f"| `{name}` | {kind} | {', '.join(labels)} | {meaning} |")
     return "\n".join(lines)
-
-
-class Histogram:
-    """Buckets filled by numpy; bounds are upper and inclusive, as Prometheus counts them. Values are finite."""
-
-    def __init__(self, bounds: Iterable[float]) -> None:
-        self.bounds = [float(bound) for bound in bounds]
-        self.counts = np.zeros(len(self.bounds) + 1, dtype=np.int64)
-        self.total = 0.0
-
-    def observe(self, values: NDArray[np.floating[Any]]) -> None:
-        """Count every value of an array."""
-        self.counts += np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
-        self.total += float(np.sum(values))
-
-    def observe_one(self, value: float) -> None:
-        """Count one value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """(upper bound, cumulative count), +Inf last."""
-        names = [*(repr(bound) for bound in self.bounds), "+Inf"]
-        return [(name, float(n)) for name, n in zip(names, np.cumsum(self.counts).tolist(), strict=True)]
-
-
-class Recent:
-    """A ring of the newest `size` values, for percentiles finer than buckets."""
-
-    def __init__(self, size: int) -> None:
-        self._values = np.full(size, np.nan)
-        self._next = 0
-
-    def observe(self, values: NDArray[np.floating[Any]]) -> None:
-        """Keep the values of an array in place of the oldest."""
-        newest = values[-len(self._values) :]
-        self._values[(self._next + np.arange(len(newest))) % len(self._values)] = newest
-        self._next = (self._next + len(newest)) % len(self._values)
-
-    def percentiles(self, *percents: float) -> list[float]:
-        """One number for each, NaN before the first value."""
-        known = self._values[~np.isnan(self._values)]
-        return [float(p) for p in np.percentile(known, percents)] if len(known) else [np.nan] * len(percents)
-
-
-class RollingErrors:
-    """Exponentially weighted means per horizon and target: the newest `WINDOW` truths, roughly."""
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.weight = np.zeros(shape)
-        self.sums = np.zeros((4, *shape))
-        self.truths = np.zeros(shape)
-
-    def add(self, errors: Errors) -> None:
-        """Age what is there by the number of new truths, then add them."""
-        keep = np.exp(-errors.count / WINDOW)
-        new = (errors.squared, errors.absolute, errors.persistence_squared, errors.persistence_absolute)
-        self.sums = self.sums * keep + np.stack(new)
-        self.weight = self.weight * keep + errors.count
-        self.truths += errors.count
-
-    def means(self) -> NDArray[np.float64]:
-        """(4, K', O): MSE and MAE of the model, MSE and MAE of persistence; NaN where there is no truth."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means: NDArray[np.float64] = np.where(self.weight > 0, self.sums / self.weight, np.nan)
-        return means
 
 
 class Metrics(Collector):
@@ -233,6 +171,24 @@ class Metrics(Collector):
     def breaker(self, is_open: bool) -> None:
         """Whether dead letters pause the input."""
         self._set("streamrnn_breaker_open", float(is_open))
+
+    def retrain_enabled(self) -> None:
+        """Retrain jobs may be started: from now on there is something to count."""
+        self._set("streamrnn_retrain_running", 0.0)
+        for outcome in OUTCOMES:
+            self._set("streamrnn_retrain_runs_total", 0.0, outcome)
+
+    def retrain_started(self) -> None:
+        """A retrain job runs."""
+        self._set("streamrnn_retrain_running", 1.0)
+
+    def retrain_ended(self, outcome: str, seconds: float, now_s: float) -> None:
+        """It ended, after `seconds`, with one of OUTCOMES; now_s in seconds since the epoch."""
+        self._set("streamrnn_retrain_running", 0.0)
+        self._add("streamrnn_retrain_runs_total", 1, outcome)
+        self._set("streamrnn_retrain_last_duration_seconds", seconds)
+        if outcome == "succeeded":
+            self._set("streamrnn_retrain_last_success_timestamp_seconds", now_s)
 
     def state(self, phases: Mapping[int, str]) -> None:
         """The phase of every owned partition; partitions that left leave the lag gauges too."""

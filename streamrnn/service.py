@@ -13,6 +13,7 @@ from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError
 from streamrnn.http.probes import routes
+from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.kafka.admin import prepare_topics
@@ -24,6 +25,7 @@ from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
 from streamrnn.registry import Registry
 from streamrnn.signals import stop_signals
+from streamrnn.trigger import Trigger
 from streamrnn.worker.loop import Worker
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Service:
         )
         self.metrics = Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))
+        self._trigger = Trigger(settings, self.metrics)
         self.worker: Worker | None = None
         self._executor = ThreadPoolExecutor(1, "engine")
         self._started_s = time.time()
@@ -69,7 +72,8 @@ class Service:
             await self._run(stop)
 
     async def _run(self, stop: asyncio.Event) -> None:
-        http = HttpServer(self.settings.http.host, self.settings.http.port, routes(self))
+        http = self._make_http()
+        ending = asyncio.create_task(self._trigger.close_when(stop), name="trigger")
         try:
             if self.settings.http.enabled:
                 await http.start()
@@ -77,9 +81,16 @@ class Service:
                 log.info("http on %s", self.url.removeprefix("http://"))
             await self._serve(stop)
         finally:
+            ending.cancel()
+            await self._trigger.close()
             if self.settings.http.enabled:
                 await http.stop()
             self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _make_http(self) -> HttpServer:
+        http, token = self.settings.http, self.settings.retrain.token
+        gets, posts = retrain_routes(self._trigger, None if token is None else token.get_secret_value())
+        return HttpServer(http.host, http.port, routes(self) | gets, posts)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         source, sink = Source(self.settings), Sink(self.settings)

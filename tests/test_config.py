@@ -83,7 +83,7 @@ def refusal(**given: Any) -> str:
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_option_can_come_from_every_source(source: str, load_from: dict[str, Load]) -> None:
     wanted = {key: other_than_the_default(option) for key, option in OPTIONS.items()}
-    wanted |= {"kafka.session_timeout_ms": "24000"}
+    wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7"}
     loaded = load_from[source](wanted)
     assert {key: value_of(loaded, key) for key in OPTIONS} == wanted
 

@@ -13,9 +13,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
-    "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "metrics",
-    "registry", "train", "engine", "snapshots", "kafka", "logs", "worker", "http", "service",
-    "inspecting", "models", "replay", "retraining", "bench", "demo", "cli",
+    "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "counting",
+    "metrics", "registry", "train", "engine", "snapshots", "kafka", "logs", "worker", "trigger", "http", "service",
+    "arguments", "inspecting", "models", "replay", "retraining", "bench", "demo", "cli", "__main__",
 )  # fmt: skip
 """A layer may import itself and what stands before it. Some of these are yet to be written."""
 HOMES = {
@@ -25,7 +25,8 @@ HOMES = {
     "pydantic_settings": ("config.py",),
     "numba": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
-    "safetensors": ("nn/bundle.py",),
+    "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
+    "optuna": ("train/search.py",),
     "pyarrow": ("replay", "train/"),
     "uvloop": ("interpreter.py",),
     "fsspec": ("stores/",),
@@ -33,8 +34,8 @@ HOMES = {
 }
 WITHOUT_TORCH = (
     "errors", "terminal", "interpreter", "signals", "config", "logs", "ticks", "stores", "nn/manifest", "codecs",
-    "metrics", "registry", "engine/slots", "engine/waves", "kafka", "worker", "http", "inspecting", "models/",
-    "cli",
+    "counting", "metrics", "registry", "engine/slots", "engine/waves", "kafka", "worker", "trigger", "http",
+    "inspecting", "models/", "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""
 

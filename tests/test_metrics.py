@@ -14,7 +14,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamrnn import metrics
-from streamrnn.metrics import PHASES, STAGES, WINDOW, Histogram, Metrics, NullMetrics, Recent, RollingErrors
+from streamrnn.counting import WINDOW, Histogram, Recent, RollingErrors
+from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Metrics, NullMetrics
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Errors, PredictionBatch, Record, TickBatch
 
@@ -81,6 +82,9 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted.loop_lag(0.001)
     counted.broker_up(True)
     counted.breaker(False)
+    counted.retrain_enabled()
+    counted.retrain_started()
+    counted.retrain_ended("succeeded", 5.0, 1_700_000_000.0)
     return counted
 
 
@@ -232,6 +236,8 @@ def test_counters_and_histograms_never_go_down_whatever_happens(seed: int) -> No
         lambda: counted.lag(chance.randrange(3), chance.randrange(99), 1.0),
         lambda: counted.resident(chance.randrange(99), 1, 2),
         counted.rebalance,
+        counted.retrain_started,
+        lambda: counted.retrain_ended(chance.choice(OUTCOMES), chance.random(), 1.0),
     ]
     before = series(counted)
     for _ in range(30):

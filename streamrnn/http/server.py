@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server for probes and inspection: reads only, everything bounded. Knows no service."""
+"""A small HTTP/1.1 server for probes, inspection and a few commands: everything bounded. Knows no service."""
 
 import asyncio
 import json
@@ -13,13 +13,21 @@ from streamrnn.errors import ConfigError
 
 log = logging.getLogger(__name__)
 LARGEST_HEAD_BYTES = 8192
+LARGEST_BODY_BYTES = 65_536
 REQUEST_S = 5.0
 MOST_CONNECTIONS = 64
 REASONS = {
     200: "OK",
+    202: "Accepted",
     400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
+    411: "Length Required",
+    413: "Content Too Large",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
@@ -28,10 +36,12 @@ BUSY = "too many connections\n"
 
 
 class Request(NamedTuple):
-    """What a handler sees: the decoded path below its route, and the query."""
+    """What a handler sees: the decoded path below its route, the query, who asks, and a POST's body."""
 
     rest: str
     query: dict[str, str]
+    authorization: str = ""
+    body: bytes = b""
 
 
 class Response(NamedTuple):
@@ -40,9 +50,27 @@ class Response(NamedTuple):
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class _Head(NamedTuple):
+    """A request's first lines; the path still percent-encoded, header names in lower case."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+
+
+class _Unreadable(Exception):
+    """A request whose body is not read, and the answer to it."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
 
 
 def json_response(status: int, payload: Any) -> Response:
@@ -59,10 +87,13 @@ def _finite(value: Any) -> Any:
 
 
 class HttpServer:
-    """Routes are exact paths, or prefixes where they end with a slash."""
+    """Routes are exact paths, or prefixes where they end with a slash: `routes` for GET and HEAD, `posts`."""
 
-    def __init__(self, host: str, port: int, routes: Mapping[str, Handler]) -> None:
-        self._host, self._port, self._routes = host, port, routes
+    def __init__(
+        self, host: str, port: int, routes: Mapping[str, Handler], posts: Mapping[str, Handler] | None = None
+    ) -> None:
+        self._host, self._port = host, port
+        self._routes = {"GET": routes, "HEAD": routes, "POST": posts or {}}
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
@@ -106,7 +137,8 @@ class HttpServer:
         try:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 async with asyncio.timeout(REQUEST_S):
-                    writer.write(_wire(Response(503, BUSY.encode())) if crowded else await self._answer(reader))
+                    busy = _wire(Response(503, BUSY.encode()))
+                    writer.write(busy if crowded else await self._answer(reader, writer))
                     await writer.drain()
                     writer.close()
                     await writer.wait_closed()
@@ -114,45 +146,80 @@ class HttpServer:
             del self._connections[writer]
             writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """The bytes to send for the next request."""
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            method, path, query = _parse(head)
+            head = _parse(await reader.readuntil(b"\r\n\r\n"))
+            response = await self._respond(head, reader, writer)
         except asyncio.LimitOverrunError:
             return _wire(Response(431, b"the request is too large\n"))
         except ValueError:
             return _wire(Response(400, b"bad request\n"))
-        if method not in ("GET", "HEAD"):
-            return _wire(Response(405, b"only GET and HEAD\n"))
-        return _wire(await self._respond(path, query), with_body=method == "GET")
+        except _Unreadable as why:
+            response = why.response
+        return _wire(response, with_body=head.method != "HEAD")
 
-    async def _respond(self, path: str, query: dict[str, str]) -> Response:
-        handler, rest = self._find(path)
+    async def _respond(
+        self, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Response:
+        handler, rest = _find(self._routes.get(head.method, {}), head.path)
         if handler is None:
-            return Response(404, b"not found; try " + " ".join(sorted(self._routes)).encode() + b"\n")
+            return self._not_here(head.path)
+        body = await _read_body(head.headers, reader, writer) if head.method == "POST" else b""
+        request = Request(unquote(rest), head.query, head.headers.get("authorization", ""), body)
         try:
-            return await handler(Request(unquote(rest), query))
+            return await handler(request)
         except Exception:
-            log.exception("GET %r failed", path)
+            log.exception("%s %r failed", head.method, head.path)
             return Response(500, b"internal error\n")
 
-    def _find(self, path: str) -> tuple[Handler | None, str]:
-        if path in self._routes:
-            return self._routes[path], ""
-        for route, handler in self._routes.items():
-            if route.endswith("/") and path.startswith(route):
-                return handler, path[len(route) :]
-        return None, ""
+    def _not_here(self, path: str) -> Response:
+        allowed = [method for method, routes in self._routes.items() if _find(routes, path)[0]]
+        if allowed:
+            only = Response(405, f"only {' and '.join(allowed)}\n".encode())
+            return only._replace(headers=(("Allow", ", ".join(allowed)),))
+        known = sorted({route for routes in self._routes.values() for route in routes})
+        return Response(404, b"not found; try " + " ".join(known).encode() + b"\n")
 
 
-def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
-    """Method, path still percent-encoded, and query of a request's head; ValueError if it is none."""
-    method, target, protocol = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
+def _find(routes: Mapping[str, Handler], path: str) -> tuple[Handler | None, str]:
+    """What answers a path, and the path's rest below its route."""
+    if path in routes:
+        return routes[path], ""
+    for route, handler in routes.items():
+        if route.endswith("/") and path.startswith(route):
+            return handler, path[len(route) :]
+    return None, ""
+
+
+def _parse(head: bytes) -> _Head:
+    """ValueError if it is none."""
+    first, *lines = head[:-4].split(b"\r\n")
+    method, target, protocol = first.decode("ascii").split(" ")
     if not protocol.startswith("HTTP/1."):
         raise ValueError(protocol)
+    headers: dict[str, str] = {}
+    for name, _, value in (line.decode("latin-1").partition(":") for line in lines):
+        said = headers.get(name.lower())
+        headers[name.lower()] = value.strip() if said is None else f"{said}, {value.strip()}"
     parts = urlsplit(target)
-    return method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True))
+    return _Head(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers)
+
+
+async def _read_body(
+    headers: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bytes:
+    """A body of known length, none where no length is given; ValueError when the length is no number."""
+    if "transfer-encoding" in headers:
+        raise _Unreadable(Response(411, b"send the body's length\n"))
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise ValueError(length)
+    if len(length) > 9 or int(length) > LARGEST_BODY_BYTES:
+        raise _Unreadable(Response(413, f"at most {LARGEST_BODY_BYTES} bytes\n".encode()))
+    if headers.get("expect", "").lower() == "100-continue":
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return await reader.readexactly(int(length))
 
 
 def _wire(response: Response, with_body: bool = True) -> bytes:
@@ -163,6 +230,5 @@ def _wire(response: Response, with_body: bool = True) -> bytes:
         "Cache-Control: no-store",
         "Connection: close",
     ]
-    if response.status == 405:
-        lines.append("Allow: GET, HEAD")
+    lines += [f"{name}: {value}" for name, value in response.headers]
     return "\r\n".join([*lines, "", ""]).encode() + (response.body if with_body else b"")

@@ -76,6 +76,10 @@ def _add_fit(group: "argparse._ArgumentGroup") -> None:
     ):
         add(f"--{name}", type=kind, metavar="N", help=text)
     add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default mse, pinball for quantiles")
+    add("--checkpoint", type=Path, metavar="DIR", help="keep every epoch here, to go on from after a kill")
+    add("--resume", action="store_true", help="go on from --checkpoint, to the same weights as without the kill")
+    add("--search", type=count, metavar="N", help="choose the best of so many fits (extra: search)")
+    add("--search-s", type=positive, metavar="N", help="seconds after which the search begins no other")
     add("--by-stream", action="store_true", default=None, help="weigh each stream's errors by its own liveliness")
 
 
@@ -134,7 +138,9 @@ RECIPE_OPTIONS = (
 
 def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
     """Collect, fit, judge, publish, promote."""
-    from streamrnn.retraining.job import Job, retrain
+    from streamrnn.retraining.fitting import Effort
+    from streamrnn.retraining.job import retrain
+    from streamrnn.retraining.request import Job
     from streamrnn.retraining.spec import Wanted
 
     wanted = Wanted(
@@ -161,7 +167,13 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
         offsets=_bounds(args),
         shares=args.split,
         split_each=args.split_each,
-        recipe={name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None},
+        effort=Effort(
+            recipe={name: value for name in RECIPE_OPTIONS if (value := getattr(args, name)) is not None},
+            checkpoint=args.checkpoint,
+            resume=args.resume,
+            trials=args.search or 0,
+            search_s=args.search_s,
+        ),
         policy=args.promote,
         margin=args.margin,
         season=args.season,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,11 @@ from numpy.typing import NDArray
 from streamrnn.config import Settings
 from streamrnn.errors import DataError
 from streamrnn.nn.spec import MissingPolicy, ModelSpec
+from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
 from streamrnn.train.history import History, Spool
 from streamrnn.train.tables import Columns, Table, TableBatch, read_table
-
-if TYPE_CHECKING:
-    from streamrnn.retraining.job import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Source:
 
 
 @contextmanager
-def open_source(settings: Settings, job: "Job", champion: ModelSpec | None, screen: Screen) -> Iterator[Source]:
+def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen: Screen) -> Iterator[Source]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
         tables = _tables(job.files, _columns(job, champion))

@@ -7,11 +7,9 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,46 +23,21 @@ from streamrnn.nn.manifest import refusing
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.registry import Registry
+from streamrnn.retraining.fitting import Made, make
 from streamrnn.retraining.forecaster import Served
 from streamrnn.retraining.history import Source, open_source
+from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.shrinking import shrink
-from streamrnn.retraining.spec import Wanted
-from streamrnn.retraining.verdict import Policy, decide
+from streamrnn.retraining.verdict import decide
 from streamrnn.stores import add_folder
 from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
-from streamrnn.train.fit import Fitted, Recipe, fit
 from streamrnn.train.history import Extent, History, Split, split_by_time, split_each
 from streamrnn.train.html import render
 from streamrnn.train.judge import Judgement, check_windows, judge
 from streamrnn.train.report import Part, Report, Score, Verdict
 from streamrnn.train.statistics import Moments
-from streamrnn.train.tables import Columns
-
-LEAST_WIDE, MOST_WIDE, TICKS_A_PIECE = 4, 256, 540
-"""Pieces of streams side by side, so many that each has about this many ticks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What was asked for. files: the history, the input topic if empty, bounded by since_ms, until_ms and offsets;
-    recipe: what of the Recipe is not its default; bundle: a folder to write to instead of the registry."""
-
-    wanted: Wanted
-    files: tuple[Path, ...]
-    columns: Columns
-    since_ms: int | None
-    until_ms: int | None
-    offsets: Mapping[int, tuple[int | None, int | None]]
-    shares: tuple[float, float, float]
-    split_each: bool
-    recipe: Mapping[str, Any]
-    policy: Policy
-    margin: float
-    season: int | None
-    ridge_lags: int
-    bundle: Path | None
-    has_bar: bool
+from streamrnn.train.team import join_team
 
 
 class Champion(NamedTuple):
@@ -80,23 +53,31 @@ def retrain(settings: Settings, job: Job) -> int:
     screen = Screen(Console(highlight=False), job.has_bar)
     registry = _registry(settings, job)
     champion = _champion(registry, job.wanted.name, screen)
-    with open_source(settings, job, champion.model.spec if champion else None, screen) as source:
-        spec = source.spec
+    base = champion.model.spec if champion else None
+    with join_team() as team, open_source(settings, job, base, screen) as source:
         split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
-        recipe = _recipe(job.recipe, spec, split.train)
-        check_windows(split.test, spec.horizons)
-        screen.say(f"{spec.name}: {_words(spec)}; {len(source.history):,} ticks")
-        with screen.fitting(recipe.epochs) as watch:
-            fitted = fit(spec, source.history, split, recipe, watch)
-        shrink(fitted.model, source.history, split.validation)
-        scale = _scale(source.history, split.train, spec.targets)
-        rivals = _forecasters(source.history, split, fitted.model, champion, job)
-        found = judge(source.history, split.test, rivals, spec.targets, spec.horizons, scale)
-        verdict = _verdict(job, found, champion)
-        report = _report(source, split, recipe, fitted, found, scale, verdict, time.perf_counter() - began_s)
+        check_windows(split.test, source.spec.horizons)
+        screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
+        made = make(source.spec, source.history, split, job.effort, team, screen)
+        if team.rank:
+            return 0
+        report = _judge(job, source, split, made, champion, began_s)
     screen.scores(report)
-    _publish(registry, job, fitted.model, report, screen)
+    _publish(registry, job, made.fitted.model, report, screen)
     return 0
+
+
+def _judge(
+    job: Job, source: Source, split: Split, made: Made, champion: Champion | None, began_s: float
+) -> Report:
+    """Shrink where validation says so, score everybody on the test part, decide."""
+    spec, history, model = made.spec, source.history, made.fitted.model
+    shrink(model, history, split.validation)
+    scale = _scale(history, split.train, spec.targets)
+    rivals = _forecasters(history, split, model, champion, job)
+    found = judge(history, split.test, rivals, spec.targets, spec.horizons, scale)
+    verdict = _verdict(job, found, champion)
+    return _report(source, split, made, found, scale, verdict, time.perf_counter() - began_s)
 
 
 def _registry(settings: Settings, job: Job) -> Registry | None:
@@ -123,18 +104,6 @@ def _champion(registry: Registry | None, name: str, screen: Screen) -> Champion 
         screen.say(f"no champion to compare with: {error}")
         return None
     return Champion(model.spec.label, model)
-
-
-def _recipe(changes: Mapping[str, Any], spec: ModelSpec, train: list[Extent]) -> Recipe:
-    """Defaults that hold their own on sensors and prices alike, chosen on validation parts; `changes` go before."""
-    ticks = sum(extent.length for extent in train)
-    defaults = {
-        "loss": "pinball" if spec.quantiles else "huber",
-        "dropout": 0.5,
-        "weight_decay": 0.01,
-        "width": min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
-    }
-    return Recipe(**{**defaults, **changes})
 
 
 def _words(spec: ModelSpec) -> str:
@@ -186,20 +155,21 @@ def _verdict(job: Job, found: Judgement, champion: Champion | None) -> Verdict:
 
 
 def _report(
-    source: Source, split: Split, recipe: Recipe, fitted: Fitted, found: Judgement, scale: NDArray[np.float64],
+    source: Source, split: Split, made: Made, found: Judgement, scale: NDArray[np.float64],
     verdict: Verdict, seconds: float,
 ) -> Report:  # fmt: skip
     history = source.history
     parts = zip(("train", "validation", "test"), (split.train, split.validation, split.test), strict=True)
     return Report(
-        spec=fitted.model.spec,
+        spec=made.spec,
         created_ms=time.time_ns() // 1_000_000,
         source=source.words,
         parts=[_part(history, name, extents) for name, extents in parts if extents],
         dead_letters=source.dead_letters,
-        recipe=recipe,
-        epochs=fitted.epochs,
-        best_epoch=fitted.best,
+        recipe=made.recipe,
+        epochs=made.fitted.epochs,
+        best_epoch=made.fitted.best,
+        trials=made.trials,
         truths=found.truths,
         scale=scale.tolist(),
         scores=found.scores,

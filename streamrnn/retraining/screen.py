@@ -11,6 +11,7 @@ from rich.text import Text
 from streamrnn.terminal import plain
 from streamrnn.train.fit import Epoch, Watch
 from streamrnn.train.report import Report, Score
+from streamrnn.train.search import Trial
 
 
 class Screen:
@@ -33,6 +34,13 @@ class Screen:
         with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
             task = bar.add_task("training", total=epochs, loss="")
             yield lambda epoch: bar.update(task, completed=epoch.number, loss=_losses(epoch))
+
+    def trial(self, trial: Trial) -> None:
+        """A fit of a search has ended."""
+        shown = f"{trial.cell} {trial.hidden} x {trial.layers}, {trial.lags} lags, chunk {trial.chunk}"
+        shown += f", dropout {trial.dropout}, learning rate {trial.learning_rate:.2g}"
+        loss = "" if trial.validation_loss is None else f", validation {trial.validation_loss:.4g}"
+        self.say(f"trial {trial.number}: {shown}: {trial.outcome}{loss} {trial.reason}".rstrip())
 
     def scores(self, report: Report) -> None:
         """Everybody's errors on the test part."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.train.history import Extent, History, Split, extents
-from streamrnn.train.statistics import SMALLEST_DEVIATION
 from streamrnn.train.windows import Windows, count_origins
 
 DAY_MS = 86_400_000
@@ -179,7 +178,7 @@ def _by_stream(
         if known.any():
             center[stream, known] = np.nanmean(values[:, known], axis=0)
             scale[stream, known] = np.nanstd(values[:, known], axis=0)
-    scale = np.where(scale > SMALLEST_DEVIATION * np.abs(center), scale, np.nan)
+    scale = np.where(scale > 0, scale, np.nan)
     return _filled(center, 0.0), _filled(scale, 1.0)
 
 

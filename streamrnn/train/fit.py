@@ -1,7 +1,7 @@
 """Fits a model to the training part of a history: truncated back-propagation through time, stopped early.
 
-The state goes from chunk to chunk and is detached between them (Williams & Peng 1990). Owns the optimiser;
-knows neither files nor Kafka. Shapes: T ticks, B pieces, H hidden.
+The state goes from chunk to chunk and is detached between them (Williams & Peng 1990). Owns the optimiser and
+what a checkpoint of it holds; knows neither files nor Kafka. Shapes: T ticks, B pieces, H hidden.
 """
 
 import math
@@ -9,62 +9,31 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from streamrnn.errors import DataError
+from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.train.average import Average
+from streamrnn.train.checkpoint import Checkpoints, Folder, Nowhere, Progress, Saved, identify
 from streamrnn.train.chunks import Chunk, ChunkReader, Piece, cut_pieces, group
 from streamrnn.train.history import Extent, History, Split
-from streamrnn.train.losses import Loss, LossName, Total, make_loss, total_loss
+from streamrnn.train.losses import Loss, Total, make_loss, total_loss
+from streamrnn.train.optimizer import make_optimizer, remember, remembered, set_rate
+from streamrnn.train.recipe import DeviceName, Epoch, Recipe
 from streamrnn.train.sequence import Sequencer
 from streamrnn.train.statistics import set_statistics, stream_scales
+from streamrnn.train.team import Solo, Team
 
+__all__ = ["Average", "Epoch", "Fit", "Fitted", "Recipe", "Watch", "fit"]
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to fit. chunk: ticks back-propagated through; width: pieces side by side; longest: ticks of a piece
-    (0: as many as fill `width` pieces evenly); burn_in: ticks that only warm a piece's state up; patience:
-    epochs without a better validation loss before the end; budget_s: wall time after which no epoch begins;
-    average: how much of the running mean of the weights each step keeps, 0 for none; that mean is what is
-    validated and returned (Polyak & Juditsky 1992);
-    by_stream: divide each stream's errors by the size of its own changes, lest the lively drown the calm;
-    threads: of the CPU. Steps of small networks wait longer for a second one than it helps, most of all on a
-    busy machine."""
-
-    epochs: int = 100
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    chunk: int = 64
-    width: int = 32
-    longest: int = 0
-    burn_in: int = 64
-    dropout: float = 0.0
-    loss: LossName = "mse"
-    patience: int = 12
-    warm_up: int = 2
-    average: float = 0.99
-    seed: int = 1
-    budget_s: float | None = None
-    by_stream: bool = False
-    threads: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One pass: mean losses, the mean and largest norm of the gradients before clipping, and what it took."""
-
-    number: int
-    train_loss: float
-    validation_loss: float
-    gradient_norm: float
-    largest_gradient_norm: float
-    learning_rate: float
-    seconds: float
+Watch = Callable[[Epoch], None]
+"""Told after each epoch, in rank 0."""
 
 
 @dataclass(slots=True)
@@ -74,6 +43,44 @@ class Fitted:
     model: Model
     epochs: list[Epoch] = field(default_factory=list)
     best: int = 0
+
+
+def fit(
+    spec: ModelSpec,
+    history: History,
+    split: Split,
+    recipe: Recipe,
+    watch: Watch | None = None,
+    *,
+    team: Team | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """A model of `spec` fitted to the split's training part, on the validation part's advice; it is on the CPU.
+
+    team: those that fit together, all with the same arguments; every rank returns the same. checkpoint: a folder
+    where rank 0 keeps each epoch; resume: go on from the last one kept there, if there is one, to the same bits.
+    DataError when a part is too short to have a truth, when the loss is no longer finite, and when a checkpoint
+    cannot be written, is damaged, or is of another fit.
+    """
+    torch.manual_seed(recipe.seed)
+    model = Model(spec)
+    set_statistics(model, history, split.train)
+    checkpoints: Checkpoints = Nowhere()
+    if checkpoint is not None:
+        checkpoints = Folder(checkpoint, identify(spec, recipe, history, split))
+    under_way = Fit(model.to(device_of(recipe.device)), history, split, recipe, team, checkpoints)
+    if resume:
+        under_way.go_on()
+    return under_way.run(watch or (lambda epoch: None))
+
+
+def device_of(name: DeviceName) -> torch.device:
+    """The device by name; ConfigError when it is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("the device is to be cuda, and torch finds no GPU")
+    has_gpu = name != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda", torch.cuda.current_device()) if has_gpu else torch.device("cpu")
 
 
 @contextmanager
@@ -86,99 +93,96 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-Watch = Callable[[Epoch], None]
-"""Told after each epoch."""
-
-
-def fit(spec: ModelSpec, history: History, split: Split, recipe: Recipe, watch: Watch | None = None) -> Fitted:
-    """A model of `spec` fitted to the split's training part, on the validation part's advice.
-
-    DataError when a part is too short to have a truth, or when the loss is no longer finite.
-    """
-    torch.manual_seed(recipe.seed)
-    model = Model(spec)
-    set_statistics(model, history, split.train)
-    return Fit(model, history, split, recipe).run(watch or (lambda epoch: None))
-
-
-class Average:
-    """A running mean of parameters, young ones counting more at first; `keep` 0 has none."""
-
-    def __init__(self, parameters: list[torch.nn.Parameter], keep: float) -> None:
-        self._parameters, self._keep = parameters, keep
-        self._means = [parameter.detach().clone() for parameter in parameters]
-        self._steps = 0
-
-    @torch.no_grad()
-    def take(self) -> None:
-        """Another step was made."""
-        self._steps += 1
-        keep = min(self._keep, (1 + self._steps) / (10 + self._steps))
-        for mean, parameter in zip(self._means, self._parameters, strict=True):
-            mean.lerp_(parameter, 1 - keep)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """The parameters are their means for the length of a `with`."""
-        self._exchange()
-        try:
-            yield
-        finally:
-            self._exchange()
-
-    @torch.no_grad()
-    def _exchange(self) -> None:
-        for mean, parameter in zip(self._means, self._parameters, strict=True):
-            mean[...], parameter[...] = parameter.clone(), mean.clone()
-
-
 class Fit:
     """A fit under way: the model, its optimiser and how far it has come."""
 
-    def __init__(self, model: Model, history: History, split: Split, recipe: Recipe) -> None:
+    def __init__(
+        self,
+        model: Model,
+        history: History,
+        split: Split,
+        recipe: Recipe,
+        team: Team | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         self._model, self._split, self._recipe = model, split, recipe
+        self._team: Team = team or Solo()
+        self._checkpoints: Checkpoints = checkpoints or Nowhere()
         scales = np.ones((len(history.streams), len(model.spec.targets)), dtype=np.float32)
         if recipe.by_stream:
             scales = stream_scales(model, history, split.train)
         self._reader = ChunkReader(history, model, recipe.chunk, scales)
         self._sequencer = Sequencer(model.stack, recipe.dropout)
         self._loss: Loss = make_loss(recipe.loss, model.spec)
-        decayed = [p for p in model.parameters() if p.dim() > 1]
-        plain = [p for p in model.parameters() if p.dim() <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-        self._average = Average(list(model.parameters()), recipe.average)
+        self._parameters = list(model.parameters())
+        self._names = [name for name, _ in model.named_parameters()]
+        self._optimizer = make_optimizer(model, recipe)
+        self._average = Average(self._parameters, recipe.average)
         self._fitted = Fitted(model)
-        self._best_loss = math.inf
         self._best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self._seconds = 0.0
 
     def run(self, watch: Watch) -> Fitted:
         """Epochs until they are used up, nothing gets better, or time is up; then the best one's weights."""
-        began = time.perf_counter()
+        began = time.perf_counter() - self._seconds
         with _threads(self._recipe.threads):
-            self._run(watch, began)
+            while not self._is_over():
+                epoch = self._epoch(len(self._fitted.epochs) + 1)
+                self._fitted.epochs.append(epoch)
+                self._seconds = time.perf_counter() - began
+                if self._team.rank == 0:
+                    self._checkpoints.save(self._saved())
+                    watch(epoch)
+                self._seconds = time.perf_counter() - began
         self._model.load_state_dict(self._best)
-        self._model.eval()
+        self._fitted.model = self._model.cpu().eval()
         return self._fitted
 
-    def _run(self, watch: Watch, began: float) -> None:
-        for number in range(1, self._recipe.epochs + 1):
-            epoch = self._epoch(number)
-            self._fitted.epochs.append(epoch)
-            watch(epoch)
-            budget_s = self._recipe.budget_s
-            late = budget_s is not None and time.perf_counter() - began > budget_s
-            if late or number - self._fitted.best >= self._recipe.patience:
-                return
+    def go_on(self) -> None:
+        """From what the checkpoints hold, if they hold anything."""
+        saved = self._checkpoints.load(self._team)
+        if saved is None:
+            return
+        self._fitted.epochs, self._fitted.best = list(saved.progress.epochs), saved.progress.best
+        self._seconds = saved.progress.seconds
+        try:
+            self._best = saved.part("best")
+            self._model.load_state_dict(saved.part("weights"))
+            self._average.go_on([saved.part("mean")[name] for name in self._names], saved.progress.steps)
+            remember(self._optimizer, self._model, saved.part("adam"))
+        except (KeyError, RuntimeError) as error:
+            raise DataError(f"the checkpoint is of another version of this program: {error}") from error
+
+    def _saved(self) -> Saved:
+        progress = Progress(
+            epochs=self._fitted.epochs, best=self._fitted.best, steps=self._average.steps, seconds=self._seconds
+        )
+        parts = {
+            "weights": self._model.state_dict(),
+            "best": self._best,
+            "mean": dict(zip(self._names, self._average.means, strict=True)),
+            "adam": remembered(self._optimizer, self._model),
+        }
+        return Saved.of(progress, parts)
+
+    def _is_over(self) -> bool:
+        """As rank 0 says: clocks differ."""
+        recipe, done = self._recipe, len(self._fitted.epochs)
+        late = recipe.budget_s is not None and self._seconds > recipe.budget_s
+        stuck = done - self._fitted.best >= recipe.patience
+        said = torch.tensor([done >= recipe.epochs or (done > 0 and (late or stuck))])
+        self._team.spread(said)
+        return bool(said)
 
     def _keep_if_best(self, number: int, validation_loss: float) -> None:
-        if validation_loss < self._best_loss:
-            self._best_loss, self._fitted.best = validation_loss, number
+        epochs, best = self._fitted.epochs, self._fitted.best
+        if validation_loss < (epochs[best - 1].validation_loss if best else math.inf):
+            self._fitted.best = number
             self._best = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
     def _epoch(self, number: int) -> Epoch:
         began = time.perf_counter()
-        rate = self._set_rate(number)
+        rate = set_rate(self._optimizer, self._recipe, number)
         train_loss, norms = self._train(number)
         with self._average.in_place():
             total, count = self._summed_on(self._split.validation or self._split.train)
@@ -194,16 +198,6 @@ class Fit:
         seconds = time.perf_counter() - began
         return Epoch(number, train_loss, validation_loss, float(np.mean(norms)), max(norms), rate, seconds)
 
-    def _set_rate(self, number: int) -> float:
-        """A linear warm-up, then half a cosine to a twentieth (Loshchilov & Hutter 2017)."""
-        recipe = self._recipe
-        warm = min(1.0, number / (recipe.warm_up + 1))
-        along = max(0, number - recipe.warm_up - 1) / max(1, recipe.epochs - recipe.warm_up - 1)
-        rate = recipe.learning_rate * warm * (0.05 + 0.95 * (1 + math.cos(math.pi * along)) / 2)
-        for part in self._optimizer.param_groups:
-            part["lr"] = rate
-        return rate
-
     def _pieces(self, extents: Sequence[Extent], offset: int = 0) -> list[list[Piece]]:
         recipe = self._recipe
         ticks = sum(extent.length for extent in extents)
@@ -211,38 +205,59 @@ class Fit:
         return group(cut_pieces(extents, longest, recipe.burn_in, offset % longest), recipe.width)
 
     def _train(self, number: int) -> tuple[float, list[float]]:
-        """Every batch of pieces once, in an order and cut at places of the epoch's own."""
-        rng = np.random.default_rng((self._recipe.seed, number))
+        """Every batch of pieces once, in an order and cut at places of the epoch's own; so are its dropouts."""
+        seed = self._recipe.seed, number
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(np.random.SeedSequence((*seed, self._team.rank)).generate_state(1)[0]))
         self._model.train()
         batches = self._pieces(self._split.train, int(rng.integers(1 << 30)))
         total, count, norms = 0.0, 0.0, []
         for at in rng.permutation(len(batches)).tolist():
             for part, norm in self._train_batch(batches[at]):
-                total, count = total + float(part.summed.detach()), count + float(part.terms)
+                total, count = total + float(part.summed), count + float(part.terms)
                 norms.append(norm)
         if not count:
             raise DataError("the training part is too short: no tick in it has its truth in it")
         return total / count, norms
 
     def _train_batch(self, pieces: list[Piece]) -> list[tuple[Total, float]]:
-        """One step of the optimiser for each chunk with something to learn; its loss and gradient norm."""
-        state, steps = self._model.state(len(pieces)), []
-        for chunk in self._reader.read(pieces):
-            head, state = self._forward(chunk, state, training=True)
-            part = total_loss(self._model, self._loss, head, chunk)
-            state = {name: rows.detach() for name, rows in state.items()}
+        """One step of the optimiser for each chunk with something to learn; its loss and gradient norm.
+
+        All ranks make as many, whatever pieces are theirs.
+        """
+        steps, chunks, longest = [], self._chunks(pieces), max(piece.stop - piece.start for piece in pieces)
+        state = self._model.state(len(self._own(pieces)))
+        for _ in range(0, longest, self._recipe.chunk):
+            self._optimizer.zero_grad(set_to_none=True)
+            part, state = self._gradients(next(chunks, None), state)
+            part = self._team.join(self._parameters, part)
             if part.terms:
-                self._optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(part.summed / part.terms)
-                norm = torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip)
+                norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip)
                 self._optimizer.step()
                 self._average.take()
                 steps.append((part, float(norm)))
         return steps
 
-    def _forward(
-        self, chunk: Chunk, state: dict[str, torch.Tensor], training: bool
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def _own(self, pieces: list[Piece]) -> list[Piece]:
+        """Those of a batch that are this rank's: dealt out one by one, for they are in order of length."""
+        return pieces[self._team.rank :: self._team.size]
+
+    def _chunks(self, pieces: list[Piece]) -> Iterator[Chunk]:
+        own = self._own(pieces)
+        return self._reader.read(own) if own else iter(())
+
+    def _gradients(self, chunk: Chunk | None, state: dict[str, Tensor]) -> tuple[Total, dict[str, Tensor]]:
+        """The loss of a chunk, with the gradients of its mean, and the state after it, detached."""
+        if chunk is None:
+            nothing = torch.zeros((), device=self._parameters[0].device)
+            return Total(nothing, nothing), state
+        head, state = self._forward(chunk, state, training=True)
+        part = total_loss(self._model, self._loss, head, chunk)
+        if part.terms:
+            torch.autograd.backward(part.summed / part.terms)
+        return Total(part.summed.detach(), part.terms), {name: rows.detach() for name, rows in state.items()}
+
+    def _forward(self, chunk: Chunk, state: dict[str, Tensor], training: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """A chunk to standardised head outputs (T, B, K, O, Q) and the state after it."""
         spec, shape = self._model.spec, chunk.x.shape[:2]
         outputs, state = self._sequencer.run(chunk.x, state, training)
@@ -259,13 +274,15 @@ class Fit:
 
     @torch.no_grad()
     def _summed_on(self, extents: Sequence[Extent]) -> tuple[float, float]:
-        """The sum of the losses over a part of the history and the number of its terms."""
+        """The sum of the losses over a part of the history and the number of its terms, over all ranks."""
         self._model.eval()
         total = count = 0.0
         for pieces in self._pieces(extents):
-            state = self._model.state(len(pieces))
-            for chunk in self._reader.read(pieces):
+            state = self._model.state(len(self._own(pieces)))
+            for chunk in self._chunks(pieces):
                 head, state = self._forward(chunk, state, training=False)
                 part = total_loss(self._model, self._loss, head, chunk)
                 total, count = total + float(part.summed), count + float(part.terms)
-        return total, count
+        both = torch.tensor([total, count], dtype=torch.float64)
+        self._team.sum(both)
+        return float(both[0]), float(both[1])

@@ -6,7 +6,8 @@ Shapes: K horizons, O targets, both as nested lists [horizon][target].
 import msgspec
 
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.train.fit import Epoch, Recipe
+from streamrnn.train.recipe import Epoch, Recipe
+from streamrnn.train.search import Trial
 
 Grid = list[list[float | None]]
 """[horizon][target]; None where there is no truth to compare with."""
@@ -78,7 +79,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. scores: the model first, then its champion if there is one, then the baselines."""
+    """Everything. scores: the model first, then its champion if there is one, then the baselines.
+    trials: the fits of a search the model was chosen from, empty without one."""
 
     spec: ModelSpec
     created_ms: int
@@ -95,3 +97,4 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     seconds: float
     versions: dict[str, str]
+    trials: list[Trial] = []

@@ -55,7 +55,7 @@ async def test_alive_and_ready_are_told_apart_with_the_reason() -> None:
 
 async def test_metrics_are_passed_on_untouched_in_prometheus_own_type() -> None:
     answer = await routes(View())["/metrics"](Request("", {}))
-    assert answer == (200, View().metrics_text(), "text/plain; version=0.0.4; charset=utf-8")
+    assert answer == (200, View().metrics_text(), "text/plain; version=0.0.4; charset=utf-8", ())
 
 
 async def test_the_status_is_json_whatever_numbers_are_in_it() -> None:

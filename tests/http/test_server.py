@@ -1,87 +1,17 @@
 """The HTTP server over real sockets, its answers read by the standard library."""
 
 import asyncio
-import gc
-import http.client
-import io
 import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
 
 import pytest
 
 from streamrnn.errors import ConfigError
 from streamrnn.http import server as module
 from streamrnn.http.server import MOST_CONNECTIONS, Handler, HttpServer, Request, Response, json_response
-
-SOON_S = 2.0
-Start = Callable[[dict[str, Handler]], Awaitable[HttpServer]]
-Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    """Start servers; at the end all are stopped and asyncio has nothing to complain of."""
-    servers: list[HttpServer] = []
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
-
-    async def begin(handlers: dict[str, Handler]) -> HttpServer:
-        servers.append(HttpServer("127.0.0.1", 0, handlers))
-        await servers[-1].start()
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        await server.stop()
-    gc.collect()
-    await asyncio.sleep(0)
-    assert complaints == []
-
-
-def said(body: bytes, status: int = 200) -> Handler:
-    async def answer(_: Request) -> Response:
-        return Response(status, body)
-
-    return answer
-
-
-async def connect(server: HttpServer) -> Peer:
-    return await asyncio.open_connection("127.0.0.1", server.port)
-
-
-async def rest_of(peer: Peer) -> bytes:
-    """All a peer still gets until the server closes, which it must do soon; a reset is an end too."""
-    received = b""
-    try:
-        async with asyncio.timeout(SOON_S):
-            while chunk := await peer[0].read(2**20):
-                received += chunk
-    except ConnectionError:
-        pass
-    finally:
-        peer[1].close()
-    return received
-
-
-class Wire(io.BytesIO):
-    """Received bytes in the place of a socket."""
-
-    def makefile(self, mode: str) -> "Wire":
-        return self
-
-
-async def ask(server: HttpServer, raw: str | bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Send bytes, or GET a path; the status, headers and body as http.client reads them."""
-    peer = await connect(server)
-    peer[1].write(raw if isinstance(raw, bytes) else f"GET {raw} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    received = await rest_of(peer)
-    response = http.client.HTTPResponse(cast(Any, Wire(received)))
-    response.begin()
-    return response.status, response.msg, received.split(b"\r\n\r\n", 1)[1]
+from tests.http.asking import SOON_S, Start, ask, connect, rest_of, said
 
 
 async def test_an_answer_is_whole_typed_never_cached_and_the_connections_last(start: Start) -> None:
@@ -121,13 +51,13 @@ async def test_a_path_is_exact_unless_its_route_ends_with_a_slash(start: Start) 
 
 
 async def echo(request: Request) -> Response:
-    return json_response(200, request)
+    return json_response(200, [*request[:3], request.body.decode()])
 
 
 async def test_a_handler_gets_the_decoded_rest_of_the_path_and_the_query(start: Start) -> None:
     server = await start({"/s/": echo})
     _, _, body = await ask(server, "/s/a%2Fb%20%C3%A9/c?d=%26&e=&d=2")
-    assert json.loads(body) == ["a/b é/c", {"d": "2", "e": ""}]
+    assert json.loads(body) == ["a/b é/c", {"d": "2", "e": ""}, "", ""]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from streamrnn.nn.spec import Channel, ModelSpec
 SettingsFactory = Callable[..., Awaitable[Settings]]
 TopicFactory = Callable[..., Awaitable[str]]
 
+KEEP_ALL = "log.retention.ms=-1"
+"""Tests write records of years ago, which a broker would delete after its first look at retention."""
 _PROPERTIES = """
 process.roles=broker,controller
 node.id=0
@@ -42,6 +44,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+log.retention.ms=-1
 """
 
 
@@ -58,7 +61,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given := os.environ.get("STREAMRNN_TEST_BOOTSTRAP"):
         yield given
         return
-    with real_kafka(kafka_home(), tmp_path_factory.mktemp("kafka") / "cluster") as bootstrap:
+    with real_kafka(kafka_home(), tmp_path_factory.mktemp("kafka") / "cluster", KEEP_ALL) as bootstrap:
         yield bootstrap
 
 

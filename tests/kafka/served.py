@@ -70,16 +70,22 @@ class Served:
                 await asyncio.sleep(0.02)
 
     async def metric(self, name: str) -> float:
-        """A metric without labels."""
+        """A metric by its name, and labels if it has some."""
         await self.until_log("http on")
-        found = re.search(rf"^{name} (\S+)$", (await self.get("/metrics"))[1], re.MULTILINE)
+        found = re.search(rf"^{re.escape(name)} (\S+)$", (await self.get("/metrics"))[1], re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page."""
+        return await self.ask("GET", path)
+
+    async def ask(self, method: str, path: str, sent: str = "", **headers: str) -> tuple[int, str]:
+        """Status and body of the answer to any request."""
         port = int(re.findall(r"http on 127\.0\.0\.1:(\d+)", self.log())[-1])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", f"Content-Length: {len(sent)}", *lines, "", ""])
+        writer.write((head + sent).encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         writer.close()
         await writer.wait_closed()

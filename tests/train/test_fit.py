@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamrnn.errors import DataError
+from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train.fit import Epoch, Fit, Recipe, fit
@@ -183,6 +183,26 @@ def test_the_threads_are_those_of_the_recipe_and_then_those_from_before(fails: b
         fit(SPEC, history, parts(history), recipe, watch)
     assert seen == [before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_device_that_is_not_there_is_refused_and_the_model_comes_back_to_the_cpu() -> None:
+    history = walks(1.0)
+    fitted = fit(SPEC, history, parts(history), replace(RECIPE, device="auto", epochs=1))
+    assert {tensor.device.type for tensor in fitted.model.state_dict().values()} == {"cpu"}
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match="torch finds no GPU"):
+        fit(SPEC, history, parts(history), replace(RECIPE, device="cuda"))
+
+
+def test_a_fit_draws_nothing_from_the_random_numbers_around_it() -> None:
+    """What else draws some between two epochs changes no bit, dropout or not."""
+    history, recipe = walks(1.0, 2.0), replace(RECIPE, dropout=0.3)
+    one, other = (
+        fit(SPEC, history, parts(history), recipe, watch) for watch in (None, lambda epoch: torch.manual_seed(0))
+    )
+    assert [e.train_loss for e in one.epochs] == [e.train_loss for e in other.epochs]
+    assert torch.equal(one.model.head.weight, other.model.head.weight)
 
 
 def test_a_loss_that_is_no_longer_finite_says_what_to_do() -> None:

@@ -1,0 +1,83 @@
+"""What is asked of a daemon that may retrain: start a job, how the last one fared. Everybody must show the token.
+
+Alertmanager's webhook may call it as it is. Knows a job only by its view.
+"""
+
+import hmac
+import json
+import math
+from typing import Any, Protocol
+
+from streamrnn.http.server import Handler, Request, Response, json_response
+
+
+class RetrainView(Protocol):
+    """The face of what runs the jobs."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no job is started any more."""
+
+    def is_running(self) -> bool:
+        """Whether a job runs."""
+
+    def wait_s(self) -> float:
+        """Seconds until the next may start."""
+
+    def start(self) -> int:
+        """Start one; its number."""
+
+    def state(self) -> dict[str, Any]:
+        """The newest job."""
+
+
+def retrain_routes(view: RetrainView, token: str | None) -> tuple[dict[str, Handler], dict[str, Handler]]:
+    """Paths and what answers a GET and a POST of them; without a token there are none."""
+    if token is None:
+        return {}, {}
+
+    async def look(request: Request) -> Response:
+        return _stranger(request.authorization, token) or json_response(200, view.state())
+
+    async def start(request: Request) -> Response:
+        stranger = _stranger(request.authorization, token)
+        if stranger is not None:
+            return stranger
+        if not _asks_for_one(request.body):
+            return json_response(200, {"ignored": "the alert is not firing"})
+        return _refusal(view) or json_response(202, {"number": view.start()})
+
+    return {"/retrain": look}, {"/retrain": start}
+
+
+def _stranger(authorization: str, token: str) -> Response | None:
+    """The answer to one who does not show the token."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        needed = json_response(401, {"error": "needs Authorization: Bearer and the token"})
+        return needed._replace(headers=(("WWW-Authenticate", "Bearer"),))
+    if not hmac.compare_digest(given.strip().encode(), token.encode()):
+        return json_response(403, {"error": "not the token"})
+    return None
+
+
+def _asks_for_one(body: bytes) -> bool:
+    """False for an alert that is over; whatever else is in the body does not matter."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(said, dict) or said.get("status", "firing") == "firing"
+
+
+def _refusal(view: RetrainView) -> Response | None:
+    """Why no job may start now."""
+    if view.is_closed:
+        return json_response(503, {"error": "the daemon is ending"})
+    if view.is_running():
+        return json_response(409, {"error": f"job {view.state()['number']} is running"})
+    wait_s = math.ceil(view.wait_s())
+    if wait_s > 0:
+        soon = json_response(429, {"error": f"the last one began a moment ago, wait {wait_s} s"})
+        return soon._replace(headers=(("Retry-After", str(wait_s)),))
+    return None

@@ -1,0 +1,67 @@
+"""The fit of a job: one, resumed where it broke off, shared by a team, or the best of a search. Judges nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streamrnn.errors import ConfigError
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.retraining.screen import Screen
+from streamrnn.train.fit import Fitted, fit
+from streamrnn.train.history import Extent, History, Split
+from streamrnn.train.recipe import Recipe
+from streamrnn.train.search import Trial, search
+from streamrnn.train.team import Team
+
+LEAST_WIDE, MOST_WIDE, TICKS_A_PIECE = 4, 256, 540
+"""Pieces of streams side by side, so many that each has about this many ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How the fit is to go about. recipe: what of the Recipe is not its default; checkpoint: a folder that keeps
+    each epoch; trials: how many fits to choose from, 0 for no search, within search_s seconds."""
+
+    recipe: Mapping[str, Any]
+    checkpoint: Path | None = None
+    resume: bool = False
+    trials: int = 0
+    search_s: float | None = None
+
+
+class Made(NamedTuple):
+    """The model with the spec and recipe that made it, and the trials it was chosen from."""
+
+    spec: ModelSpec
+    recipe: Recipe
+    fitted: Fitted
+    trials: list[Trial]
+
+
+def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: Team, screen: Screen) -> Made:
+    """Fit, or search; ConfigError for what does not go together."""
+    recipe = _recipe(effort.recipe, spec, split.train)
+    if effort.resume and effort.checkpoint is None:
+        raise ConfigError("--resume goes on from the folder that --checkpoint names")
+    if not effort.trials:
+        with screen.fitting(recipe.epochs) as watch:
+            places = {"checkpoint": effort.checkpoint, "resume": effort.resume}
+            fitted = fit(spec, history, split, recipe, watch, team=team, **places)  # type: ignore[arg-type]
+        return Made(spec, recipe, fitted, [])
+    if team.size > 1 or effort.checkpoint is not None:
+        raise ConfigError("--search goes with neither --checkpoint nor torchrun")
+    found = search(spec, recipe, history, split, effort.trials, effort.search_s, recipe.seed, screen.trial)
+    return Made(*found)
+
+
+def _recipe(changes: Mapping[str, Any], spec: ModelSpec, train: list[Extent]) -> Recipe:
+    """Defaults that hold their own on sensors and prices alike, chosen on validation parts; `changes` go before."""
+    ticks = sum(extent.length for extent in train)
+    defaults: dict[str, Any] = {
+        "loss": "pinball" if spec.quantiles else "huber",
+        "dropout": 0.5,
+        "weight_decay": 0.01,
+        "width": min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
+    }
+    return Recipe(**{**defaults, **changes})

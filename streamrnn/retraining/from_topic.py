@@ -1,0 +1,110 @@
+"""The input topic as a history: its records through the service's own decoder, so that a model is trained on the
+ticks that the service would step. Knows no fit."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from streamrnn.codecs import Decoder
+from streamrnn.config import Settings
+from streamrnn.kafka.spans import OffsetBounds, Span, find_spans, read_spans
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import Record
+from streamrnn.train.history import Spool
+
+
+class Progress(NamedTuple):
+    """How far the reading has come: ticks taken, and offsets passed of all there are."""
+
+    ticks: int
+    offsets: int
+    all_offsets: int
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was read: accepted ticks, refused records by the reason's code, and from where."""
+
+    ticks: int
+    dead_letters: dict[str, int]
+    spans: list[Span]
+
+
+async def collect(
+    settings: Settings,
+    spec: ModelSpec,
+    since: int | None,
+    until: int | None,
+    offsets: OffsetBounds | None,
+    spool: Spool,
+    watch: Watch,
+) -> Collected:
+    """Spool what the input holds between these bounds (see `find_spans`), each stream in offset order.
+
+    Memory holds one batch of `input.max_poll_records` and the streams' names. TopicError, DataError or another
+    BrokerError as `find_spans` says; DataError when the disk is full.
+    """
+    spans = await find_spans(settings, since, until, offsets or None)
+    intake = _Intake(settings, spec, spool)
+    passed, all_offsets = dict.fromkeys(spans, 0), sum(span.length for span in spans)
+    span_of = {span.partition: span for span in spans}
+    async with aclosing(read_spans(settings, spans, settings.input.max_poll_records)) as batches:
+        async for records in batches:
+            intake.take(records)
+            span = span_of[records[-1].partition]
+            passed[span] = records[-1].offset + 1 - span.start
+            watch(Progress(intake.ticks, sum(passed.values()), all_offsets))
+    return Collected(intake.ticks, dict(intake.refused), spans)
+
+
+class _Intake:
+    """Records to ticks in the spool, counted."""
+
+    def __init__(self, settings: Settings, spec: ModelSpec, spool: Spool) -> None:
+        given = settings.input
+        self.ticks = 0
+        self.refused: Counter[str] = Counter()
+        self._spool, self._names = spool, _Names()
+        self._decoder = Decoder(
+            spec,
+            codec=given.codec,
+            stream_field=given.stream_field,
+            time_field=given.time_field,
+            max_record_bytes=given.max_record_bytes,
+        )
+
+    def take(self, records: list[Record]) -> None:
+        ticks, dead = self._decoder.decode(records)
+        name = self._names.name
+        streams = [name(n, key) for n, key in zip(ticks.partition.tolist(), ticks.streams, strict=True)]
+        self._spool.add(streams, ticks.time_ms, ticks.values)
+        self.ticks += len(ticks)
+        self.refused.update(letter.code for letter in dead)
+
+
+class _Names:
+    """A name for each stream: its key, and the partition too where another partition has that key already.
+
+    To the service a key in two partitions is two streams; no two streams ever get the same name.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[int, bytes], str] = {}
+        self._taken: set[str] = set()
+
+    def name(self, partition: int, key: bytes) -> str:
+        known = self._names.get((partition, key))
+        return self._new(partition, key) if known is None else known
+
+    def _new(self, partition: int, key: bytes) -> str:
+        name = key.decode()
+        while name in self._taken:
+            name += f" (partition {partition})"
+        self._taken.add(name)
+        self._names[partition, key] = name
+        return name

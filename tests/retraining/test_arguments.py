@@ -1,0 +1,101 @@
+"""What may stand on the command line of `streamrnn retrain`, and what is refused there with its usage."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamrnn import arguments
+from streamrnn.cli import build_parser, main
+
+
+def parsed(*options: str) -> argparse.Namespace:
+    return build_parser().parse_args(["retrain", *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        (["--horizons", "1,24"], "horizons", (1, 24)),
+        (["--horizons", "1-4,7,9-9"], "horizons", (1, 2, 3, 4, 7, 9)),
+        (["--quantiles", "0.1,0.5,.9"], "quantiles", (0.1, 0.5, 0.9)),
+        (["--targets", "a,b c"], "targets", ("a", "b c")),
+        (["--time-features", "none"], "time_features", ()),
+        (["--time-features", "hour,weekday"], "time_features", ("hour", "weekday")),
+        (["--lags", "0"], "lags", 0),
+        (["--split", "0.8,0,0.2"], "split", (0.8, 0.0, 0.2)),
+        (["--split", "0.1,0.2,0.7"], "split", (0.1, 0.2, 0.7)),
+        (["--weight-decay", "0"], "weight_decay", 0.0),
+        (["--margin", "0"], "margin", 0.0),
+        (["--since", "1970-01-01"], "since", 0),
+        (["--since", "1970-01-01T01:00:00.5+01:00"], "since", 500),
+        (["--offsets", "3:10-20", "--offsets", "4:-5"], "offsets", [(3, 10, 20), (4, None, 5)]),
+        (["--offsets", "0:7-"], "offsets", [(0, 7, None)]),
+        (["--every", "0.5"], "every", 0.5),
+        ([], "split", (0.7, 0.15, 0.15)),
+        ([], "promote", "if-better"),
+    ],
+)
+def test_a_value_is_read(options: list[str], name: str, value: Any) -> None:
+    assert getattr(parsed(*options), name) == value
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[("--horizons", value) for value in ("", "0", "-1", "a", "1,", "5-1", "1-", "-3", "1.5", "1-2000000000")],
+        *[("--quantiles", value) for value in ("", "a", "0.1;0.9", "0.1,", "nan", "inf")],
+        *[("--targets", value) for value in ("", "a,", ",a", "a,,b")],
+        *[("--features", value) for value in ("", "a,")],
+        *[("--time-features", value) for value in ("", "hour,")],
+        *[("--lags", value) for value in ("-1", "a", "0.5")],
+        *[("--split", value) for value in ("", "1", "0.5,0.5", "0.5,0.4,0.3", "1.2,-0.4,0.2", "0,0.5,0.5")],
+        *[("--split", value) for value in ("0.5,0.5,0", "nan,0.5,0.5", "0.2,0.2,0.2,0.4", "a,b,c")],
+        *[("--epochs", value) for value in ("0", "-1", "1.5", "many", "99999999999999999999")],
+        *[("--learning-rate", value) for value in ("0", "-1", "nan", "inf", "fast")],
+        *[("--weight-decay", value) for value in ("-1", "nan", "inf", "a")],
+        *[("--dropout", value) for value in ("1", "-0.1", "nan")],
+        *[("--margin", value) for value in ("1", "-0.1", "nan", "all")],
+        *[("--budget-s", value) for value in ("0", "nan", "-1")],
+        *[("--seed", value) for value in ("0", "a", str(1 << 70))],
+        *[("--since", value) for value in ("", "yesterday", "2024-13-01", "12")],
+        *[("--offsets", value) for value in ("", "3", "3:5", "a:1-2", "1:a-2", "-1:1-2", "1:1--2")],
+        *[("--every", value) for value in ("0", "-1", "a")],
+        *[(option, "some") for option in ("--promote", "--cell", "--predicts", "--on-missing", "--loss")],
+    ],
+)
+def test_a_value_that_is_none_is_told_with_the_option_and_the_usage(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["retrain", f"{option}={value}"])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: ")
+    assert f"argument {option}: " in err.splitlines()[-1]
+
+
+def test_offsets_are_of_topics_and_name_a_partition_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["retrain", "some.csv", "--offsets", "0:1-2"]) == 2
+    assert main(["retrain", "--offsets", "0:1-2", "--offsets", "0:5-6"]) == 2
+    one, two = capsys.readouterr().err.splitlines()
+    assert one == "streamrnn: --offsets are a topic's: for files there are --since and --until"
+    assert two == "streamrnn: --offsets names a partition twice"
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "bad"),
+    [
+        (arguments.positive, ["1", "0.5", "1e-9"], ["0", "-1", "inf", "nan", ""]),
+        (arguments.not_negative, ["0", "2.5"], ["-0.1", "inf", "nan", ""]),
+        (arguments.share, ["0", "0.999"], ["1", "-0.1", "nan", ""]),
+        (arguments.count, ["1", str((1 << 31) - 1)], ["0", "-1", "1.0", "", str(1 << 31), "9" * 5000]),
+    ],
+)
+def test_a_number_is_within_its_bounds(read: Callable[[str], float], good: list[str], bad: list[str]) -> None:
+    assert [read(text) for text in good] == [float(text) for text in good]
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match="is no"):
+            read(text)

@@ -1,0 +1,179 @@
+"""`streamrnn retrain` from a file to a published, perhaps promoted model."""
+
+import csv
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamrnn.engine.engine import Engine
+from streamrnn.nn.bundle import load_bundle
+from streamrnn.nn.model import Model
+from streamrnn.ticks import TickBatch
+from streamrnn.train.report import Report
+
+from .conftest import STOCKS, Retrain, Said, score
+
+Rows = list[tuple[int, float, float]]
+"""Time in ms, close, volume."""
+
+
+def stocks(since: str) -> dict[str, Rows]:
+    """The file read by hand, symbol by symbol."""
+    rows: dict[str, Rows] = {}
+    with gzip.open(STOCKS, "rt") as file:
+        for row in csv.DictReader(file):
+            if row["Date"] >= since:
+                time_ms = round(datetime.fromisoformat(row["Date"]).replace(tzinfo=UTC).timestamp() * 1000)
+                rows.setdefault(row["Ticker"], []).append((time_ms, float(row["Close"]), float(row["Volume"])))
+    return rows
+
+
+def squared_errors(model: Model, rows: Rows, from_ms: int) -> list[float]:
+    """One tick ahead, of the ticks at or after a time; the stream is stepped alone from its first tick."""
+    engine, errors, said = Engine(model, max_streams=1), [], 0.0
+    for number, (time_ms, close, volume) in enumerate(rows):
+        if number and time_ms >= from_ms:
+            errors.append((float(np.float32(close)) - said) ** 2)
+        times, values = np.array([time_ms]), np.array([[close, volume]], np.float32)
+        step = engine.step(TickBatch(np.zeros(1, np.int32), np.array([number]), times, times, [b"s"], values))
+        said = float(step.values[0, 0, 0, 0])
+    return errors
+
+
+def check_printed(said: Said, report: Report) -> None:
+    """The table holds the report's numbers, and the last lines its verdict."""
+    persistence = score(report, "persistence").overall
+    for one in report.scores:
+        numbers = (one.overall, one.overall**0.5, one.overall_mae, one.overall / persistence)
+        assert said.scores[one.name] == [f"{number:.4g}" for number in numbers]
+    assert len(said.scores) == len(report.scores)
+    assert f"{'promoted' if report.verdict.promoted else 'not promoted'}: {report.verdict.reason}\n" in said.out
+
+
+def test_the_first_model_is_published_and_promoted_if_it_is_better_than_persistence(retrain: Retrain) -> None:
+    said, report = retrain.stocks(), retrain.report(1)
+    model, naive = score(report, "model").overall, score(report, "persistence").overall
+    assert "published stocks@1 at " in said.out
+    assert f"MSE {model:.4g} against {naive:.4g} of persistence" in report.verdict.reason
+    assert report.verdict.promoted == (model < naive)
+    assert retrain.pointer() == (1 if model < naive else None)
+    check_printed(said, report)
+    files = {Path(name).name for name in retrain.left()} - {"champion.json"}
+    assert files == {"model.json", "model.safetensors", "report.json", "report.html"}
+    assert b"<html" in (retrain.registry.report("stocks", 1, "report.html") or b"")
+    assert report.spec == retrain.registry.load("stocks", 1).spec
+    assert [one.kind for one in report.scores] == ["model", "persistence", "ridge"]
+
+
+def test_a_first_model_that_is_worse_is_published_and_not_promoted(retrain: Retrain) -> None:
+    """A network of levels says the mean of five stocks after one epoch."""
+    said = retrain.stocks("--predicts=level", "--lags=0", "--hidden=1")
+    assert "not promoted: MSE " in said.out
+    assert "% worse\n" in said.out
+    assert (retrain.registry.versions("stocks"), retrain.pointer()) == ([1], None)
+
+
+def test_its_error_is_that_of_the_published_model_stepped_over_the_file(retrain: Retrain) -> None:
+    retrain.stocks()
+    report, model, streams = retrain.report(1), retrain.registry.load("stocks", 1), stocks("2011-06-01")
+    parts = {part.name: part for part in report.parts}
+    train = [np.float32(c) for rows in streams.values() for t, c, _ in rows if t <= parts["train"].until_ms]
+    errors = [e for rows in streams.values() for e in squared_errors(model, rows, parts["test"].from_ms)]
+    assert report.truths == [[len(errors)]] == [[parts["test"].ticks]]
+    assert sum(part.ticks for part in report.parts) == sum(map(len, streams.values()))
+    assert report.scale == [pytest.approx(np.std(train, dtype=float), rel=1e-6)]
+    assert score(report, "model").mse == [[pytest.approx(np.mean(errors), rel=1e-9)]]
+    assert score(report, "model").overall == pytest.approx(np.mean(errors) / np.var(train, dtype=float), rel=1e-6)
+
+
+def test_the_next_one_is_compared_with_the_champion_on_the_same_truths_and_must_beat_it_by_the_margin(
+    retrain: Retrain,
+) -> None:
+    retrain.stocks("--promote=always")
+    said, first, second = retrain.stocks("--seed=1"), retrain.report(1), retrain.report(2)
+    assert [one.kind for one in second.scores] == ["model", "champion", "persistence", "ridge"]
+    assert score(second, "champion").name == "stocks@1"
+    assert score(second, "champion").mse == score(first, "model").mse == score(second, "model").mse
+    assert second.truths == first.truths
+    assert (second.verdict.promoted, second.verdict.champion) == (False, "stocks@1")
+    assert "the same, 1.0% is asked" in second.verdict.reason
+    check_printed(said, second)
+    assert retrain.pointer() == 1
+
+
+@pytest.mark.parametrize(("margin", "is_promoted"), [(0.05, True), (0.9999, False)])
+def test_a_much_better_one_is_promoted_unless_the_margin_asks_for_more(
+    margin: float, is_promoted: bool, retrain: Retrain
+) -> None:
+    """The next one's features need no naming: they are the champion's."""
+    retrain.stocks("--promote=always", "--predicts=level", "--lags=0", "--hidden=1")
+    retrain(STOCKS, "--stream-column=Ticker", "--since=2011-06-01", "--predicts=change", f"--margin={margin}")
+    report = retrain.report(2)
+    gain = 1 - score(report, "model").overall / score(report, "champion").overall
+    assert 0.05 < gain < 0.9999
+    assert report.verdict.promoted == is_promoted
+    assert retrain.pointer() == (2 if is_promoted else 1)
+    assert report.spec.features == ("Close", "Volume")
+
+
+def test_never_and_always_are_obeyed(retrain: Retrain) -> None:
+    assert "not promoted: asked not to promote\n" in retrain.stocks("--promote=never").out
+    assert retrain.pointer() is None
+    assert "promoted: asked to promote whatever the score" in retrain.stocks("--promote=always").out
+    assert retrain.pointer() == 2
+    retrain.stocks("--promote=never")
+    assert (retrain.pointer(), retrain.registry.versions("stocks")) == (2, [1, 2, 3])
+
+
+def test_a_champion_with_other_targets_stays(retrain: Retrain) -> None:
+    retrain.stocks("--promote=always")
+    said = retrain.stocks("--targets=Volume")
+    assert "not promoted: stocks@1 cannot be compared" in said.out
+    assert [one.kind for one in retrain.report(2).scores] == ["model", "persistence", "ridge"]
+    assert retrain.pointer() == 1
+
+
+@pytest.mark.parametrize("policy", ["never", "always"])
+def test_a_damaged_pointer_is_said_and_stays_as_it_is_unless_the_model_is_promoted(
+    policy: str, retrain: Retrain
+) -> None:
+    retrain.stocks("--promote=always")
+    pointer = retrain.root / "stocks" / "champion.json"
+    pointer.write_bytes(b"garbage")
+    said = retrain.stocks(f"--promote={policy}")
+    assert "no champion to compare with: " in said.out
+    assert "not a champion pointer" in said.out
+    assert retrain.registry.versions("stocks") == [1, 2]
+    if policy == "never":
+        assert pointer.read_bytes() == b"garbage"
+    else:
+        assert retrain.pointer() == 2
+
+
+def test_quantiles_and_horizons_are_judged_each(retrain: Retrain) -> None:
+    said = retrain.stocks("--quantiles=0.1,0.5,0.9", "--horizons=1,5")
+    report = retrain.report(1)
+    assert (report.recipe.loss, report.spec.quantiles, report.spec.horizons) == ("pinball", (0.1, 0.5, 0.9), (1, 5))
+    model, naive = score(report, "model"), score(report, "persistence")
+    assert naive.coverage is None
+    assert model.coverage is not None
+    assert model.coverage == sorted(model.coverage)
+    assert [len(row) for row in model.mse] == [len(row) for row in report.truths] == [1, 1]
+    assert (naive.mse[1][0] or 0) > 2 * (naive.mse[0][0] or 0) > 0
+    assert {sample.horizon for sample in report.samples} == {1, 5}
+    check_printed(said, report)
+
+
+def test_a_bundle_is_written_with_its_reports_and_is_nobodys_champion(retrain: Retrain, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "here"
+    said = retrain.stocks("--promote=always", f"--bundle={folder}")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"model.json", "model.safetensors", "report.json", "report.html"}
+    assert load_bundle(folder).spec.targets == ("Close",)
+    assert b'"promoted":false' in (folder / "report.json").read_bytes()
+    assert f"written to {folder}: " in said.out
+    assert retrain.left() == []
+    assert f"{folder} exists already" in retrain.stocks(f"--bundle={folder}", code=3).err

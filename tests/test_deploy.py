@@ -1,0 +1,130 @@
+"""The files under deploy/ name only what exists: metrics, labels, options, flags, routes, volumes."""
+
+import io
+import re
+from argparse import ArgumentParser, _SubParsersAction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streamrnn import metrics
+from streamrnn.cli import build_parser
+from streamrnn.config import load_settings, options
+from streamrnn.http.retrain import retrain_routes
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "deploy").rglob("*.yaml"))
+DECLARED = {name: labels for name, _, labels, _ in metrics.catalogue()}
+VARIABLES = {option.variable for option in options()}
+OF_PROMETHEUS = {"job", "instance"}
+OURS = re.compile(r"\bstreamrnn_\w+")
+
+
+def documents(path: Path) -> list[Any]:
+    return list(yaml.safe_load_all(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def of_kind(kind: str) -> Any:
+    [found] = [d for d in documents(ROOT / "deploy/kubernetes/retrain-cronjob.yaml") if d["kind"] == kind]
+    return found
+
+
+def pod() -> Any:
+    return of_kind("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def rules() -> list[Any]:
+    [document] = documents(ROOT / "deploy/prometheus/retrain-alert.yaml")
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def alertmanager() -> Any:
+    [document] = documents(ROOT / "deploy/prometheus/alertmanager-retrain.yaml")
+    return document
+
+
+def command(name: str) -> ArgumentParser:
+    [commands] = [a for a in build_parser()._actions if isinstance(a, _SubParsersAction)]
+    found: ArgumentParser = commands.choices[name]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_file_is_yaml_and_names_only_what_exists(path: Path) -> None:
+    assert all(documents(path))
+    text = path.read_text(encoding="utf-8")
+    assert {name for name in OURS.findall(text) if name not in DECLARED} == set()
+    assert {name for name in re.findall(r"STREAMRNN_[A-Z0-9_]*[A-Z0-9]", text) if name not in VARIABLES} == set()
+    known = {option.key for option in options()}
+    sections = {option.section for option in options()}
+    named = {f"{a}.{b}" for a, b in re.findall(r"(?<![\w./-])([a-z]+)\.([a-z_]+)\b(?![./])", text) if a in sections}
+    assert named <= known
+
+
+def test_the_job_runs_a_command_of_ours_with_options_that_it_has() -> None:
+    [container] = pod()["containers"]
+    name, *flags = container["args"]
+    parsed = command(name).parse_args(flags)
+    assert (parsed.promote, str(parsed.config)) == ("if-better", "/etc/streamrnn/streamrnn.toml")
+    deadline_s = of_kind("CronJob")["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    assert parsed.budget_s < deadline_s, "the fit must end before the job is cut off"
+
+
+def test_its_settings_load_and_lie_where_it_looks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, [container] = of_kind("ConfigMap"), pod()["containers"]
+    [(name, text)] = settings["data"].items()
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    loaded = load_settings(tmp_path / name)
+    assert loaded.model.name
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume.pop("name"): volume for volume in pod()["volumes"]}
+    assert mounts.keys() == volumes.keys()
+    assert f"--config={mounts['settings']}/{name}" in container["args"]
+    assert loaded.model.registry == mounts["models"]
+    assert volumes["settings"]["configMap"]["name"] == settings["metadata"]["name"]
+    claim = of_kind("PersistentVolumeClaim")
+    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert next(e["value"] for e in container["env"] if e["name"] == "TMPDIR") == mounts["spool"]
+
+
+def test_it_runs_one_at_a_time_bounded_and_without_rights() -> None:
+    spec, [container] = of_kind("CronJob")["spec"], pod()["containers"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert pod()["restartPolicy"] == "Never"
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert f"USER {pod()['securityContext']['runAsUser']}:" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
+    }  # fmt: skip
+    for bound in ("requests", "limits"):
+        assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}
+
+
+def test_alerts_use_labels_that_the_metrics_have() -> None:
+    for rule in rules():
+        for name, matchers in re.findall(r"(streamrnn_\w+)\{([^}]*)\}", rule["expr"]):
+            assert set(re.findall(r"(\w+)\s*[!=]", matchers)) <= {*DECLARED[name], *OF_PROMETHEUS}
+        labels = {label for name in OURS.findall(rule["expr"]) for label in DECLARED[name]} | OF_PROMETHEUS
+        for grouped in re.findall(r"by \(([^)]*)\)", rule["expr"]):
+            assert set(grouped.split(", ")) <= labels
+        shown = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        assert shown <= labels
+        assert OURS.search(rule["expr"])
+
+
+def test_the_alert_compares_the_model_with_persistence_for_long_and_is_routed_to_the_daemon() -> None:
+    [worse] = [rule for rule in rules() if rule["labels"].get("action") == "retrain"]
+    for who in ("model", "persistence"):
+        assert f'streamrnn_rolling_mse{{model="{who}"}}' in worse["expr"]
+    assert worse["for"].endswith("h")
+    [route] = [r for r in alertmanager()["route"]["routes"] if r["matchers"] == ['action="retrain"']]
+    [receiver] = [r for r in alertmanager()["receivers"] if r["name"] == route["receiver"]]
+    [webhook] = receiver["webhook_configs"]
+    assert webhook["http_config"]["authorization"]["type"] == "Bearer"
+    host, _, path = webhook["url"].removeprefix("http://").partition("/")
+    assert host.endswith(f":{load_settings().http.port}")
+    assert f"/{path}" in retrain_routes(None, "x")[1]  # type: ignore[arg-type]
