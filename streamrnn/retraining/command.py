@@ -53,7 +53,7 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
     add("--layers", type=count, metavar="N")
     add("--lags", type=_lags, metavar="N", help="last values that go straight to the output; 0 for none")
     add("--horizons", type=counts, metavar="1,24", help="ticks ahead; 1-96 for all of them")
-    add("--quantiles", type=numbers, metavar="0.1,0.5,0.9", help="a quantile head, fitted with the pinball loss")
+    add("--quantiles", type=_quantiles, metavar="0.1,0.5,0.9", help="a head of quantiles; none for a point")
     add("--predicts", choices=("change", "level", "log_change"))
 
 
@@ -75,7 +75,7 @@ def _add_fit(group: "argparse._ArgumentGroup") -> None:
         ("threads", count, "of the CPU"),
     ):
         add(f"--{name}", type=kind, metavar="N", help=text)
-    add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default mse, pinball for quantiles")
+    add("--loss", choices=("mse", "mae", "huber", "pinball"), help="default huber, pinball for quantiles")
     add("--checkpoint", type=Path, metavar="DIR", help="keep every epoch here, to go on from after a kill")
     add("--resume", action="store_true", help="go on from --checkpoint, to the same weights as without the kill")
     add("--search", type=count, metavar="N", help="choose the best of so many fits (extra: search)")
@@ -110,6 +110,10 @@ def _shares(text: str) -> tuple[float, ...]:
     if min(found) < 0 or 0 in (found[0], found[2]) or abs(sum(found) - 1) > 1e-6:
         raise argparse.ArgumentTypeError(f"{text!r}: shares sum to 1, only that of validation may be 0")
     return found
+
+
+def _quantiles(text: str) -> tuple[float, ...]:
+    return () if text == "none" else numbers(text)
 
 
 def _lags(text: str) -> int:

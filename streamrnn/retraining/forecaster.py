@@ -18,7 +18,8 @@ TICKS_AT_ONCE = 1 << 16
 
 
 class Served:
-    """The predictions the daemon would have published. `horizons` are the model's, or some of them."""
+    """The predictions the daemon would have published. `horizons` are the model's, or some of them; `poisoned`
+    counts ticks whose state or prediction was not finite, which the daemon would refuse."""
 
     def __init__(self, name: str, kind: str, model: Model, horizons: Sequence[int], device: str = "cpu") -> None:
         self.name, self.kind = name, kind
@@ -26,6 +27,7 @@ class Served:
         self._model, self._device = model, device
         self._kept = [model.spec.horizons.index(horizon) for horizon in horizons]
         self._longest = max(horizons)
+        self.poisoned = 0
 
     def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
         """(n, K, O, Q)."""
@@ -35,7 +37,9 @@ class Served:
         said = np.empty(shape, np.float32)
         engine = Engine(self._model, max_streams=max(1, len(windows.extents)), device=self._device)
         for batch, ticks, places in _batches(history, windows.extents, columns, self._longest):
-            said[places] = engine.step(batch).values[ticks][:, self._kept]
+            predictions = engine.step(batch)
+            self.poisoned += int((~predictions.ok).sum())
+            said[places] = predictions.values[ticks][:, self._kept]
         return said
 
 

@@ -90,6 +90,9 @@ def _some(batch: TableBatch, taken: NDArray[np.bool_]) -> TableBatch:
 
 def _tables(files: Sequence[Path], columns: Columns) -> list[Table]:
     tables = [read_table(path, columns) for path in files]
+    stems = [table.stem for table in tables if table.stream is None and not columns.wide]
+    if len(set(stems)) < len(stems):
+        raise DataError(f"files of one name would be one stream: {stems}; rename them or give --stream-column")
     for table in tables[1:]:
         if table.features != tables[0].features:
             raise DataError(f"{table.path} has {table.features}, {tables[0].path} has {tables[0].features}")

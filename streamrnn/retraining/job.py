@@ -3,7 +3,6 @@
 Owns their order: nothing is published before it is judged, nothing promoted before it is published.
 """
 
-import math
 import platform
 import sys
 import time
@@ -37,24 +36,31 @@ from streamrnn.train.html import render
 from streamrnn.train.judge import Judgement, check_windows, judge
 from streamrnn.train.report import Part, Report, Score, Verdict
 from streamrnn.train.statistics import Moments
-from streamrnn.train.team import join_team
+from streamrnn.train.team import Team, join_team
 
 
 class Champion(NamedTuple):
-    """The model that serves now."""
+    """The model that serves now; None where it cannot be read."""
 
     label: str
-    model: Model
+    model: Model | None
 
 
 def retrain(settings: Settings, job: Job) -> int:
-    """`streamrnn retrain`: 0 when a model was judged and published, whatever the verdict."""
+    """`streamrnn retrain`: 0 when a model was judged and published, whatever the verdict.
+
+    Under torchrun every process reads the history and shares the fit; the first one shows, judges and publishes.
+    """
+    with join_team() as team:
+        return _retrain(settings, job, team, Screen(Console(highlight=False, quiet=team.rank > 0), job.has_bar))
+
+
+def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
     began_s = time.perf_counter()
-    screen = Screen(Console(highlight=False), job.has_bar)
     registry = _registry(settings, job)
     champion = _champion(registry, job.wanted.name, screen)
-    base = champion.model.spec if champion else None
-    with join_team() as team, open_source(settings, job, base, screen) as source:
+    base = champion.model.spec if champion and champion.model else None
+    with open_source(settings, job, base, screen) as source:
         split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
         check_windows(split.test, source.spec.horizons)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
@@ -74,8 +80,11 @@ def _judge(
     spec, history, model = made.spec, source.history, made.fitted.model
     shrink(model, history, split.validation)
     scale = _scale(history, split.train, spec.targets)
-    rivals = _forecasters(history, split, model, champion, job)
-    found = judge(history, split.test, rivals, spec.targets, spec.horizons, scale)
+    ours = Served("new model", "model", model, spec.horizons)
+    rivals = _rivals(history, split, spec, champion, job)
+    found = judge(history, split.test, [ours, *rivals], spec.targets, spec.horizons, scale)
+    if ours.poisoned:
+        raise DataError(f"{ours.poisoned:,} ticks make the model's state or prediction not finite; not published")
     verdict = _verdict(job, found, champion)
     return _report(source, split, made, found, scale, verdict, time.perf_counter() - began_s)
 
@@ -95,14 +104,16 @@ def _taken(folder: Path) -> BundleError:
 
 
 def _champion(registry: Registry | None, name: str, screen: Screen) -> Champion | None:
-    """The model that serves; one that cannot be read is said and does not stop its successor."""
+    """The model that serves, None where none was ever chosen; one that cannot be read is said, and stays."""
     if registry is None or not registry.versions(name):
         return None
     try:
+        if registry.pointer(name) is None:
+            return None
         model = registry.load(name)
     except BundleError as error:
-        screen.say(f"no champion to compare with: {error}")
-        return None
+        screen.say(f"the champion cannot be compared with: {error}")
+        return Champion(f"{name}'s champion", None)
     return Champion(model.spec.label, model)
 
 
@@ -123,13 +134,12 @@ def _scale(history: History, train: list[Extent], targets: tuple[str, ...]) -> N
     return moments.deviation()
 
 
-def _forecasters(
-    history: History, split: Split, model: Model, champion: Champion | None, job: Job
+def _rivals(
+    history: History, split: Split, spec: ModelSpec, champion: Champion | None, job: Job
 ) -> list[Forecaster]:
-    """The model first, the champion if it can be compared, then the baselines."""
-    spec = model.spec
-    everybody: list[Forecaster] = [Served("new model", "model", model, spec.horizons)]
-    if champion is not None and _is_comparable(champion.model.spec, spec, history.features):
+    """The champion if it can be compared, then the baselines."""
+    everybody: list[Forecaster] = []
+    if champion and champion.model and _is_comparable(champion.model.spec, spec, history.features):
         everybody.append(Served(champion.label, "champion", champion.model, spec.horizons))
     everybody.append(Persistence(spec.targets, spec.horizons))
     season = job.season or season_of(history)
@@ -148,10 +158,10 @@ def _verdict(job: Job, found: Judgement, champion: Champion | None) -> Verdict:
     by_kind = {score.kind: score for score in reversed(found.scores)}
     label = champion.label if champion else None
     rival: Score | None = by_kind.get("champion")
-    if not math.isfinite(found.scores[0].overall):
-        raise DataError("the model's error on the test part is not finite: nothing is published")
     verdict = decide(job.policy, job.margin, found.scores[0], rival, by_kind["persistence"], label)
-    return verdict if job.bundle is None else msgspec.structs.replace(verdict, promoted=False)
+    if job.bundle is None:
+        return verdict
+    return msgspec.structs.replace(verdict, promoted=False, reason=f"written to a folder: {verdict.reason}")
 
 
 def _report(
@@ -202,7 +212,7 @@ def _publish(registry: Registry | None, job: Job, model: Model, report: Report, 
     if registry is None:
         assert job.bundle is not None, "without a registry there is a folder"
         _save(model, report, job.bundle)
-        screen.say(f"written to {job.bundle}: {verdict.reason}")
+        screen.say(f"{job.bundle}: {verdict.reason}")
         return
     name = model.spec.name
     number = registry.publish(model, lambda n: _files(report, n))

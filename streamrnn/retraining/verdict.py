@@ -28,7 +28,7 @@ def _decide(
     if policy == "always":
         return True, f"asked to promote whatever the score; {compared}"
     if champion is None and incumbent is not None:
-        return False, f"{incumbent} cannot be compared: other targets or horizons, or features that are not here"
+        return False, f"{incumbent} cannot be compared: damaged, or other targets, horizons or features"
     is_better = model.overall < rival.overall and model.overall <= (1 - needed) * rival.overall
     return is_better, compared + (f", {needed:.1%} is asked" if needed else "")
 

@@ -73,7 +73,7 @@ class Table:
         self.ticks_per_row = len(self.numbers) if columns.wide else 1
         used = (*self.numbers, self.stream, self.time)
         self.unused = tuple(name for name in file.schema.names if name not in used)
-        self._name = _stem(file.path)
+        self.stem = _stem(file.path)
 
     @property
     def share(self) -> float:
@@ -99,7 +99,7 @@ class Table:
             streams = list(self.numbers) * rows.num_rows
             return TableBatch(streams, times.repeat(self.ticks_per_row), values.reshape(-1, 1))
         if self.stream is None:
-            return TableBatch([self._name] * rows.num_rows, times, values)
+            return TableBatch([self.stem] * rows.num_rows, times, values)
         return TableBatch(self._read(rows, first, self.stream, _streams), times, values)
 
     def _times(self, rows: Any, first: int) -> NDArray[np.int64]:

@@ -105,5 +105,15 @@ def test_a_champion_with_features_that_are_not_asked_for_is_not_compared(retrain
     file = write("x.csv", ("x", "y"), waves(200, 2))
     retrain(file, "--targets=x", "--promote=always")
     said = retrain(file, "--features=x")
-    assert "features that are not here" in said.out
+    assert "or other targets, horizons or features" in said.out
     assert retrain.pointer() == 1
+
+
+def test_files_of_one_name_are_not_taken_for_one_stream(retrain: Retrain, tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "pump.csv" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text("time,value\n2024-01-01,1\n2024-01-02,2\n")
+    said = retrain.run("retrain", *map(str, paths), "--bundle", str(tmp_path / "out"))
+    assert said.code == 2
+    assert "files of one name would be one stream" in said.err
