@@ -174,6 +174,6 @@ def test_a_bundle_is_written_with_its_reports_and_is_nobodys_champion(retrain: R
     assert names == {"model.json", "model.safetensors", "report.json", "report.html"}
     assert load_bundle(folder).spec.targets == ("Close",)
     assert b'"promoted":false' in (folder / "report.json").read_bytes()
-    assert f"written to {folder}: " in said.out
+    assert f"{folder}: written to a folder: " in said.out
     assert retrain.left() == []
     assert f"{folder} exists already" in retrain.stocks(f"--bundle={folder}", code=3).err
