@@ -56,15 +56,18 @@ async def tick(job: Job) -> None:
 
 
 def _ticks(job: Job) -> Iterator[OutRecord]:
-    """Endless: every stream ticks in turn; a stream's partition is its number modulo their count."""
+    """Endless: every stream ticks in turn; a stream's partition is its number modulo their count.
+
+    Records are stamped now: what claims to be years old is deleted by a broker's first look at retention.
+    """
     keys = [b"stream-%05d" % stream for stream in range(job.streams)]
     rng = np.random.default_rng(7)
     readings = np.round(rng.normal(20.0, 5.0, (DISTINCT, 2)), 3).tolist()
-    number = 0
+    number, now_ms = 0, time.time_ns() // 1_000_000
     while True:
         turn, stream = divmod(number, job.streams)
         temp, load = readings[number % DISTINCT]
         time_ms = START_MS + turn * 1000
         value = json.dumps({"time": time_ms, "temp": temp, "load": load}).encode()
-        yield OutRecord(stream % job.partitions, time_ms, keys[stream], value)
+        yield OutRecord(stream % job.partitions, now_ms, keys[stream], value)
         number += 1
