@@ -14,12 +14,17 @@ RUN pip install --index-url "${TORCH_INDEX}" "torch>=2.11,<2.14"
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY streamrnn streamrnn
-RUN pip install . && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
+RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
+# The CPU step is compiled once here; a host with another processor compiles it anew at its first start.
+ENV NUMBA_CACHE_DIR=/opt/streamrnn/numba
+RUN python -m streamrnn.engine.compiled
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin streamrnn
 COPY --from=build /opt/streamrnn /opt/streamrnn
+RUN chown -R streamrnn /opt/streamrnn/numba
 ENV PATH=/opt/streamrnn/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    NUMBA_CACHE_DIR=/opt/streamrnn/numba \
     STREAMRNN_HTTP__HOST=0.0.0.0 STREAMRNN_HTTP__PORT=9464
 USER 10001:10001
 WORKDIR /tmp

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from streamrnn.nn.kernels.cells import pack_stack
 from streamrnn.nn.kernels.matmul import pack, padded
 from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import Model
+from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import TickBatch
 
 log = logging.getLogger(__name__)
@@ -165,3 +167,16 @@ def _sources() -> str:
     """A digest of every file whose functions are compiled into the step."""
     files = [Path(str(module.__file__)) for module in (cells, matmul, transforms, tile)] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def compile_step() -> None:
+    """Compile the step for every model there will be, or find it compiled (python -m streamrnn.engine.compiled)."""
+    spec = ModelSpec(name="any", features=("a",), targets=("a",), channels=(Channel("a"),), hidden=1)
+    model = Model(spec)
+    scorer = Scorer(spec, torch.device("cpu"))
+    fresh = model.state(1) | scorer.fresh() | {"last_offset": torch.zeros(1, dtype=torch.int64)}
+    Compiled(model, Slab(fresh, torch.device("cpu")), scorer)
+
+
+if __name__ == "__main__":
+    compile_step()

@@ -65,6 +65,7 @@ def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
         check_windows(split.test, source.spec.horizons)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
         made = make(source.spec, source.history, split, job.effort, team, screen)
+        screen.gradients(made.fitted.epochs, made.recipe.clip)
         if team.rank:
             return 0
         report = _judge(job, source, split, made, champion, began_s)

@@ -13,6 +13,9 @@ from streamrnn.train.fit import Epoch, Watch
 from streamrnn.train.report import Report, Score
 from streamrnn.train.search import Trial
 
+EXPLODED, VANISHED = 100.0, 1e-6
+"""A norm so many times what it is clipped to; a mean norm below which nothing is learned."""
+
 
 class Screen:
     """Lines for a pipe, a bar for a terminal."""
@@ -34,6 +37,17 @@ class Screen:
         with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
             task = bar.add_task("training", total=epochs, loss="")
             yield lambda epoch: bar.update(task, completed=epoch.number, loss=_losses(epoch))
+
+    def gradients(self, epochs: list[Epoch], clip: float) -> None:
+        """Say where gradients exploded or vanished; nothing where they did neither."""
+        exploded = [epoch.number for epoch in epochs if epoch.largest_gradient_norm > EXPLODED * clip]
+        vanished = [epoch.number for epoch in epochs if epoch.gradient_norm < VANISHED]
+        if exploded:
+            worst = max(epoch.largest_gradient_norm for epoch in epochs)
+            where = f"gradients exploded in epochs {_ranges(exploded)}"
+            self.say(f"{where}: norm up to {worst:.3g}, clipped to {clip:g}")
+        if vanished:
+            self.say(f"gradients vanished in epochs {_ranges(vanished)}: mean norm below {VANISHED:g}")
 
     def trial(self, trial: Trial) -> None:
         """A fit of a search has ended."""
@@ -69,6 +83,17 @@ def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
         cells = [f"{sum(column) / len(column):.4g}" if column else "" for column in means[:10]]
         table.add_row(Text(plain(score.name)), *cells)
     return table
+
+
+def _ranges(numbers: list[int]) -> str:
+    """1, 2, 3, 7 as 1-3, 7."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def _losses(epoch: Epoch) -> str:

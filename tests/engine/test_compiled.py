@@ -4,18 +4,22 @@ import dataclasses
 from itertools import pairwise
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamrnn.codecs import Decoder
+from streamrnn.codecs.columns import Codec
+from streamrnn.engine import compiled
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.kernels.cells import sigmoid, tanh
 from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
-from streamrnn.ticks import PredictionBatch, TickBatch
+from streamrnn.ticks import PredictionBatch, Record, TickBatch
 
 from .test_engine import cut, make_engine, ticks
 
@@ -141,3 +145,21 @@ def test_tanh_and_sigmoid_are_within_their_stated_errors_of_the_exact_ones_and_k
     assert max(abs(float(sigmoid(x)) - s) for x, s in zip(xs, logistic, strict=True)) < 1.6e-7
     assert np.isnan(tanh(np.float32(np.nan)))
     assert np.isnan(sigmoid(np.float32(np.nan)))
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack", "float32"])
+def test_no_codecs_columns_make_the_step_compile_anew(codec: Codec) -> None:
+    """A compilation takes seconds, on the thread that steps."""
+    spec = ModelSpec(name="t", features=("a", "b"), targets=("a",), channels=(Channel("a"),), hidden=4)
+    values = {
+        "json": msgspec.json.encode({"a": 1.5, "b": 2.5}),
+        "msgpack": msgspec.msgpack.encode({"a": 1.5, "b": 2.5}),
+        "float32": np.array([1.5, 2.5], "<f4").tobytes(),
+    }
+    bad = Record(0, 9, 0, b"s", b"")
+    good = [Record(0, n, 1_700_000_000_000 + n, b"s%d" % n, values[codec]) for n in range(3)]
+    engine = make_engine(make_model(spec, 1), "compiled")
+    for records in (good, [*good, bad]):
+        ticks, dead = Decoder(spec, codec=codec).decode(records)
+        assert (engine.step(ticks).ok.all(), len(dead)) == (True, len(records) - 3)
+    assert len(compiled._advance().signatures) == 1
