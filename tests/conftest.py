@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.backends import empty_all
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +17,18 @@ def root_logger_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    """Object stores in memory, empty before and after."""
+    empty_all()
+    yield
+    empty_all()
+
+
+@pytest.fixture(params=["folder", "file://", "memory://", "fake://"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, memory: None) -> str:
+    """A folder, the same as a URL, and two object stores."""
+    kind: str = request.param
+    return {"folder": str(tmp_path / "m"), "file://": f"file://{tmp_path}/m"}.get(kind, f"{kind}bucket/m")

@@ -21,8 +21,8 @@ ORDER = (
 HOMES = {
     "aiokafka": ("kafka/",),
     "prometheus_client": ("metrics.py",),
-    "pydantic": ("config.py",),
-    "pydantic_settings": ("config.py",),
+    "pydantic": ("config/",),
+    "pydantic_settings": ("config/",),
     "numba": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -15,23 +14,10 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 from streamrnn.registry import Registry
 from streamrnn.service import load_model
-from tests.backends import empty_all, running, slow
+from tests.backends import running, slow
 from tests.test_registry import make_model, mark
 
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    """Every test begins and ends with nothing in memory."""
-    empty_all()
-    yield
-    empty_all()
-
-
-@pytest.fixture(params=["folder", "file://", "memory://", "fake://"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder, the same as a URL, and two object stores."""
-    kind: str = request.param
-    return {"folder": str(tmp_path / "m"), "file://": f"file://{tmp_path}/m"}.get(kind, f"{kind}bucket/m")
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 def bits(model: Model) -> dict[str, bytes]:

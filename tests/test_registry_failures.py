@@ -3,7 +3,6 @@
 import itertools
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,10 @@ import pytest
 from streamrnn import registry as registry_module
 from streamrnn.errors import BundleError
 from streamrnn.registry import CHAMPION, LARGEST_POINTER_BYTES, LONGEST_HISTORY, Champion, Registry
-from tests.backends import Backend, NoCredentials, empty_all, full_at, stand_before
+from tests.backends import Backend, NoCredentials, full_at, stand_before
 from tests.test_registry import make_model, mark
 
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    """Every test begins and ends with nothing in memory."""
-    empty_all()
-    yield
-    empty_all()
-
-
-@pytest.fixture(params=["folder", "file://", "memory://", "fake://"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder, the same as a URL, and two object stores."""
-    kind: str = request.param
-    return {"folder": str(tmp_path / "m"), "file://": f"file://{tmp_path}/m"}.get(kind, f"{kind}bucket/m")
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 @pytest.mark.parametrize("write", [1, 2, 3, 4, 5])

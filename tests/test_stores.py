@@ -7,7 +7,6 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,20 +18,7 @@ from tests.backends import Backend, NoCredentials, Turns, empty_all, full_at, sl
 SEAL = "seal"
 FILES = {SEAL: b"s", "a": b"aa", "b": b""}
 
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    """Every test begins and ends with nothing in memory."""
-    empty_all()
-    yield
-    empty_all()
-
-
-@pytest.fixture(params=["folder", "file://", "memory://", "fake://"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder, the same as a URL, and two object stores."""
-    kind: str = request.param
-    return {"folder": str(tmp_path / "r"), "file://": f"file://{tmp_path}/r"}.get(kind, f"{kind}bucket/r")
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
-"""Settings: every option declared once gives its TOML key, environment variable, flag, help and docs.
+"""Every setting declared once: TOML key, environment variable, flag, default and help come from here.
 
-Precedence: flag, then STREAMRNN_SECTION__OPTION, then the TOML file, then the default. What is unknown is
-refused by name. Knows no other layer but errors.
+Knows nothing of where values come from.
 """
 
-import difflib
-import json
 import os
 import shlex
-import tomllib
-from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-
-from streamrnn.errors import ConfigError
 
 PREFIX = "STREAMRNN_"
 RESERVED = ("STREAMRNN_TEST_",)
@@ -228,196 +221,5 @@ class Settings(BaseSettings):
         env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
-        """Only what the caller merged: see load_settings, which owns the precedence."""
+        """Only what the caller merged: see loading.py, which owns the precedence."""
         return (init_settings,)
-
-
-class Option(NamedTuple):
-    """One option as the docs show it."""
-
-    section: str
-    name: str
-    type_text: str
-    default_text: str
-    help: str
-    secret: bool
-
-    @property
-    def key(self) -> str:
-        """`section.option`, the TOML key and the flag without its dashes."""
-        return f"{self.section}.{self.name}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return f"{PREFIX}{self.section}__{self.name}".upper()
-
-
-def sections() -> dict[str, type[Section]]:
-    """The tables of the TOML file."""
-    return {name: field.annotation for name, field in Settings.model_fields.items()}  # type: ignore[misc]
-
-
-def options() -> list[Option]:
-    """Every option in order of declaration."""
-    return list(_options())
-
-
-def _options() -> Iterator[Option]:
-    for section, table in sections().items():
-        for name, field in table.model_fields.items():
-            default = field.default
-            shown = "" if default is None else str(default.value if isinstance(default, StrEnum) else default)
-            if isinstance(default, bool):
-                shown = shown.lower()
-            kind = _type_text(field.annotation)
-            yield Option(section, name, kind, shown, field.description or "", kind == "secret")
-
-
-def _type_text(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return " | ".join(get_args(annotation))
-    if get_args(annotation):
-        return _type_text(next(a for a in get_args(annotation) if a is not type(None)))
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        return " | ".join(annotation)
-    names = {str: "text", int: "integer", float: "number", bool: "true | false", Path: "path", SecretStr: "secret"}
-    return names[annotation]
-
-
-def load_settings(config: Path | None = None, overrides: Mapping[str, str] | None = None) -> Settings:
-    """Settings from flags (`section.option` to text), environment, TOML file and defaults, in that order.
-
-    ConfigError names every option that is unknown or wrong, and where it stands.
-    """
-    merged: dict[str, dict[str, Any]] = {}
-    for where, table in (
-        (str(config), _read_toml(config)),
-        ("environment", _read_environment()),
-        ("flags", _nest(overrides or {})),
-    ):
-        for section, values in table.items():
-            _refuse(where, section, values)
-            merged.setdefault(section, {}).update(values)
-    try:
-        return Settings(**merged)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
-
-
-def _read_toml(config: Path | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        return tomllib.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{config}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{config}: {error}") from error
-
-
-def _read_environment() -> dict[str, dict[str, str]]:
-    known = {option.variable: option for option in _options()}
-    nested: dict[str, dict[str, str]] = {}
-    for name, value in os.environ.items():
-        if not name.upper().startswith(PREFIX) or name.upper().startswith(RESERVED):
-            continue
-        option = known.get(name.upper())
-        if option is None:
-            raise ConfigError(f"environment: unknown variable {name}{_nearest(name.upper(), known)}")
-        nested.setdefault(option.section, {})[option.name] = value
-    return nested
-
-
-def _nest(flat: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    nested: dict[str, dict[str, str]] = {}
-    for key, value in flat.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
-    return nested
-
-
-def _refuse(where: str, section: str, values: Any) -> None:
-    """ConfigError for what has no place in the settings, or is no text that UTF-8 could carry."""
-    known = sections()
-    if section not in known:
-        raise ConfigError(f"{where}: unknown section [{section}]{_namesake(section) or _nearest(section, known)}")
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: {section} must be a table: [{section}]")
-    fields = known[section].model_fields
-    for name, value in values.items():
-        if name not in fields:
-            raise ConfigError(f"{where}: unknown option {section}.{name}{_nearest_option(section, name)}")
-        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
-            raise ConfigError(f"{where}: {section}.{name} is not UTF-8")
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _namesake(name: str) -> str:
-    """The option of that very name, whatever its section."""
-    found = [option.key for option in _options() if option.name == name]
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def _nearest_option(section: str, name: str) -> str:
-    """The option of that very name in another section, or the nearest one of this."""
-    close = difflib.get_close_matches(name, sections()[section].model_fields, n=1, cutoff=0.4)
-    return _namesake(name) or (f"; did you mean {section}.{close[0]}?" if close else "")
-
-
-def _explain(error: ValidationError) -> str:
-    """One line per wrong option, without its value: it may be a secret."""
-    lines = []
-    for item in error.errors(include_input=False, include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "settings"
-        lines.append(f"{where}: {item['msg']}")
-    return "; ".join(lines)
-
-
-def masked(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The effective settings, JSON-ready, with secrets as asterisks."""
-    return settings.model_dump(mode="json")
-
-
-def to_toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tables of plain values as TOML; None is a comment."""
-    lines = []
-    for section, values in tables.items():
-        lines.append(f"[{section}]")
-        lines += [f"# {k} is not set" if v is None else f"{k} = {_toml_value(v)}" for k, v in values.items()]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def example_toml() -> str:
-    """A file that says what the defaults say, each option explained; unset ones commented out."""
-    lines = ["# streamrnn settings. Every value shown is the default.", ""]
-    for section, table in sections().items():
-        lines += [f"# {table.__doc__}", f"[{section}]"]
-        for name, field in table.model_fields.items():
-            lines.append(f"# {field.description} ({_type_text(field.annotation)})")
-            lines.append(f"# {name} =" if field.default is None else f"{name} = {_toml_value(field.default)}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def markdown_table() -> str:
-    """The settings table of the README."""
-    lines = ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for option in _options():
-        kind = option.type_text.replace(" | ", ", ")
-        default = f"`{option.default_text}`" if option.default_text else ""
-        lines.append(f"| `{option.key}` | {kind} | {default} | {option.help} |")
-    return "\n".join(lines)

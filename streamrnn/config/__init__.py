@@ -1,0 +1,22 @@
+"""Settings: each option declared once, loaded from flags, environment and file, shown with secrets masked."""
+
+from streamrnn.config.loading import load_settings
+from streamrnn.config.options import Option, options
+from streamrnn.config.rendering import example_toml, markdown_table, masked, to_toml
+from streamrnn.config.sections import PREFIX, RESERVED, InputSettings, KafkaSettings, RetrainSettings, Settings
+
+__all__ = [
+    "PREFIX",
+    "RESERVED",
+    "InputSettings",
+    "KafkaSettings",
+    "Option",
+    "RetrainSettings",
+    "Settings",
+    "example_toml",
+    "load_settings",
+    "markdown_table",
+    "masked",
+    "options",
+    "to_toml",
+]
