@@ -90,7 +90,10 @@ class Registry:
         return pointer.version
 
     def _remedy(self, name: str) -> str:
-        return f"choose one: streamrnn models promote {name}@VERSION; versions there are: {self.versions(name)}"
+        versions = self.versions(name)
+        if not versions:
+            return f"there is no version of {name} yet: streamrnn retrain --name {name} makes one"
+        return f"choose one: streamrnn models promote {name}@VERSION; versions there are: {versions}"
 
     def set_champion(self, name: str, version: int) -> int | None:
         """Point the champion at a published version and return the one before; a damaged pointer is replaced."""

@@ -87,7 +87,7 @@ def _add_columns(table: Table, *names: str) -> None:
 
 def _words(glance: Glance) -> str:
     p50_ms, p99_ms = glance.p50_s * 1e3, glance.p99_s * 1e3
-    late = "" if math.isnan(p50_ms) else f", latency p50 {p50_ms:.1f} ms p99 {p99_ms:.1f} ms"
+    late = "" if math.isnan(p50_ms) else f", latency p50 {p50_ms:.1f} p99 {p99_ms:.1f} ms"
     dead = f", {glance.dead_letters} dead letters" if glance.dead_letters else ""
     done = f"{glance.played:,} of {glance.of:,} ticks in {glance.seconds:.0f} s"
     return f"{done}, {glance.ticks_per_s:,.0f} ticks/s{late}{dead}"

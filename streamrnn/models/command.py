@@ -133,4 +133,7 @@ def _prune(registry: "Registry", args: argparse.Namespace) -> None:
     for what in prune(registry, args.name, args.keep, args.min_age_h * 3600):
         print(plain(f"deleted {what}"))
         deleted += 1
-    print(plain(f"{args.name}: {deleted} deleted, versions now: {registry.versions(args.name)}"))
+    left = registry.versions(args.name)
+    print(plain(f"{args.name}: {deleted} deleted, versions now: {left}"))
+    if len(left) > args.keep:
+        print(f"the champion, the one before it, and what is younger than {args.min_age_h:g} h stay")

@@ -50,7 +50,7 @@ def replay(settings: Settings, playback: Playback) -> int:
 async def _replay(settings: Settings, playback: Playback, table: Table) -> int:
     encoder, sink, stop = TickEncoder(table.features, settings.input), Sink(settings), asyncio.Event()
     watch = make_watch(playback.has_progress)
-    watch.say(_said(table, playback.columns))
+    watch.say(table.words())
     places = Places(await _partitions(settings, playback.create_partitions))
     pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
     sender = Sender(sink, settings.input.topic, pacer, watch, stop)
@@ -84,22 +84,3 @@ def _summary(settings: Settings, watch: Watch, places: Places, came: list[signal
         stopped = f"stopped by {came[0].name}: " if came else ""
         streams, seconds = f"{len(places):,} streams", f"{watch.seconds():.1f} s"
         print(f"{stopped}{watch.rate()}, {streams}, {seconds}, topic {settings.input.topic}")
-
-
-def _said(table: Table, columns: Columns) -> str:
-    """What was understood of the file."""
-    timed = f"column {table.time!r}" if table.time is not None else f"{columns.every_ms} ms between rows"
-    said = [f"{table.path}: time: {timed}"]
-    if columns.wide:
-        said.append(f"{len(table.numbers)} streams, feature 'value' each: {_some(table.numbers)}")
-    else:
-        stream = f"column {table.stream!r}" if table.stream is not None else "the file"
-        said += [f"stream: {stream}", f"features: {_some(table.numbers)}"]
-    if table.unused:
-        said.append(f"not used: {_some(table.unused)}")
-    return "; ".join(said)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    """Names as Python writes them, so that none steers the terminal."""
-    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")

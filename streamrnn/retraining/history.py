@@ -35,6 +35,8 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
         tables = _tables(job.files, _columns(job, champion))
+        for table in tables:
+            screen.say(table.words())
         spec = make_spec(job.wanted, champion, tables[0].features)
         with Spool(tables[0].features) as spool:
             missing = sum(_spool(table, spool, job, spec.missing) for table in tables)
@@ -52,14 +54,14 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
         yield Source(spec, spool.history(), f"topic {settings.input.topic}", found.dead_letters)
 
 
-def _columns(job: "Job", champion: ModelSpec | None) -> Columns:
+def _columns(job: Job, champion: ModelSpec | None) -> Columns:
     """The features asked for, else the champion's: a history has the features of its model and no others."""
     if champion is None or job.columns.features is not None or job.columns.wide:
         return job.columns
     return replace(job.columns, features=champion.features)
 
 
-def _spool(table: Table, spool: Spool, job: "Job", missing: MissingPolicy) -> int:
+def _spool(table: Table, spool: Spool, job: Job, missing: MissingPolicy) -> int:
     """A file's ticks between the bounds, without those that the service would refuse; how many these are."""
     refused = 0
     for batch in table:

@@ -13,6 +13,7 @@ from streamrnn.train.fit import Epoch, Watch
 from streamrnn.train.report import Report, Score
 from streamrnn.train.search import Trial
 
+MOST_TARGETS = 20
 EXPLODED, VANISHED = 100.0, 1e-6
 """A norm so many times what it is clipped to; a mean norm below which nothing is learned."""
 
@@ -33,10 +34,10 @@ class Screen:
         if not self._has_bar:
             yield lambda epoch: self.say(f"epoch {epoch.number}/{epochs}: {_losses(epoch)}")
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[loss]}"))
         with Progress(*columns, TimeRemainingColumn(), console=self._console) as bar:
             task = bar.add_task("training", total=epochs, loss="")
-            yield lambda epoch: bar.update(task, completed=epoch.number, loss=_losses(epoch))
+            yield lambda epoch: bar.update(task, completed=epoch.number, loss=_short(epoch))
 
     def gradients(self, epochs: list[Epoch], clip: float) -> None:
         """Say where gradients exploded or vanished; nothing where they did neither."""
@@ -73,15 +74,17 @@ class Screen:
 
 
 def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
+    """A row for each target, a column for each forecaster by its kind: names are longer than numbers."""
     table = Table(title="MSE by target, over all horizons", title_justify="left")
     table.add_column("")
-    for target in targets[:10]:
-        table.add_column(Text(plain(target)), justify="right")
     for score in scores:
-        columns = zip(*score.std_mse, strict=True)
-        means = [[cell for cell in column if cell is not None] for column in columns]
-        cells = [f"{sum(column) / len(column):.4g}" if column else "" for column in means[:10]]
-        table.add_row(Text(plain(score.name)), *cells)
+        table.add_column(score.kind, justify="right")
+    columns = [list(zip(*score.std_mse, strict=True)) for score in scores]
+    for number, target in enumerate(targets[:MOST_TARGETS]):
+        cells = [[cell for cell in column[number] if cell is not None] for column in columns]
+        table.add_row(Text(plain(target)), *(f"{sum(c) / len(c):.4g}" if c else "" for c in cells))
+    if len(targets) > MOST_TARGETS:
+        table.add_row(f"and {len(targets) - MOST_TARGETS} more")
     return table
 
 
@@ -94,6 +97,10 @@ def _ranges(numbers: list[int]) -> str:
         else:
             parts.append([number])
     return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
+
+
+def _short(epoch: Epoch) -> str:
+    return f"loss {epoch.train_loss:.3g}, validation {epoch.validation_loss:.3g}"
 
 
 def _losses(epoch: Epoch) -> str:

@@ -80,6 +80,20 @@ class Table:
         """The part of the file read by the current iteration, 0 to 1."""
         return self._file.share
 
+    def words(self) -> str:
+        """What was understood of the file, and what of it is not used."""
+        every_ms = self._columns.every_ms
+        timed = f"column {self.time!r}" if self.time is not None else f"{every_ms} ms between rows"
+        said = [f"{self.path}: time: {timed}"]
+        if self._columns.wide:
+            said.append(f"{len(self.numbers)} streams, feature 'value' each: {_some(self.numbers)}")
+        else:
+            stream = f"column {self.stream!r}" if self.stream is not None else "the file"
+            said += [f"stream: {stream}", f"features: {_some(self.numbers)}"]
+        if self.unused:
+            said.append(f"not used: {_some(self.unused)}")
+        return "; ".join(said)
+
     def __iter__(self) -> Iterator[TableBatch]:
         """DataError at the first row that cannot be read, and when there is none at all."""
         most, done = max(1, BATCH_TICKS // self.ticks_per_row), 0
@@ -126,6 +140,11 @@ def read_table(path: Path, columns: Columns | None = None) -> Table:
     if path.name.lower().endswith((".parquet", ".pq")):
         return Table(Parquet(path), columns)
     raise DataError(f"{path}: not a .csv, .csv.gz, .parquet or .pq file, by its name")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """Names as Python writes them, so that none steers the terminal."""
+    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def _check(path: Path, columns: Columns) -> None:

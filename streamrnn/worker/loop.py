@@ -7,6 +7,7 @@ through the source and the sink, the device only through the engine.
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -169,9 +170,20 @@ class Worker:
         self._metrics.stage("publish", time.perf_counter() - started)
         self._metrics.batch(stepped.predictions, time.time() * 1000)
         self._metrics.dead(dead)
-        self.breaker.count(len(batch.records), len(dead), time.monotonic())
+        if self.breaker.count(len(batch.records), len(dead), time.monotonic()):
+            self._say_breaker(dead)
         self._arrived_ms.update(map(itemgetter(0, 2), batch.records))  # partition and timestamp
         self._to_commit.update(batch.positions)
+
+    def _say_breaker(self, dead: list[DeadLetter]) -> None:
+        """Why the input pauses: the share that was passed, and the commonest reasons of the newest batch."""
+        reasons = Counter(f"{letter.stage} {letter.code}" for letter in dead).most_common(3)
+        limits = self._settings.limits
+        log.warning(
+            "breaker open, fetching pauses %g s: over %.0f %% of the last %d records are dead letters (%s)",
+            *(limits.breaker_pause_s, 100 * limits.dead_letter_share, limits.dead_letter_window),
+            ", ".join(f"{reason}: {count}" for reason, count in reasons),
+        )
 
     async def _publish_predictions(self, batch: Batch, stepped: Stepped) -> list[DeadLetter]:
         """Publish; a prediction the broker refuses for good becomes the dead letter of its tick."""

@@ -42,8 +42,8 @@ class Breaker:
         self._records = self._dead = 0
         self._open_until = 0.0
 
-    def count(self, records: int, dead: int, now_s: float) -> None:
-        """Take note of a batch; opens the breaker when a full window holds more than its share."""
+    def count(self, records: int, dead: int, now_s: float) -> bool:
+        """Take note of a batch; whether that opened the breaker: a full window holds more than its share."""
         self._seen.append((records, dead))
         self._records += records
         self._dead += dead
@@ -55,6 +55,8 @@ class Breaker:
             self._open_until = now_s + self._pause_s
             self._seen.clear()
             self._records = self._dead = 0
+            return True
+        return False
 
     def is_open(self, now_s: float) -> bool:
         """Whether fetching is to pause."""

@@ -55,7 +55,7 @@ def shown(glance: Glance = GLANCE, is_live: bool = False, width: int = 80) -> tu
 
 def test_a_pipe_gets_one_plain_line_a_glance() -> None:
     line, _ = shown(width=20)
-    assert line == "12,345 of 33,467 ticks in 3 s, 11,165 ticks/s, latency p50 17.9 ms p99 33.8 ms; 4 streams\n"
+    assert line == "12,345 of 33,467 ticks in 3 s, 11,165 ticks/s, latency p50 17.9 p99 33.8 ms; 4 streams\n"
 
 
 def test_latencies_come_with_the_first_and_dead_letters_when_there_are_some() -> None:

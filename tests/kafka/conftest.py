@@ -131,6 +131,7 @@ def settings(request: pytest.FixtureRequest, bootstrap: str, topic: TopicFactory
             },
             "input": {"topic": name},
             "output": {"topic": f"{name}-out"},
+            "http": {"port": 0},
         }
         return Settings(**{part: values | sections.get(part, {}) for part, values in defaults.items()})
 

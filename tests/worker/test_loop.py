@@ -232,7 +232,7 @@ async def test_stopping_publishes_and_commits_all_that_was_fetched(world: MakeWo
 
 @pytest.mark.parametrize("poison", [b"{", b'{"x": 3e38}'], ids=["decode", "model"])
 async def test_too_many_dead_letters_pause_fetching_and_readiness_until_the_pause_is_over(
-    world: MakeWorld, poison: bytes
+    world: MakeWorld, poison: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = {"dead_letter_window": 20, "dead_letter_share": 0.5, "breaker_pause_s": 0.3}
     w = world({0: [r._replace(value=poison) for r in ticks(0, 100)]}, poll=10, limits=limits)
@@ -240,6 +240,7 @@ async def test_too_many_dead_letters_pause_fetching_and_readiness_until_the_paus
     service.worker = w.worker
     async with w.serving():
         await w.until(lambda: service.ready() == (False, "too many dead letters: the breaker is open"))
+        assert "fetching pauses 0.3 s: over 50 % of the last 20 records are dead letters" in caplog.text
         await asyncio.sleep(0.05)
         before, polls = list(w.source.fetched), w.source.polls
         assert 20 <= len(before) <= 40

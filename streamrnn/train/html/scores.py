@@ -8,7 +8,7 @@ from streamrnn.train.html.contenders import MAE, MSE, RAW_MAE, RAW_MSE, Contende
 from streamrnn.train.html.formats import aligned, change, fixed, quotient, share, significant, spans, trimmed
 from streamrnn.train.html.markup import Markup, join, named, tag
 from streamrnn.train.html.plots import Dot, Line, Plot, draw, key, legend
-from streamrnn.train.report import Report
+from streamrnn.train.report import Report, Verdict
 
 FULL_BAR = 1.5
 """Times persistence: where a bar ends, however bad the contender."""
@@ -22,12 +22,20 @@ AGAINST = {
 }
 
 
+def _outcome(said: Verdict) -> tuple[str, str, str]:
+    """The badge, how the headline ends, and the badge's style."""
+    if said.promoted:
+        return "Promoted", " is the new champion", "yes"
+    if said.reason.startswith("written to a folder"):
+        return "Judged", " was judged", "yes"
+    return "Not promoted", " was not promoted", "no"
+
+
+
 def verdict(report: Report) -> Markup:
     """What became of the model, why, and its error against each other contender's."""
     said = report.verdict
-    badge = "Promoted" if said.promoted else "Not promoted"
-    words = " is the new champion" if said.promoted else " was not promoted"
-    style = "yes" if said.promoted else "no"
+    badge, words, style = _outcome(said)
     parts = [
         tag("p", tag("span", badge, class_=f"badge {style}"), class_="status"),
         tag("h1", named(report.spec.label, 220), words),
