@@ -15,6 +15,7 @@ from streamrnn.errors import StreamrnnError
 from streamrnn.models import command as models
 from streamrnn.replay import command as replay
 from streamrnn.retraining import command as retraining
+from streamrnn.terminal import plain
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse(unknown, parser)
         code: int = args.run(args)
     except StreamrnnError as error:
-        print(f"streamrnn: {error}", file=sys.stderr)
+        print(f"streamrnn: {plain(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -193,7 +193,10 @@ class _Job:
         text = self._kept.decode(errors="replace")
         for secret in self._secrets:
             text = text.replace(secret, MASK)
-        return [line for line in text.splitlines()[self._is_cut :] if line.strip()][-KEPT_LINES:]
+        shown = text.splitlines()[self._is_cut :]
+        if not self.outcome and not text.endswith(("\n", "\r")):
+            shown = shown[:-1]
+        return [line for line in shown if line.strip()][-KEPT_LINES:]
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
@@ -245,6 +248,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    """All that are set, in the clear."""
+    """All that are set, in the clear; the longest first, for one may begin as another does."""
     found = [getattr(getattr(settings, option.section), option.name) for option in options() if option.secret]
-    return [value.get_secret_value() for value in found if value is not None and value.get_secret_value()]
+    clear = {value.get_secret_value() for value in found if value is not None} - {""}
+    return sorted(clear, key=len, reverse=True)

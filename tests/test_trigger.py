@@ -271,6 +271,20 @@ async def test_secrets_are_in_no_line_and_no_log(make: Make, caplog: pytest.LogC
     assert SECRET not in caplog.text
 
 
+async def test_a_secret_that_begins_as_another_and_one_half_said_are_not_shown() -> None:
+    program = f"import time; print('all {SECRET}\\nhalf {SECRET[:8]}', end='', flush=True); time.sleep(60)"
+    command = shlex.join([sys.executable, "-c", program])
+    kafka = {"sasl_password": SECRET[:7], "oauth_token": SECRET}
+    trigger = Trigger(Settings(kafka=kafka, retrain={"command": command}), Metrics())
+    trigger.start()
+    try:
+        await said(trigger, "all **********")
+        assert trigger.state()["lines"] == ["all **********"]
+    finally:
+        await trigger.close()
+    assert trigger.state()["lines"][0] == "all **********"
+
+
 async def test_the_default_is_our_own_retrain_by_the_same_interpreter(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

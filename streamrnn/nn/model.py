@@ -116,7 +116,7 @@ class Model(nn.Module):
             change = torch.where((before > 0) & (now > 0), torch.log(before / now), 0.0)
         else:
             change = before - now
-        return torch.nan_to_num(change / self.lag_std, nan=0.0).transpose(1, 2)
+        return torch.where(torch.isnan(change), 0.0, change / self.lag_std).transpose(1, 2)
 
     def from_lags(self, relative: Tensor) -> Tensor:
         """The skip's part of the head's output, (B, K, O, Q), from (B, O, P)."""

@@ -216,11 +216,28 @@ def _publish(registry: Registry | None, job: Job, model: Model, report: Report, 
         screen.say(f"{job.bundle}: {verdict.reason}")
         return
     name = model.spec.name
+    verdict = _of_now(verdict, registry, name)
+    report = msgspec.structs.replace(report, verdict=verdict)
     number = registry.publish(model, lambda n: _files(report, n))
     screen.say(f"published {name}@{number} at {registry.place(name, number)}")
     if verdict.promoted:
         registry.set_champion(name, number)
     screen.say(f"{'promoted' if verdict.promoted else 'not promoted'}: {verdict.reason}")
+
+
+def _of_now(verdict: Verdict, registry: Registry, name: str) -> Verdict:
+    """The verdict, but not to promote over a champion that was chosen since and never compared with."""
+    if not verdict.promoted or verdict.policy == "always":
+        return verdict
+    try:
+        pointer = registry.pointer(name)
+        now = None if pointer is None else f"{name}@{pointer.version}"
+    except BundleError as error:
+        now = str(error)
+    if now == verdict.champion:
+        return verdict
+    reason = f"the champion has changed meanwhile, from {verdict.champion} to {now}: {verdict.reason}"
+    return msgspec.structs.replace(verdict, promoted=False, reason=reason)
 
 
 def _save(model: Model, report: Report, folder: Path) -> None:

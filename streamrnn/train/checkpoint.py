@@ -31,7 +31,8 @@ FORMAT = 1
 DOCUMENT = "checkpoint.json"
 TENSORS = ".safetensors"
 DRAFT = ".draft"
-SAMPLE_TICKS = 4096
+NUMBERS_AT_ONCE = 1 << 22
+"""Of a history in memory while it is digested."""
 FREE = ("epochs", "patience", "budget_s", "threads", "device")
 """What of a recipe may be another when a fit goes on. It ends in the same bits if only the time was."""
 
@@ -206,18 +207,25 @@ def identify(spec: ModelSpec, recipe: Recipe, history: History, split: Split) ->
 
 
 def _describe(history: History, split: Split) -> dict[str, Any]:
-    """In numbers and digests; of the ticks a sample, evenly over all."""
-    some = np.unique(np.linspace(0, len(history) - 1, SAMPLE_TICKS).astype(np.int64))
-    values = np.asarray(history.values[some])
-    values = np.where(np.isnan(values), np.float32(np.nan), values)
+    """In numbers and digests."""
     return {
         "features": history.features,
         "ticks": len(history),
         "streams": len(history.streams),
         "starts": _digest(history.starts),
         "split": _digest(_edges(split.train), _edges(split.validation)),
-        "sample": _digest(history.time_ms[some], values),
+        "digest": _digest_ticks(history),
     }
+
+
+def _digest_ticks(history: History) -> str:
+    """Of every tick: one that was mended since is enough for other weights. All NaN are alike."""
+    digest, each = hashlib.sha256(), max(1, NUMBERS_AT_ONCE // len(history.features))
+    for start in range(0, len(history), each):
+        values = history.values[start : start + each]
+        digest.update(history.time_ms[start : start + each].tobytes())
+        digest.update(np.where(np.isnan(values), np.float32(np.nan), values).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _edges(part: Iterable[Extent]) -> NDArray[np.int64]:

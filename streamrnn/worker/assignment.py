@@ -114,6 +114,7 @@ class Assigner:
             await self._commit_published(partition)
         else:
             start = await self._first(partition.number) if committed is None else committed
+            partition.position = -1  # cut short, the rows stand for nothing
             await self._rebuild(partition.number, start)
             partition.position, partition.committed = start, start
         self._source.seek(partition.number, partition.position)

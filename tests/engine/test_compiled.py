@@ -115,6 +115,20 @@ def test_a_prediction_that_overflows_is_not_ok_and_the_state_stays(executor: str
     assert (view.steps, view.state["cell.0.h"]) == (0, [0.0] * 4)
 
 
+@pytest.mark.parametrize("executor", ["compiled", "blocks"])
+def test_a_change_beyond_float32_in_the_lags_is_not_ok_and_the_stream_goes_on(executor: str) -> None:
+    spec = ModelSpec(
+        name="t", features=("a", "b"), targets=("a",), channels=(Channel("b"),), hidden=4, lags=2, horizons=(2,)
+    )
+    model = make_model(spec, 1)
+    with torch.no_grad():
+        model.skip.fill_(0.001)
+        model.lag_std.fill_(1)
+    batch = ticks(4, 1, missing=0.0)
+    batch.values[:, 0] = [-3e38, 3e38, -3e38, -2e38]
+    assert make_engine(model, executor).step(batch).ok.tolist() == [True, False, True, True]
+
+
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 50), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_a_product_is_the_exact_one_rounded_and_each_rows_bits_are_its_own(

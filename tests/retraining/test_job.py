@@ -4,6 +4,7 @@ import csv
 import gzip
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
+from streamrnn.retraining import job
 from streamrnn.ticks import TickBatch
+from streamrnn.train.judge import Judgement, judge
 from streamrnn.train.report import Report
 
 from .conftest import STOCKS, Retrain, Said, score
@@ -117,6 +120,21 @@ def test_a_much_better_one_is_promoted_unless_the_margin_asks_for_more(
     assert report.verdict.promoted == is_promoted
     assert retrain.pointer() == (2 if is_promoted else 1)
     assert report.spec.features == ("Close", "Volume")
+
+
+def test_a_champion_that_was_chosen_during_the_fit_stays(retrain: Retrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has compared the new model with it."""
+    retrain.stocks("--promote=always", "--predicts=level", "--lags=0", "--hidden=1")
+    retrain.stocks("--promote=never")
+
+    def choose_and_judge(*arguments: Any) -> Judgement:
+        retrain.registry.set_champion("stocks", 2)
+        return judge(*arguments)
+
+    monkeypatch.setattr(job, "judge", choose_and_judge)
+    said = retrain(STOCKS, "--stream-column=Ticker", "--since=2011-06-01", "--predicts=change")
+    assert "not promoted: the champion has changed meanwhile, from stocks@1 to stocks@2: MSE " in said.out
+    assert (retrain.pointer(), retrain.report(3).verdict.promoted) == (2, False)
 
 
 def test_never_and_always_are_obeyed(retrain: Retrain) -> None:

@@ -125,8 +125,8 @@ def test_a_fit_that_does_not_resume_begins_anew_and_leaves_its_own_checkpoint(tm
     ("changes", "history", "said"),
     [
         ({"chunk": 8, "seed": 3}, walk(), "recipe.chunk was 16, is 8; recipe.seed was 1, is 3$"),
-        ({}, walk(130), "history.sample was .*history.split was .*history.starts was .*history.ticks was 240, is"),
-        ({}, walk(last=1.0), 'fit: history.sample was "[0-9a-f]+", is "[0-9a-f]+"$'),
+        ({}, walk(130), "history.digest was .*history.split was .*history.starts was .*history.ticks was 240, is"),
+        ({}, walk(last=1.0), 'fit: history.digest was "[0-9a-f]+", is "[0-9a-f]+"$'),
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_another_fit_is_refused_by_what_differs(
@@ -135,6 +135,19 @@ def test_a_checkpoint_of_another_fit_is_refused_by_what_differs(
     run(replace(RECIPE, epochs=1), checkpoint=tmp_path)
     with pytest.raises(DataError, match=rf"of another fit: {said}" if not said.startswith("fit") else said):
         fit(SPEC, history, parts(history), replace(RECIPE, **changes), checkpoint=tmp_path, resume=True)
+
+
+def test_one_changed_tick_among_many_is_another_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is, also at the edges of the parts that are digested at once."""
+    monkeypatch.setattr(checkpoint_module, "NUMBERS_AT_ONCE", 1_000)
+    told, numbers = [], np.random.default_rng(1).normal(size=10_000)
+    for at in (None, 0, 1, 4_999, 5_000, 9_998, 9_999):
+        values = numbers.copy()
+        if at is not None:
+            values[at] += 1
+        history = history_of(("x",), {"s": ticks_of(values)})
+        told.append(identify(SPEC, RECIPE, history, parts(history))["history.digest"])
+    assert len(set(told)) == len(told)
 
 
 def test_another_spec_or_split_is_another_fit_and_another_version_number_is_not() -> None:
