@@ -4,6 +4,7 @@ Knows no truth. Shapes: n windows, K horizons, O targets, Q quantiles.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,25 @@ from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
 from streamrnn.ticks import TickBatch
 from streamrnn.train.history import Extent, History
-from streamrnn.train.windows import Windows, count_origins
+from streamrnn.train.windows import Windows
 
 TICKS_AT_ONCE = 1 << 16
+NUMBERS_AT_ONCE = 1 << 24
+"""Ticks of a batch, and predicted numbers in it, at most."""
+
+
+class _UnderWay(NamedTuple):
+    """An engine that has stepped one extent's stream up to the tick `at`."""
+
+    history: History
+    extent: Extent
+    at: int
+    engine: Engine
+
+    def is_before(self, history: History, windows: Windows) -> bool:
+        """Whether these windows go on where it was left."""
+        is_next = tuple(windows.extents) == (self.extent,) and windows.spans[0].start == self.at
+        return is_next and history is self.history
 
 
 class Served:
@@ -26,45 +43,56 @@ class Served:
         self.levels = model.spec.quantiles
         self._model, self._device = model, device
         self._kept = [model.spec.horizons.index(horizon) for horizon in horizons]
-        self._longest = max(horizons)
         self.poisoned = 0
+        self._under_way: _UnderWay | None = None
 
     def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
         """(n, K, O, Q)."""
         spec = self._model.spec
         columns = [history.features.index(feature) for feature in spec.features]
         shape = (len(windows.origins), len(self._kept), len(spec.targets), max(1, len(spec.quantiles)))
+        numbers = len(spec.horizons) * shape[2] * shape[3]
+        most = min(TICKS_AT_ONCE, max(1, NUMBERS_AT_ONCE // numbers))
         said = np.empty(shape, np.float32)
-        engine = Engine(self._model, max_streams=max(1, len(windows.extents)), device=self._device)
-        for batch, ticks, places in _batches(history, windows.extents, columns, self._longest):
-            predictions = engine.step(batch)
+        engine, begins = self._take_up(history, windows)
+        for at, owners, ticks, places in _batches(windows.spans, begins, most):
+            predictions = engine.step(_batch(history, at, owners, columns))
             self.poisoned += int((~predictions.ok).sum())
             said[places] = predictions.values[ticks][:, self._kept]
+        if len(windows.extents) == 1:
+            self._under_way = _UnderWay(history, windows.extents[0], windows.spans[0].stop, engine)
         return said
+
+    def _take_up(self, history: History, windows: Windows) -> tuple[Engine, list[int]]:
+        """An engine and the tick to begin with in each extent: its stream's first, or where it was left."""
+        left, self._under_way = self._under_way, None
+        if left is not None and left.is_before(history, windows):
+            return left.engine, [left.at]
+        engine = Engine(self._model, max_streams=max(1, len(windows.extents)), device=self._device)
+        return engine, [extent.stream_start for extent in windows.extents]
+
+
+Ticks = NDArray[np.int64]
 
 
 def _batches(
-    history: History, extents: Sequence[Extent], columns: list[int], longest: int
-) -> Iterator[tuple[TickBatch, NDArray[np.int64], NDArray[np.int64]]]:
-    """Batches of every stream's ticks from its beginning to the extents' last origins, streams side by side; with
-    each the rows that are origins, and their places among all origins."""
-    origins = [count_origins(extent, longest) for extent in extents]
-    firsts = np.cumsum([0, *map(len, origins)])
-    each = max(1, TICKS_AT_ONCE // len(extents))
-    length = max(own.stop - extent.stream_start for own, extent in zip(origins, extents, strict=True))
-    for begin in range(0, length, each):
-        at: list[NDArray[np.int64]] = []
-        owners: list[int] = []
-        for number, (own, extent) in enumerate(zip(origins, extents, strict=True)):
-            start = extent.stream_start + begin
-            own_ticks = np.arange(start, min(start + each, own.stop))
-            at.append(own_ticks)
-            owners += [number] * len(own_ticks)
-        ticks, owner = np.concatenate(at), np.array(owners)
-        starts = np.array([own.start for own in origins])[owner]
-        rows = np.flatnonzero(ticks >= starts)
-        places = firsts[owner[rows]] + ticks[rows] - starts[rows]
-        yield _batch(history, ticks, owners, columns), rows, places
+    spans: Sequence[range], begins: Sequence[int], most: int
+) -> Iterator[tuple[Ticks, list[int], Ticks, Ticks]]:
+    """Every stream's ticks from where it begins to its last origin, side by side, about `most` at a time: ticks,
+    whose they are, which of them are origins, and these origins' places among all."""
+    firsts = np.cumsum([0, *map(len, spans)])
+    each = max(1, most // len(spans))
+    length = max(span.stop - begin for span, begin in zip(spans, begins, strict=True))
+    starts = np.array([span.start for span in spans])
+    for done in range(0, length, each):
+        parts = [
+            np.arange(begin + done, min(begin + done + each, span.stop))
+            for span, begin in zip(spans, begins, strict=True)
+        ]
+        owners = [number for number, part in enumerate(parts) for _ in range(len(part))]
+        at, owner = np.concatenate(parts), np.array(owners)
+        rows = np.flatnonzero(at >= starts[owner])
+        yield at, owners, rows, firsts[owner[rows]] + at[rows] - starts[owner[rows]]
 
 
 def _batch(history: History, at: NDArray[np.int64], owners: list[int], columns: list[int]) -> TickBatch:

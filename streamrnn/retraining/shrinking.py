@@ -19,7 +19,8 @@ from streamrnn.train.history import Extent, History
 from streamrnn.train.statistics import to_head
 from streamrnn.train.windows import windows_of
 
-WINDOWS_AT_ONCE = 1 << 16
+NUMBERS_AT_ONCE = 1 << 22
+"""Forecasts in memory at a time."""
 WORSE_THAN_PERSISTENCE = 0.5
 
 
@@ -32,7 +33,8 @@ def shrink(model: Model, history: History, validation: Sequence[Extent]) -> NDAr
     products, squares = np.zeros(shape), np.zeros(shape)
     columns = [history.features.index(target) for target in spec.targets]
     served = Served("", "", model, spec.horizons)
-    for windows in windows_of(history, validation, spec.targets, spec.horizons, WINDOWS_AT_ONCE):
+    most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1]))
+    for windows in windows_of(history, validation, spec.targets, spec.horizons, most):
         base = history.carried[windows.origins][:, None, columns].astype(np.float64)
         said = to_head(served.forecast(history, windows)[..., 0].astype(np.float64), base, spec.predicts)
         came = to_head(windows.truth.astype(np.float64), base, spec.predicts)

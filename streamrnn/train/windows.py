@@ -14,9 +14,11 @@ from streamrnn.train.history import Extent, History
 
 class Windows(NamedTuple):
     """n windows: origins (n,) the ticks at which the forecasts are made, truth (n, K, O) what came then, NaN where
-    it is missing; streams (n,) the number of each window's stream; extents, those the windows are of."""
+    it is missing; streams (n,) the number of each window's stream; extents, those the windows are of; spans, the
+    origins of each: all it has, or a part of a single one that goes on where the windows before it ended."""
 
     extents: Sequence[Extent]
+    spans: Sequence[range]
     origins: NDArray[np.int64]
     streams: NDArray[np.int64]
     truth: NDArray[np.float32]
@@ -31,28 +33,31 @@ def count_origins(extent: Extent, longest: int) -> range:
 def windows_of(
     history: History, extents: Sequence[Extent], targets: Sequence[str], horizons: Sequence[int], most: int
 ) -> Iterator[Windows]:
-    """All windows, in groups of whole extents of about `most` origins at a time; extents too short have none."""
-    longest = max(horizons)
-    group: list[Extent] = []
-    origins: list[NDArray[np.int64]] = []
+    """All windows, at most `most` at a time: groups of whole extents, and long ones in parts, one after the other.
+
+    An extent too short for its longest horizon has none.
+    """
+    columns = [history.features.index(target) for target in targets]
+    for group in _groups(extents, max(horizons), most):
+        origins = np.concatenate([np.arange(span.start, span.stop) for _, span in group])
+        truth = history.values[origins[:, None] + np.array(horizons)][..., columns]
+        streams = np.searchsorted(history.starts, origins, side="right") - 1
+        whose, spans = zip(*group, strict=True)
+        yield Windows(whose, spans, origins, streams, np.asarray(truth))
+
+
+def _groups(extents: Sequence[Extent], longest: int, most: int) -> Iterator[list[tuple[Extent, range]]]:
+    """Extents with their origins, `most` origins together."""
+    group: list[tuple[Extent, range]] = []
     for extent in extents:
         own = count_origins(extent, longest)
-        if not own:
-            continue
-        if group and sum(map(len, origins)) + len(own) > most:
-            yield _windows(history, group, np.concatenate(origins), targets, horizons)
-            group, origins = [], []
-        group.append(extent)
-        origins.append(np.arange(own.start, own.stop))
+        if group and sum(len(span) for _, span in group) + len(own) > most:
+            yield group
+            group = []
+        while len(own) > most:
+            yield [(extent, own[:most])]
+            own = own[most:]
+        if own:
+            group.append((extent, own))
     if group:
-        yield _windows(history, group, np.concatenate(origins), targets, horizons)
-
-
-def _windows(
-    history: History, extents: Sequence[Extent], origins: NDArray[np.int64], targets: Sequence[str],
-    horizons: Sequence[int],
-) -> Windows:  # fmt: skip
-    columns = [history.features.index(target) for target in targets]
-    truth = history.values[origins[:, None] + np.array(horizons)][..., columns]
-    streams = np.searchsorted(history.starts, origins, side="right") - 1
-    return Windows(extents, origins, streams, np.asarray(truth))
+        yield group

@@ -102,13 +102,17 @@ def test_a_missing_truth_is_nan_and_its_window_stays() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 9, 20, 1000])
-def test_a_group_is_of_whole_extents_and_larger_than_asked_only_where_one_is(most: int) -> None:
+def test_a_group_is_of_whole_extents_or_a_part_of_one_that_goes_on(most: int) -> None:
     history = history_of(("x",), {f"s{n}": ticks_of(np.arange(float(n))) for n in (5, 30, 2, 9, 1, 4)})
     part = split_each(history, (0.0, 0.0, 1.0)).test
     groups = list(windows_of(history, part, ("x",), (1,), most))
+    judged: dict[Extent, list[int]] = {}
     for group in groups:
-        assert len(group.origins) == sum(extent.length - 1 for extent in group.extents)
-        assert len(group.origins) <= most or len(group.extents) == 1
-    judged = [extent for group in groups for extent in group.extents]
-    assert judged == [extent for extent in part if extent.length > 1]
-    assert len(groups) == {1: 5, 9: 4, 20: 3, 1000: 1}[most]
+        assert len(group.origins) <= most
+        assert group.origins.tolist() == [origin for span in group.spans for origin in span]
+        whole = [len(span) == extent.length - 1 for extent, span in zip(group.extents, group.spans, strict=True)]
+        assert all(whole) or len(whole) == 1 or len(group.origins) <= most
+        for extent, span in zip(group.extents, group.spans, strict=True):
+            judged.setdefault(extent, []).extend(span)
+    assert judged == {e: list(range(e.start, e.stop - 1)) for e in part if e.length > 1}
+    assert list(judged) == [extent for extent in part if extent.length > 1]
