@@ -15,6 +15,7 @@ from streamrnn.errors import StreamrnnError
 from streamrnn.models import command as models
 from streamrnn.replay import command as replay
 from streamrnn.retraining import command as retraining
+from streamrnn.signals import ending_in_order
 from streamrnn.terminal import plain
 
 
@@ -118,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, unknown = parser.parse_known_args(argv)
     try:
         _refuse(unknown, parser)
-        code: int = args.run(args)
+        with ending_in_order():
+            code: int = args.run(args)
     except StreamrnnError as error:
         print(f"streamrnn: {plain(error)}", file=sys.stderr)
         return error.exit_code
