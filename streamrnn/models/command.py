@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamrnn.arguments import count
 from streamrnn.config import load_settings
 from streamrnn.errors import ConfigError, DataError, StreamrnnError
 from streamrnn.terminal import plain
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     back.add_argument("name", metavar="NAME")
     pruning = _action(actions, "prune", "delete old versions", _prune)
     pruning.add_argument("name", metavar="NAME")
-    pruning.add_argument("--keep", type=_count, required=True, metavar="N", help="newest versions that stay")
+    pruning.add_argument("--keep", type=count, required=True, metavar="N", help="newest versions that stay")
     pruning.add_argument(
         "--min-age-h", type=_hours, default=1.0, metavar="H", help="what is younger stays (default: %(default)s)"
     )
@@ -46,13 +47,6 @@ def _action(
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     parser.set_defaults(act=act)
     return parser
-
-
-def _count(text: str) -> int:
-    with suppress(ValueError):
-        if int(text) > 0:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
 
 
 def _hours(text: str) -> float:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
@@ -23,6 +22,7 @@ from streamrnn.kafka.source import Rebalanced, Source
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
 from streamrnn.worker.assignment import Assigner
+from streamrnn.worker.letters import poisoned, reason_alone, source_of
 from streamrnn.worker.partition import Breaker
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ class Worker:
             return
         stepped = await batch.step
         started = time.perf_counter()
-        dead = batch.dead + _poisoned(batch.records, stepped.predictions)
+        dead = batch.dead + poisoned(batch.records, stepped.predictions)
         dead += await self._publish_predictions(batch, stepped)
         await self._publish_dead(dead)
         self._metrics.stage("publish", time.perf_counter() - started)
@@ -191,7 +191,7 @@ class Worker:
             await self._insist(self._settings.output.topic, stepped.records)
         except RecordsRefused as error:
             return [
-                DeadLetter(_record_of(batch, stepped.rows[at]), "publish", "refused", why)
+                DeadLetter(source_of(batch.records, batch.ticks, stepped.rows[at]), "publish", "refused", why)
                 for at, why in error.reasons.items()
             ]
         return []
@@ -208,7 +208,7 @@ class Worker:
             try:
                 await self._insist(topic, bare)
             except RecordsRefused as again:
-                await self._insist(topic, [_reason_alone(dead[at], source, model) for at in again.indexes])
+                await self._insist(topic, [reason_alone(dead[at], source, model) for at in again.indexes])
 
     async def _insist(self, topic: str, records: list[OutRecord]) -> None:
         """Publish, however long the broker is away: the process lives, says so, and holds two batches."""
@@ -277,30 +277,3 @@ class Worker:
         """Finish what is in flight, so that rows, positions and what was published agree."""
         batch, self._in_flight = self._in_flight, None
         await self._finish(batch)
-
-
-def _poisoned(records: list[Record], predictions: PredictionBatch) -> list[DeadLetter]:
-    """Dead letters of ticks whose step gave NaN or Inf and was rolled back."""
-    if predictions.ok.all():
-        return []
-    bad = {
-        (int(predictions.ticks.partition[i]), int(predictions.ticks.offset[i]))
-        for i in (~predictions.ok).nonzero()[0]
-    }
-    message = "the model gave a state or prediction that is not finite; the stream keeps its earlier state"
-    return [DeadLetter(r, "step", "not_finite", message) for r in _at(records, bad)]
-
-
-def _at(records: Iterable[Record], positions: set[tuple[int, int]]) -> list[Record]:
-    return [r for r in records if (r.partition, r.offset) in positions]
-
-
-def _record_of(batch: Batch, row: int) -> Record:
-    """The source record of tick `row`."""
-    return _at(batch.records, {(int(batch.ticks.partition[row]), int(batch.ticks.offset[row]))})[0]
-
-
-def _reason_alone(letter: DeadLetter, topic: str, model: str) -> OutRecord:
-    """Where the record came from and why it was refused, of its own nothing: not even its timestamp."""
-    record = letter.record._replace(timestamp_ms=int(time.time() * 1000), key=None, value=None, headers=())
-    return dead_letter_record(letter._replace(record=record), topic, model)
