@@ -6,6 +6,9 @@ StreamrnnError
 +-- BundleError            a model on disk is refused                 exit 3
 +-- EngineError            the device or its bookkeeping failed       exit 4
 |   +-- StaleHandle        a slot handle outlived its stream
+|   +-- CaptureVoid        the rows being copied for a snapshot were undone or dropped
++-- StateError             kept state is gone or cannot be trusted    exit 6
+|   +-- StoreUnavailable   the store of snapshots does not answer (retriable)
 +-- BrokerError            Kafka said no                              exit 5
     +-- BrokerUnavailable  it may come back (retriable)
     +-- BrokerRefused      password, certificate, rights
@@ -49,6 +52,24 @@ class EngineError(StreamrnnError):
 
 class StaleHandle(EngineError):
     """A slot handle's generation is not the slot's: its stream was evicted or dropped."""
+
+
+class CaptureVoid(EngineError):
+    """What a capture was copying has been undone, dropped or loaded anew: take another."""
+
+    retriable = True
+
+
+class StateError(StreamrnnError):
+    """State cannot be made what it was, and the settings say not to go on without."""
+
+    exit_code = 6
+
+
+class StoreUnavailable(StateError):
+    """The store of snapshots does not answer; it may come back."""
+
+    retriable = True
 
 
 class BrokerError(StreamrnnError):

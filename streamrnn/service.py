@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -10,28 +12,28 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError
 from streamrnn.http.probes import routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.kafka.admin import prepare_topics
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.delivery import Delivery
 from streamrnn.kafka.source import Source
 from streamrnn.logs import configure_logging
-from streamrnn.metrics import Metrics
+from streamrnn.metrics import Held, Metrics
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
 from streamrnn.registry import Registry
 from streamrnn.signals import stop_signals
 from streamrnn.trigger import Trigger
 from streamrnn.worker.loop import Worker
+from streamrnn.worker.making import make_delivery, make_stateful, make_worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 STALLED_S = 60.0
-LONGEST_CLOSING_S, LONGEST_LOOK_S = 8.0, 2.0
+LONGEST_CLOSING_S, LONGEST_LOOK_S, LONGEST_JOIN_S = 8.0, 2.0, 2.0
 
 
 def load_model(settings: Settings) -> Model:
@@ -49,13 +51,8 @@ class Service:
 
     def __init__(self, settings: Settings, model: Model | None = None) -> None:
         self.settings = settings
-        engine = settings.engine
-        self.engine = Engine(
-            model or load_model(settings),
-            max_streams=engine.max_streams,
-            device=engine.device,
-            block=engine.block,
-        )
+        self._kept = make_stateful(model or load_model(settings), settings)
+        self.engine = self._kept.engine
         self.metrics = Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))
         self._trigger = Trigger(settings, self.metrics)
@@ -93,28 +90,31 @@ class Service:
         return HttpServer(http.host, http.port, routes(self) | gets, posts)
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        source, sink = Source(self.settings), Sink(self.settings)
+        source = Source(self.settings)
+        delivery = make_delivery(self.settings, source)
         self._source = source
         try:
-            if await self._until_joined(source, sink, stop):
-                self.worker = Worker(self.settings, source, sink, self.engine, self._executor, self.metrics)
+            if await self._until_joined(source, delivery, stop):
+                self.worker = make_worker(
+                    self.settings, source, delivery, self._kept, self._executor, self.metrics
+                )
                 await self._drive(self.worker, stop)
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._closing_s):
-                    await asyncio.gather(source.stop(), sink.stop())
+                    await asyncio.gather(source.stop(), delivery.stop())
 
     @property
     def _closing_s(self) -> float:
         """The part of the shutdown budget that is kept for leaving the group and closing connections."""
         return min(LONGEST_CLOSING_S, self.settings.limits.shutdown_budget_s / 2)
 
-    async def _until_joined(self, source: Source, sink: Sink, stop: asyncio.Event) -> bool:
+    async def _until_joined(self, source: Source, delivery: Delivery, stop: asyncio.Event) -> bool:
         """Check the topics and join the group as soon as there is a broker; False when told to stop first."""
         pause_s = 0.5
         while not stop.is_set():
             try:
-                return await _unless(stop, self._join(source, sink))
+                return await _unless(stop, self._join(source, delivery))
             except BrokerUnavailable as error:
                 self.metrics.broker_up(False)
                 self._waiting_for = f"waiting for the broker: {error}"
@@ -123,10 +123,10 @@ class Service:
                 pause_s = min(2 * pause_s, 10.0)
         return False
 
-    async def _join(self, source: Source, sink: Sink) -> None:
+    async def _join(self, source: Source, delivery: Delivery) -> None:
         partitions = await prepare_topics(self.settings)
         self._say_memory(partitions)
-        await sink.start()
+        await delivery.start()
         await source.start()
         self._waiting_for = "waiting for partitions"
         self.metrics.broker_up(True)
@@ -165,14 +165,19 @@ class Service:
             await asyncio.sleep(1.0)
             self.metrics.loop_lag(max(0.0, time.perf_counter() - due))
             engine = self.engine
-            self.metrics.resident(engine.resident, engine.slab_bytes, engine.evicted_total)
+            self.metrics.resident(
+                Held(
+                    engine.resident, engine.parked, engine.slab_bytes, engine.evicted_total,
+                    engine.brought_back_total, engine.forgotten_total,
+                )
+            )  # fmt: skip
             await self._observe_broker(worker)
 
     async def _observe_broker(self, worker: Worker) -> None:
         assert self._source is not None
         if not self._source.is_connected():
-            return worker.note_broker("connect", f"no connection to {self.settings.kafka.bootstrap}")
-        worker.note_broker("connect")
+            return worker.complaints.note("connect", f"no connection to {self.settings.kafka.bootstrap}")
+        worker.complaints.note("connect")
         positions = worker.assigner.positions()
         try:
             async with asyncio.timeout(LONGEST_LOOK_S):
@@ -181,7 +186,7 @@ class Service:
             return log.debug("lag unknown: %s", error)
         for number, position in positions.items():
             behind = max(0, ends.get(number, position) - position)
-            late_s = worker.lateness_s(number) if behind else 0.0
+            late_s = worker.sender.lateness_s(number) if behind else 0.0
             self.metrics.lag(number, behind, late_s)
         return None
 
@@ -194,9 +199,9 @@ class Service:
         worker = self.worker
         if worker is None or not worker.assigner.is_assigned:
             return False, self._waiting_for
-        if not worker.broker_is_up:
+        if not worker.complaints.is_none:
             return False, "the broker is away"
-        if worker.breaker.is_open(time.monotonic()):
+        if worker.sender.breaker.is_open(time.monotonic()):
             return False, "too many dead letters: the breaker is open"
         waiting = {n: phase for n, phase in worker.assigner.phases().items() if phase != "live"}
         return not waiting, f"partitions not live: {waiting}" if waiting else "ok"
@@ -227,7 +232,9 @@ class Service:
             "ready": is_ready,
             "reason": why,
             "partitions": self.worker.assigner.phases() if self.worker else {},
+            "guarantee": self.settings.delivery.guarantee,
             "streams": self.engine.resident,
+            "parked": self.engine.parked,
             "evicted": self.engine.evicted_total,
             "slab_bytes": self.engine.slab_bytes,
             "uptime_s": time.time() - self._started_s,
@@ -262,6 +269,19 @@ def serve(settings: Settings) -> int:
             runner.run(_serve_until_signalled(Service(settings)))
     except StreamrnnError as error:
         log.error("%s", error)
-        return error.exit_code
+        return _leave(error.exit_code)
     log.info("stopped")
-    return 0
+    return _leave(0)
+
+
+def _leave(code: int) -> int:
+    """End at once where a thread hangs in a device or a store: the interpreter would wait for it for ever."""
+    deadline = time.monotonic() + LONGEST_JOIN_S
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                log.warning("thread %s hangs and is left behind", thread.name)
+                logging.shutdown()
+                os._exit(code)
+    return code

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 ORIGINS = ("new", "carried", "restored", "warmed")
 """Where a stream's state came from before this tick, by code 0..3."""
+STATUS = ("ok", "not_finite", "quarantined", "duplicate", "out_of_order", "late")
+"""What became of a tick, by code 0..5: stepped, rolled back, or refused unstepped for the reason named."""
 
 
 class Record(NamedTuple):
@@ -34,12 +36,21 @@ class DeadLetter(NamedTuple):
     message: str
 
 
+class StreamRows(NamedTuple):
+    """The state of n streams: keys, floats (n, W) float32 and integers (n, V) int64 as Engine.columns says."""
+
+    streams: list[bytes]
+    floats: NDArray[np.float32]
+    integers: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class TickBatch:
     """n accepted ticks in arrival order; offsets of one partition ascend.
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
-    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) float32, NaN = missing.
+    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) float32, NaN = missing;
+    order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given.
     """
 
     partition: NDArray[np.int32]
@@ -48,6 +59,11 @@ class TickBatch:
     arrival_ms: NDArray[np.int64]
     streams: list[bytes]
     values: NDArray[np.float32]
+    order: NDArray[np.int64] = None  # type: ignore[assignment]  # never None once made
+
+    def __post_init__(self) -> None:
+        if self.order is None:
+            object.__setattr__(self, "order", self.time_ms)
 
     def __len__(self) -> int:
         return len(self.streams)
@@ -73,8 +89,9 @@ class PredictionBatch:
 
     values (n, K, O, Q) float32 raw units; residual (n, O) float32 truth minus the one-step prediction
     made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
-    this one included; origin (n,) uint8 codes of ORIGINS; ok (n,) bool, False where the model produced
-    a non-finite state or output: the row was rolled back and the tick is to be dead-lettered.
+    this one included if it is ok; origin (n,) uint8 codes of ORIGINS; status (n,) uint8 codes of STATUS: all but
+    ok left the state as it was, their values mean nothing, and the tick is to be refused. evicted: streams whose
+    rows left the device; forgotten: those of them or of the parked ones whose state is gone.
     """
 
     ticks: TickBatch
@@ -82,10 +99,16 @@ class PredictionBatch:
     residual: NDArray[np.float32]
     steps: NDArray[np.int64]
     origin: NDArray[np.uint8]
-    ok: NDArray[np.bool_]
+    status: NDArray[np.uint8]
     errors: Errors
     wave_sizes: list[int] = field(default_factory=list)
     evicted: int = 0
+    forgotten: int = 0
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """(n,) whether the tick was stepped."""
+        return np.equal(self.status, 0)
 
 
 class OutRecord(NamedTuple):

@@ -83,9 +83,11 @@ def refusal(**given: Any) -> str:
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_option_can_come_from_every_source(source: str, load_from: dict[str, Load]) -> None:
     wanted = {key: other_than_the_default(option) for key, option in OPTIONS.items()}
-    wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7"}
-    loaded = load_from[source](wanted)
-    assert {key: value_of(loaded, key) for key in OPTIONS} == wanted
+    wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7", "input.codec": "msgpack"}
+    exact = {"kafka.acks_idempotent": "true"}
+    for asked in (wanted | exact, wanted | {"delivery.guarantee": "at_least_once"}):
+        loaded = load_from[source](asked)
+        assert {key: value_of(loaded, key) for key in OPTIONS} == asked
 
 
 @pytest.mark.parametrize("present", [p for n in range(4) for p in itertools.combinations(SOURCES, n)])
@@ -199,6 +201,10 @@ def test_options_that_belong_together_are_checked_together() -> None:
     assert load_settings(overrides={"kafka.session_timeout_ms": "9000"}).kafka.session_timeout_ms == 9000
     for alone in ("kafka.ssl_cert", "kafka.ssl_key"):
         assert "belong together" in refusal(overrides={alone: "x.pem"})
+    exact = {"delivery.guarantee": "exactly_once", "kafka.acks_idempotent": "false"}
+    assert "exactly_once needs kafka.acks_idempotent" in refusal(overrides=exact)
+    numbered = {"input.sequence_field": "n", "input.codec": "float32"}
+    assert "input.sequence_field needs a codec with fields" in refusal(overrides=numbered)
 
 
 def test_the_options_that_hold_secrets_are_known_as_such() -> None:

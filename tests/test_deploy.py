@@ -36,8 +36,8 @@ def pod() -> Any:
 
 
 def rules() -> list[Any]:
-    [document] = documents(ROOT / "deploy/prometheus/retrain-alert.yaml")
-    return [rule for group in document["groups"] for rule in group["rules"]]
+    found = [document for path in (ROOT / "deploy/prometheus").glob("*-alert.yaml") for document in documents(path)]
+    return [rule for document in found for group in document["groups"] for rule in group["rules"]]
 
 
 def alertmanager() -> Any:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamrnn import metrics
 from streamrnn.counting import WINDOW, Histogram, Recent, RollingErrors
-from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Metrics, NullMetrics
+from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Held, Metrics, NullMetrics
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Errors, PredictionBatch, Record, TickBatch
 
@@ -40,7 +40,7 @@ def batch(
     arrival = np.array([NOW_MS - late for late in late_ms], dtype=np.int64)
     row = np.arange(n, dtype=np.int64)
     ticks = TickBatch(np.zeros(n, np.int32), row, arrival, arrival, [key] * n, np.zeros((n, 2), np.float32))
-    fine = np.array([True] * n if ok is None else ok, dtype=np.bool_)
+    fine = np.zeros(n, np.uint8) if ok is None else (~np.array(ok)).astype(np.uint8)
     values, residual = np.zeros((n, 2, 2, 1), np.float32), np.zeros((n, 2), np.float32)
     origin = np.zeros(n, np.uint8)
     return PredictionBatch(ticks, values, residual, row, origin, fine, said or errors([0, 0, 0, 0]), [n])
@@ -77,7 +77,14 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
         counted.stage(stage, 0.003)
     counted.dead([letter("decode", "null"), letter("decode", "null"), letter("step", "not_finite")])
     counted.lag(0, 12, 0.5)
-    counted.resident(7, 4096, 2)
+    counted.resident(Held(7, 3, 4096, 2, 1, 0))
+    counted.dropped(Counter({"late": 2}))
+    counted.undone()
+    counted.recovering(3, 100, 0.5)
+    counted.recovered("snapshot", 0.2)
+    counted.recovery_failed()
+    counted.snapshot_written(4096, 0.1)
+    counted.snapshot_failed()
     counted.rebalance()
     counted.loop_lag(0.001)
     counted.broker_up(True)
@@ -234,7 +241,7 @@ def test_counters_and_histograms_never_go_down_whatever_happens(seed: int) -> No
         lambda: counted.dead([letter("decode", chance.choice(["null", "width"]))]),
         lambda: counted.state(dict.fromkeys(range(chance.randrange(3)), "live")),
         lambda: counted.lag(chance.randrange(3), chance.randrange(99), 1.0),
-        lambda: counted.resident(chance.randrange(99), 1, 2),
+        lambda: counted.resident(Held(chance.randrange(99), 1, 1, 2, 3, 4)),
         counted.rebalance,
         counted.retrain_started,
         lambda: counted.retrain_ended(chance.choice(OUTCOMES), chance.random(), 1.0),
@@ -272,25 +279,25 @@ def test_no_metric_is_labelled_by_stream() -> None:
 
 
 def test_a_snapshot_says_rates_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(monotonic=lambda: 100.0)
-    monkeypatch.setattr(metrics, "time", clock)
+    clock = SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 0.0)
+    monkeypatch.setattr(metrics.counted, "time", clock)
     counted = used()
     clock.monotonic = lambda: 104.0
-    first = counted.snapshot()
+    first = counted.glance()
     assert {k: first[k] for k in ("ticks", "ticks_per_s", "streams", "dead_letters", "mse", "persistence_mse")} == {
         "ticks": 2, "ticks_per_s": 0.5, "streams": 7, "dead_letters": 3, "mse": 1, "persistence_mse": 4
     }  # fmt: skip
     assert first["p50_s"] == pytest.approx((0.005 + 5) / 2)
     clock.monotonic = lambda: 106.0
     counted.batch(batch([1] * 30), NOW_MS)
-    assert counted.snapshot()["ticks_per_s"] == 15
+    assert counted.glance()["ticks_per_s"] == 15
 
 
 def test_a_snapshot_before_the_first_truth_has_no_error() -> None:
     counted = Metrics()
-    assert math.isnan(counted.snapshot()["mse"])
+    assert math.isnan(counted.glance()["mse"])
     counted.model(SPEC, "cpu")
-    assert math.isnan(counted.snapshot()["mse"])
+    assert math.isnan(counted.glance()["mse"])
 
 
 def test_metrics_that_are_off_show_nothing() -> None:

@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamrnn.errors import ConfigError
-from streamrnn.stores import NotPlain, Store, open_store
+from streamrnn.stores import NotPlain, Span, Store, open_store
+from streamrnn.stores.spans import NEAR_BYTES, merge, split
 from tests.backends import Backend, NoCredentials, Turns, empty_all, full_at, slow, stand_before
 
 SEAL = "seal"
@@ -34,6 +37,80 @@ def test_a_file_is_read_as_it_was_written_last_wherever_it_is_opened(store: Stor
     assert again.read_start("x/y", 2) == b"\0n"
     assert again.read_start("x/y", 100) == b"\0new\xff"
     assert again.files("x") == {"y": 5}
+
+
+def test_a_file_is_deleted_alone_and_need_not_be_there(store: Store) -> None:
+    store.write("x/y", b"1")
+    store.write("x/z", b"2")
+    for _ in range(2):
+        store.delete("x/y")
+        store.delete("absent/y")
+        assert store.files("x") == {"z": 1}
+
+
+def test_ranges_of_several_files_are_read_in_the_order_asked_for(store: Store) -> None:
+    data = bytes(range(256)) * 1000
+    for key in ("x/a", "x/b"):
+        store.write(key, data)
+    chance = random.Random(1)
+    starts = [(chance.choice(("x/a", "x/b")), chance.randrange(200_000)) for _ in range(200)]
+    spans = [Span(key, start, start + chance.choice((0, 1, 16, 9000))) for key, start in starts]
+    assert store.read_spans(spans) == [data[start:end] for _, start, end in spans]
+    assert store.read_spans([]) == []
+    assert store.read_spans([Span("x/a", 255_999, 256_005)]) == [b"\xff"]
+    with pytest.raises(FileNotFoundError) as absent:
+        store.read_spans([Span("x/none", 0, 1)])
+    assert store.place("x") in absent.value.filename
+
+
+@given(st.lists(st.builds(
+    lambda key, start, size: Span(key, start, start + size),
+    st.sampled_from("ab"), st.integers(0, 5 * NEAR_BYTES), st.integers(0, 3 * NEAR_BYTES),
+)))  # fmt: skip
+def test_merged_ranges_hold_all_the_wanted_ones_and_are_far_apart(spans: list[Span]) -> None:
+    files = {"a": random.Random(1).randbytes(8 * NEAR_BYTES), "b": random.Random(2).randbytes(8 * NEAR_BYTES)}
+    merged = merge(spans)
+    read = [files[key][start:end] for (key, start, end), _ in merged]
+    assert split(merged, read, spans) == [files[key][start:end] for key, start, end in spans]
+    for (before, _), (after, _) in itertools.pairwise(merged):
+        assert before.key < after.key or after.start - before.end > NEAR_BYTES
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
+def test_ranges_of_what_is_no_plain_file_are_refused_without_waiting(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    make = {"link": lambda p: p.symlink_to(tmp_path / "a"), "folder": Path.mkdir, "fifo": os.mkfifo}
+    make[kind](tmp_path / "x")
+    with pytest.raises(NotPlain, match="link" if kind == "link" else "not a plain file") as refused:
+        open_store(tmp_path, SEAL).read_spans([Span("x", 0, 1)])
+    assert refused.value.filename == str(tmp_path / "x")
+
+
+def test_ranges_near_each_other_are_asked_for_at_once() -> None:
+    store, seen = open_store("fake://r", SEAL), []
+    store.write("x", bytes(4 * NEAR_BYTES))
+    stand_before(lambda operation, path: seen.append(operation))
+    store.read_spans([Span("x", 0, 8), Span("x", 3 * NEAR_BYTES, 3 * NEAR_BYTES + 1), Span("x", 64, 72)])
+    assert seen == ["read"] * 2
+
+
+def test_files_that_come_and_go_disturb_no_listing(tmp_path: Path) -> None:
+    store, done = open_store(tmp_path, SEAL), threading.Event()
+    store.write("x/stays", b"1")
+
+    def write() -> None:
+        while not done.is_set():
+            store.write("x/comes", b"22")
+            store.delete("x/comes")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        listings = [store.files("x") for _ in range(1000)]
+    finally:
+        done.set()
+        writer.join()
+    assert all(listing["stays"] == 1 for listing in listings)
 
 
 def test_a_folder_is_added_once_listed_and_removed(store: Store) -> None:
@@ -113,6 +190,8 @@ def test_whatever_a_backend_raises_is_an_os_error_with_its_reason_and_place(erro
     acts = (
         lambda: store.read("m/1/a", 9),
         lambda: store.read_start("m/1/a", 9),
+        lambda: store.read_spans([Span("m/1/a", 0, 9)]),
+        lambda: store.delete("m/1/a"),
         lambda: store.write("x", b""),
         lambda: store.add("m/2", FILES),
         lambda: store.whole("m"),

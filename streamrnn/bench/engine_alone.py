@@ -47,17 +47,25 @@ def _picks(resident: int, batch: int) -> list[NDArray[np.int64]]:
 
 
 def _engine_work(engine: Engine, picks: list[NDArray[np.int64]]) -> Work:
-    """The whole of Engine.step: place, gather, transform, cell, head, score, scatter, and back to numpy."""
-    batches = [_batch(pick, number) for number, pick in enumerate(picks)]
-    engine.step(_batch(np.arange(max(RESIDENT, len(picks[0]))), 0))
-    return lambda turn: engine.step(batches[turn % PICKS])
+    """The whole of Engine.step: place, keep what undoing takes, gather, transform, cell, head, score, scatter, and
+    back to numpy; settled as after a commit."""
+    batches = [make_ticks(pick, number) for number, pick in enumerate(picks)]
+
+    def work(turn: int) -> None:
+        engine.step(batches[turn % PICKS])
+        engine.settle(1)
+
+    engine.step(make_ticks(np.arange(max(RESIDENT, len(picks[0]))), 0))
+    engine.settle(1)
+    return work
 
 
-def _batch(streams: NDArray[np.int64], number: int) -> TickBatch:
+def make_ticks(streams: NDArray[np.int64], number: int) -> TickBatch:
+    """One tick of each of these streams, values and times by the batch's number."""
     n = len(streams)
     values = np.random.default_rng(number).normal(size=(n, 2)).astype(np.float32)
     times = np.full(n, 1_700_000_000_000 + number * 1000, dtype=np.int64)
-    keys = [b"stream-%05d" % stream for stream in streams.tolist()]
+    keys = [b"stream-%07d" % stream for stream in streams.tolist()]
     return TickBatch(np.zeros(n, np.int32), np.arange(n, dtype=np.int64), times, times, keys, values)
 
 

@@ -19,20 +19,29 @@ Codec = Literal["json", "msgpack", "float32"]
 
 
 class Columns(NamedTuple):
-    """features (n, F) float32, NaN = missing; streams and times None where the values hold none."""
+    """features (n, F) float32, NaN = missing; streams, times and orders None where the values hold none."""
 
     features: NDArray[np.float32]
     streams: Sequence[str | None] | None
     times: Sequence[Time] | None
+    orders: Sequence[int | None] | None = None
 
 
 Reader = Callable[[Sequence[bytes], dict[int, Refused]], Columns]
 """n values to columns; adds to the refused, by index, whatever it cannot read."""
 
 
-def object_reader(spec: ModelSpec, codec: Codec, stream_field: str | None, time_field: str | None) -> Reader:
+class Fields(NamedTuple):
+    """What the fields are called that are no features; None: there is none."""
+
+    stream: str | None
+    time: str | None
+    sequence: str | None
+
+
+def object_reader(spec: ModelSpec, codec: Codec, fields: Fields) -> Reader:
     """A reader of JSON or MessagePack objects: a struct with just the fields the model needs."""
-    shape, has_stream, has_time = _struct(spec, stream_field, time_field)
+    shape, own = _struct(spec, fields)
     module: Any = msgspec.json if codec == "json" else msgspec.msgpack
     decode, nothing = module.Decoder(shape).decode, shape()
 
@@ -43,12 +52,12 @@ def object_reader(spec: ModelSpec, codec: Codec, stream_field: str | None, time_
             try:
                 append(decode(value))
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
-                refused.setdefault(len(rows), reading_refusal(error, codec, time_field))
+                refused.setdefault(len(rows), reading_refusal(error, codec, fields.time, fields.sequence))
                 append(nothing)
         columns: list[Any] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
-        streams = columns.pop() if has_stream else None
-        times = columns.pop() if has_time else None
-        return Columns(_float32(np.array(columns, dtype=np.float64).T), streams, times)
+        special = {name: columns.pop() for name in reversed(own)}
+        features = _float32(np.array(columns, dtype=np.float64).T)
+        return Columns(features, *(special.get(name) for name in Fields._fields))
 
     return read
 
@@ -72,19 +81,24 @@ def packed_reader(spec: ModelSpec) -> Reader:
     return read
 
 
-def _struct(spec: ModelSpec, stream_field: str | None, time_field: str | None) -> tuple[Any, bool, bool]:
-    """A struct of features, time, stream, and whether it has the latter two."""
-    fields: list[tuple[str, Any, Any]] = [(f"f{n}", float | None, None) for n in range(len(spec.features))]
+_KINDS: dict[str, Any] = {"stream": str | None, "time": Time, "sequence": int | None}
+
+
+def _struct(spec: ModelSpec, fields: Fields) -> tuple[Any, list[str]]:
+    """A struct of the features and then those of `fields` that are no features, whose names are the second."""
+    if fields.sequence in spec.features:
+        raise BundleError(f"{spec.label}: {fields.sequence} is a feature, and cannot be the ticks' sequence too")
+    if fields.sequence is not None and fields.sequence in (fields.stream, fields.time):
+        raise BundleError(f"{spec.label}: {fields.sequence} cannot be the ticks' sequence and their stream or time")
+    shown: list[tuple[str, Any, Any]] = [(f"f{n}", float | None, None) for n in range(len(spec.features))]
     names = {f"f{n}": name for n, name in enumerate(spec.features)}
-    for own, field, kind in (("time", time_field, Time), ("stream", stream_field, str | None)):
-        if field is not None and field not in spec.features:
-            fields.append((own, kind, None))
-            names[own] = field
+    named = fields._asdict().items()
+    own = {name: field for name, field in named if field is not None and field not in spec.features}
+    shown += [(name, _KINDS[name], None) for name in own]
     try:
-        shape = msgspec.defstruct("Tick", fields, rename=names, gc=False)
+        return msgspec.defstruct("Tick", shown, rename=names | own, gc=False), list(own)
     except ValueError as error:  # a quote, a backslash or a control character
         raise BundleError(f"{spec.label}: no tick can have a field of this name: {error}") from error
-    return shape, "stream" in names, "time" in names
 
 
 def _float32(numbers: NDArray[np.float64]) -> NDArray[np.float32]:

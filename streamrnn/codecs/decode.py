@@ -7,18 +7,19 @@ Shapes: n records, F features.
 from array import array
 from collections.abc import Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Codec, object_reader, packed_reader
+from streamrnn.codecs.columns import Codec, Fields, object_reader, packed_reader
 from streamrnn.codecs.reasons import (
     LARGEST_TIME_MS,
     LONGEST_KEY_BYTES,
     Refused,
     Time,
     key_refusal,
+    sequence_refusal,
     size_refusal,
     to_time_ms,
 )
@@ -30,7 +31,11 @@ Refusals = dict[int, Refused]
 
 
 class Decoder:
-    """Ticks of one model: `stream_field` names the stream (None: the key), `time_field` the event time."""
+    """Ticks of one model: `stream_field` names the stream (None: the key), `time_field` the event time,
+    `sequence_field` a whole number that orders a stream's ticks (None: the event time does).
+
+    BundleError when a field cannot be told from a feature, or another field, or has a name no JSON has.
+    """
 
     def __init__(
         self,
@@ -39,15 +44,16 @@ class Decoder:
         codec: Codec = "json",
         stream_field: str | None = None,
         time_field: str | None = "time",
+        sequence_field: str | None = None,
         max_record_bytes: int = 1_048_576,
     ) -> None:
         self._spec = spec
-        self._stream_field = stream_field
+        self._stream_field, self._sequence_field = stream_field, sequence_field
         self._max_bytes = max_record_bytes
         if codec == "float32":
             self._read = packed_reader(spec)
         else:
-            self._read = object_reader(spec, codec, stream_field, time_field)
+            self._read = object_reader(spec, codec, Fields(stream_field, time_field, sequence_field))
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good records and the bad ones with their reasons, both in arrival order."""
@@ -58,6 +64,7 @@ class Decoder:
         columns = self._read(_readable(values, self._max_bytes, refused), refused)
         streams = _streams(keys, columns.streams, self._stream_field, refused)
         times = _times(columns.times, arrivals, refused)
+        order = times if columns.orders is None else _orders(columns.orders, self._sequence_field, refused)
         self._check_numbers(columns.features, refused)
         batch = TickBatch(
             partition=np.array(partitions, dtype=np.int32),
@@ -66,6 +73,7 @@ class Decoder:
             arrival_ms=np.array(arrivals, dtype=np.int64),
             streams=streams,
             values=columns.features,
+            order=order,
         )
         if not refused:
             return batch, []
@@ -147,6 +155,19 @@ def _times(times: Sequence[Time] | None, arrivals: Sequence[int], refused: Refus
     return read
 
 
+def _orders(orders: Sequence[int | None], field: str | None, refused: Refusals) -> NDArray[np.int64]:
+    """What a stream's ticks are ordered by."""
+    try:
+        return np.frombuffer(array("q", cast(Sequence[int], orders)), np.int64)
+    except (TypeError, OverflowError):  # some are missing or huge
+        pass
+    for i, number in enumerate(orders):
+        why = sequence_refusal(number, field)
+        if why is not None:
+            refused.setdefault(i, why)
+    return np.array([0 if i in refused else number for i, number in enumerate(orders)], dtype=np.int64)
+
+
 def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
     keep = np.ones(len(batch), dtype=bool)
     keep[list(refused)] = False
@@ -157,4 +178,5 @@ def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
         arrival_ms=batch.arrival_ms[keep],
         streams=list(compress(batch.streams, keep.tolist())),
         values=batch.values[keep],
+        order=batch.order[keep],
     )

@@ -84,6 +84,7 @@ def _taken(ticks: TickBatch, at: Indexes) -> TickBatch:
         arrival_ms=ticks.arrival_ms[at],
         streams=[ticks.streams[row] for row in at.tolist()],
         values=ticks.values[at],
+        order=ticks.order[at],
     )
 
 

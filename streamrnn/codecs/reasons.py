@@ -26,7 +26,7 @@ def size_refusal(value: bytes | None, most: int) -> Refused | None:
     return None
 
 
-def reading_refusal(error: Exception, codec: str, time_field: str | None) -> Refused:
+def reading_refusal(error: Exception, codec: str, time_field: str | None, sequence_field: str | None) -> Refused:
     """The reason behind what the decoder of JSON or MessagePack raised."""
     text = str(error)
     if isinstance(error, RecursionError):
@@ -37,6 +37,8 @@ def reading_refusal(error: Exception, codec: str, time_field: str | None) -> Ref
         return Refused("not_an_object", text)
     if time_field is not None and text.endswith(f"`$.{time_field}`"):
         return Refused("bad_time", text)
+    if sequence_field is not None and text.endswith(f"`$.{sequence_field}`"):
+        return Refused("bad_sequence", text)
     return Refused("not_finite" if "out of range" in text else "bad_type", text)
 
 
@@ -51,6 +53,15 @@ def key_refusal(stream: bytes | None, field: str | None) -> Refused | None:
         stream.decode()
     except UnicodeDecodeError as error:
         return Refused("bad_key", f"the stream's name is not UTF-8: {error}")
+    return None
+
+
+def sequence_refusal(number: int | None, field: str | None) -> Refused | None:
+    """Why this is no place in a sequence; a whole number is one if it fits into 64 bits."""
+    if number is None:
+        return Refused("missing_sequence", f"the record has no field {field!r} to order it by")
+    if not -(2**63) <= number < 2**63:
+        return Refused("bad_sequence", "a whole number of more than 64 bits")
     return None
 
 

@@ -3,7 +3,15 @@
 from streamrnn.config.loading import load_settings
 from streamrnn.config.options import Option, options
 from streamrnn.config.rendering import example_toml, markdown_table, masked, to_toml
-from streamrnn.config.sections import PREFIX, RESERVED, InputSettings, KafkaSettings, RetrainSettings, Settings
+from streamrnn.config.sections import (
+    PREFIX,
+    RESERVED,
+    InputSettings,
+    KafkaSettings,
+    RetrainSettings,
+    Settings,
+    SnapshotSettings,
+)
 
 __all__ = [
     "PREFIX",
@@ -13,6 +21,7 @@ __all__ = [
     "Option",
     "RetrainSettings",
     "Settings",
+    "SnapshotSettings",
     "example_toml",
     "load_settings",
     "markdown_table",

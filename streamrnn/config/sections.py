@@ -19,6 +19,7 @@ RESERVED = ("STREAMRNN_TEST_",)
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Policy = Literal["process", "drop", "dead-letter"]
 
 
 class Compression(StrEnum):
@@ -80,8 +81,14 @@ class InputSettings(Section):
     )
     max_poll_records: Positive = Field(4096, description="Most records taken into one batch.")
     max_record_bytes: Positive = Field(1_048_576, description="A larger value goes to the dead letters unread.")
-    commit_interval_ms: Annotated[int, Field(ge=0)] = Field(
-        200, description="Pause between commits of acknowledged offsets; 0 commits after each batch."
+    sequence_field: str | None = Field(
+        None, description="Field of a whole number that orders a stream's ticks; the event time if unset."
+    )
+    duplicates: Policy = Field("process", description="What to do with a tick as old as its stream's newest.")
+    out_of_order: Policy = Field("process", description="What to do with a tick older than its stream's newest.")
+    late: Policy = Field("process", description="What to do with one older by more than late_after_s.")
+    late_after_s: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
     )
 
 
@@ -99,6 +106,46 @@ class OutputSettings(Section):
     batch_bytes: Positive = Field(
         1_000_000, description="Most bytes in one batch; stay below the broker's message.max.bytes."
     )
+
+
+class DeliverySettings(Section):
+    """What is promised of predictions, and at which cost in latency."""
+
+    guarantee: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="Exactly once needs Apache Kafka's transactions and read-committed readers."
+    )
+    commit_interval_ms: Annotated[int, Field(ge=0)] = Field(
+        100,
+        description="Pause between commits; exactly once, predictions are seen that much later. 0: each batch.",
+    )
+    transaction_timeout_ms: Positive = Field(
+        10_000, description="After which the broker ends a vanished worker's transaction; its heirs wait for that."
+    )
+    transactional_id: str | None = Field(
+        None, description="Unique to this worker; of the group and kafka.group_instance_id, else random, if unset."
+    )
+
+
+class SnapshotSettings(Section):
+    """Where state is kept, so that a restart finds it."""
+
+    url: str | None = Field(
+        None, description="Folder or URL (s3://, gs://) of snapshots; unset, state is rebuilt by warm-up alone."
+    )
+    interval_s: Annotated[float, Field(gt=0)] = Field(30.0, description="Pause between a partition's snapshots.")
+    interval_records: Annotated[int, Field(ge=0)] = Field(
+        0, description="Take one as soon as a partition has moved on by so many records; 0: by time alone."
+    )
+    keep: Annotated[int, Field(ge=2)] = Field(2, description="Snapshots kept at or below the committed offset.")
+    on_gap: Literal["warmup", "fail"] = Field(
+        "warmup", description="When retention has deleted ticks that the state needs: warm up anew, or end."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _expand(cls, url: str | None) -> str | None:
+        """A folder may begin with ~."""
+        return url if url is None or "://" in url else os.path.expanduser(url)
 
 
 class ModelSettings(Section):
@@ -121,8 +168,18 @@ class EngineSettings(Section):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where state lives and steps run.")
     max_streams: Positive = Field(
-        100_000, description="Streams a partition may hold; the least recently used leaves for a new one."
+        100_000, description="Streams a partition holds on the device; the least recently used is parked."
     )
+    max_parked: Annotated[int, Field(ge=0)] = Field(
+        1_000_000, description="Streams a partition parks in memory; the oldest leave for snapshots or for good."
+    )
+    idle_after_s: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Park a stream so far behind the partition's newest event time."
+    )
+    quarantine_after: Positive = Field(
+        5, description="Ticks in a row without a finite step after which a stream is quarantined."
+    )
+    quarantine_retry: Positive = Field(1000, description="One in so many ticks of a quarantined stream is tried.")
     block: Annotated[int, Field(ge=8, le=65536)] = Field(
         256, description="Rows of every execution on a GPU; part of what fixes the bits of a prediction there."
     )
@@ -136,6 +193,15 @@ class LimitSettings(Section):
     breaker_pause_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Length of that pause.")
     shutdown_budget_s: Annotated[float, Field(gt=0)] = Field(
         25.0, description="Longest time from a stop signal to the end."
+    )
+
+
+    recoveries: Positive = Field(4, description="Partitions whose state is rebuilt at the same time.")
+    recovery_stall_s: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="Longest time without progress before a recovery begins again."
+    )
+    recovery_total_s: Annotated[float, Field(gt=0)] = Field(
+        3600.0, description="Longest time a recovery may take before it begins again."
     )
 
 
@@ -192,6 +258,8 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     input: InputSettings = InputSettings()
     output: OutputSettings = OutputSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
@@ -213,6 +281,10 @@ class Settings(BaseSettings):
             raise ValueError("kafka.session_timeout_ms must be at least three heartbeat_interval_ms")
         if (self.kafka.ssl_cert is None) != (self.kafka.ssl_key is None):
             raise ValueError("kafka.ssl_cert and kafka.ssl_key belong together")
+        if self.delivery.guarantee == "exactly_once" and not self.kafka.acks_idempotent:
+            raise ValueError("delivery.guarantee exactly_once needs kafka.acks_idempotent")
+        if self.input.sequence_field is not None and self.input.codec == "float32":
+            raise ValueError("input.sequence_field needs a codec with fields, json or msgpack")
         return self
 
     @classmethod

@@ -145,7 +145,7 @@ class Show:
 
     def _glance(self) -> Glance:
         """Speed since the last glance, and the rest since the beginning."""
-        now_s, count, seen = time.monotonic(), self._tally.predictions, self._service.metrics.snapshot()
+        now_s, count, seen = time.monotonic(), self._tally.predictions, self._service.metrics.glance()
         speed = (count - self._shown) / max(1e-9, now_s - self._shown_s)
         self._shown, self._shown_s = count, now_s
         return Glance(

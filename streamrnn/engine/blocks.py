@@ -2,9 +2,11 @@
 
 Rows are gathered once, every block of every wave has the same number of rows, padded with scratch, and the
 rows are scattered once: the same kernels run whatever the batch holds, so a stream's bits do not depend on
-its neighbours (law 2). A row whose state or prediction is not finite keeps its old state (law 6).
+its neighbours (law 2). A tick that is refused, or whose state or prediction is not finite, leaves its state as it
+was (law 6).
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED, Rules
 from streamrnn.engine.score import Scorer
 from streamrnn.engine.slab import Rows, Slab
 from streamrnn.engine.slots import SCRATCH
@@ -28,19 +31,20 @@ class _Columns(NamedTuple):
     values: Tensor
     time_ms: Tensor
     offset: Tensor
+    order: Tensor
     said: Tensor
     forecast: Tensor
     persistence: Tensor
     steps: Tensor
-    ok: Tensor
+    status: Tensor
     fresh: NDArray[np.bool_]
 
 
 class Blocks:
     """Steps batches of one model on the slab's device; `block` is the fixed number of rows of an execution."""
 
-    def __init__(self, model: Model, slab: Slab, scorer: Scorer, block: int) -> None:
-        self._model, self._slab, self._scorer, self._block = model, slab, scorer, block
+    def __init__(self, model: Model, slab: Slab, scorer: Scorer, block: int, rules: Rules) -> None:
+        self._model, self._slab, self._scorer, self._block, self._rules = model, slab, scorer, block, rules
         self._device = slab.rows.floats.device
         self._targets = [model.spec.features.index(t) for t in model.spec.targets]
 
@@ -78,11 +82,12 @@ class Blocks:
             values=self._tensor(ticks.values[plan.order]),
             time_ms=self._tensor(ticks.time_ms[plan.order]),
             offset=self._tensor(ticks.offset[plan.order]),
+            order=self._tensor(ticks.order[plan.order]),
             said=torch.empty(n, horizons, targets, max(1, len(spec.quantiles)), device=device),
             forecast=torch.empty(waiting, device=device),
             persistence=torch.empty(waiting, device=device),
             steps=torch.empty(n, dtype=torch.int64, device=device),
-            ok=torch.empty(n, dtype=torch.bool, device=device),
+            status=torch.empty(n, dtype=torch.uint8, device=device),
             fresh=fresh[plan.order],
         )
 
@@ -93,18 +98,40 @@ class Blocks:
         if len(fresh):
             self._slab.reset(rows, self._tensor(fresh))
         values, time_ms = self._full(columns.values[first:last]), self._full(columns.time_ms[first:last])
+        order = self._full(columns.order[first:last])
+        refusal = self._refusal(rows, time_ms, order)
         step = self._model.step(values, time_ms, {name: rows[name] for name in rows.columns})
         steps, truth = rows["steps"], values[:, self._targets]
         due = self._scorer.due(rows["pending"], rows["past"], steps)
-        columns.said[first:last] = step.values[:count]
-        columns.forecast[first:last] = due.forecast[:count]
-        columns.persistence[first:last] = due.persistence[:count]
-        columns.steps[first:last] = steps[:count] + 1
         seen = step.filled[:, self._targets]
         state = step.state | self._scorer.write(rows["pending"], rows["past"], steps, step.values, seen)
         state |= {"rolling": self._scorer.rolling(rows["rolling"], truth, due), "steps": steps + 1}
-        state["last_offset"] = self._full(columns.offset[first:last])
-        columns.ok[first:last] = self._keep(state, step.values, rows, count)
+        state |= {
+            "last_order": torch.maximum(rows["last_order"], order),
+            "newest_time": torch.maximum(rows["newest_time"], time_ms),
+        }
+        columns.said[first:last] = step.values[:count]
+        columns.forecast[first:last] = due.forecast[:count]
+        columns.persistence[first:last] = due.persistence[:count]
+        status = self._keep(state, step.values, refusal, rows, count)
+        columns.forecast[first:last][status != OK] = math.nan
+        columns.persistence[first:last][status != OK] = math.nan
+        columns.steps[first:last] = rows["steps"][:count]
+        rows["last_offset"][:count] = columns.offset[first:last]
+        columns.status[first:last] = status
+
+    def _refusal(self, rows: Rows, time_ms: Tensor, order: Tensor) -> Tensor:
+        """(block,) uint8 why each row's tick is not to be stepped; the rule written last beats those before."""
+        rules, refusal = self._rules, torch.full_like(order, OK, dtype=torch.uint8)
+        beyond, known = rows["poisoned"] - rules.after, rows["steps"] > 0
+        refusal[(beyond >= 0) & ((beyond + 1) % rules.retry != 0)] = QUARANTINED
+        if rules.out_of_order:
+            refusal[known & (order < rows["last_order"])] = OUT_OF_ORDER
+        if rules.duplicate:
+            refusal[known & (order == rows["last_order"])] = DUPLICATE
+        if rules.late_after >= 0:
+            refusal[known & (rows["newest_time"] - time_ms > rules.late_after)] = LATE
+        return refusal
 
     def _full(self, part: Tensor) -> Tensor:
         """Pad (m, ...) to a whole block with zeros."""
@@ -114,18 +141,23 @@ class Blocks:
         whole[: part.shape[0]] = part
         return whole
 
-    def _keep(self, state: dict[str, Tensor], values: Tensor, rows: Rows, count: int) -> Tensor:
-        """Write the new state of the first `count` rows; a row with NaN or Inf keeps its old state."""
+    def _keep(
+        self, state: dict[str, Tensor], values: Tensor, refusal: Tensor, rows: Rows, count: int
+    ) -> Tensor:
+        """Write the new state of the first `count` rows, all but what is refused or not finite; their status."""
         checked = [values, *(state[name] for name in self._model.stack.state_names)]
-        if bool(torch.isfinite(sum_of(checked))):
-            for name, new in state.items():
-                rows[name][:count] = new[:count]
-            return torch.ones(count, dtype=torch.bool, device=self._device)
-        finite = torch.stack([torch.isfinite(part.flatten(1)).all(1) for part in checked]).all(0)
+        if bool(torch.isfinite(sum_of(checked)) & (refusal[:count] == OK).all()):
+            status = refusal
+        else:
+            finite = torch.stack([torch.isfinite(part.flatten(1)).all(1) for part in checked]).all(0)
+            status = torch.where(finite | (refusal != OK), refusal, NOT_FINITE).to(torch.uint8)
+        is_ok, poisoned = status == OK, rows["poisoned"]
+        is_poison = (status == NOT_FINITE) | (status == QUARANTINED)
+        poisoned[:count] = torch.where(is_ok, 0, poisoned + is_poison)[:count]
         for name, new in state.items():
             old = rows[name]
-            old[:count] = torch.where(finite if new.dim() == 1 else finite[:, None], new, old)[:count]
-        return finite[:count]
+            old[:count] = torch.where(is_ok if new.dim() == 1 else is_ok[:, None], new, old)[:count]
+        return status[:count]
 
 
 def _download(plan: Plan, columns: _Columns) -> Outcome:
@@ -137,7 +169,7 @@ def _download(plan: Plan, columns: _Columns) -> Outcome:
         result[plan.order] = ordered
         return result
 
-    yielded = (columns.said, columns.forecast, columns.persistence, columns.steps, columns.ok)
+    yielded = (columns.said, columns.forecast, columns.persistence, columns.steps, columns.status)
     return Outcome(*map(back, yielded))  # type: ignore[arg-type]
 
 

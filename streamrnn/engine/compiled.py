@@ -1,6 +1,7 @@
 """A batch on the CPU in one call that holds no interpreter lock: rows are read and written where they lie.
 
-The slow twin is blocks.py. A tick whose state or prediction is not finite leaves its row as it was (law 6).
+The slow twin is blocks.py. A tick that is refused, or whose state or prediction is not finite, leaves its state
+as it was (law 6).
 Shapes: n ticks, m rows of a tile, H hidden, P = H rounded up to 16.
 """
 
@@ -18,8 +19,10 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from streamrnn.engine import tile
+from streamrnn.engine import policies, tile
+from streamrnn.engine.columns import fresh_rows
 from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.policies import Order, Quarantine, Rules, rules_of
 from streamrnn.engine.score import Scorer
 from streamrnn.engine.slab import Slab
 from streamrnn.engine.tile import TILE, Layout, Network, Scratch, run_tile
@@ -38,9 +41,9 @@ log = logging.getLogger(__name__)
 class Compiled:
     """The executor for the CPU; compiles on first use, a few seconds once on a machine."""
 
-    def __init__(self, model: Model, slab: Slab, scorer: Scorer) -> None:
+    def __init__(self, model: Model, slab: Slab, scorer: Scorer, rules: Rules) -> None:
         spec = model.spec
-        self._slab = slab
+        self._slab, self._rules = slab, rules
         self._waiting = (len(spec.scored_horizons), len(spec.targets))
         self._said = (len(spec.horizons), len(spec.targets), max(1, len(spec.quantiles)))
         packed = pack_stack(model.stack, spec.cell)
@@ -57,7 +60,7 @@ class Compiled:
     def _warm_up(self, features: int) -> None:
         begun = time.perf_counter()
         none, numbers = np.zeros(0, np.int64), np.zeros((0, features), np.float32)
-        self._call(Plan(none, none, [0]), numbers, none, none, np.zeros(0, np.bool_))
+        self._call(Plan(none, none, [0]), numbers, none, none, none, np.zeros(0, np.bool_))
         log.log(
             logging.INFO if time.perf_counter() - begun > 2 else logging.DEBUG,
             "the CPU step is compiled (%.1f s)", time.perf_counter() - begun,
@@ -65,7 +68,7 @@ class Compiled:
 
     def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
         """Step every tick; `fresh` (n,) marks those whose row is to be initialised first."""
-        return self._call(plan, ticks.values, ticks.time_ms, ticks.offset, fresh)
+        return self._call(plan, ticks.values, ticks.time_ms, ticks.offset, ticks.order, fresh)
 
     def _call(
         self,
@@ -73,6 +76,7 @@ class Compiled:
         values: NDArray[np.float32],
         time_ms: NDArray[np.int64],
         offset: NDArray[np.int64],
+        order: NDArray[np.int64],
         fresh: NDArray[np.bool_],
     ) -> Outcome:
         n = len(values)
@@ -81,15 +85,15 @@ class Compiled:
             forecast=np.empty((n, *self._waiting), np.float32),
             persistence=np.empty((n, *self._waiting), np.float32),
             steps=np.empty(n, np.int64),
-            ok=np.empty(n, np.bool_),
+            status=np.empty(n, np.uint8),
         )
         slab, blank = self._slab.rows, self._slab.fresh
         _advance()(
-            *(self._network, self._transforms, self._layout, self._scratch),
+            *(self._network, self._transforms, self._layout, self._rules, self._scratch),
             *(slab.floats.numpy(), slab.integers.numpy(), blank.floats.numpy(), blank.integers.numpy()),
             *(plan.rows, plan.order, np.array(plan.sizes)),
-            *(np.ascontiguousarray(values), np.ascontiguousarray(time_ms), np.ascontiguousarray(offset), fresh),
-            outcome,
+            *map(np.ascontiguousarray, (values, time_ms, offset, order)),
+            *(fresh, outcome),
         )
         return outcome
 
@@ -99,7 +103,7 @@ def _layout(model: Model, slab: Slab, scorer: Scorer) -> Layout:
     states = [(starts[f"cell.{layer}.h"], starts.get(f"cell.{layer}.c", -1)) for layer in range(model.spec.layers)]
     return Layout(
         states=np.array(states, dtype=np.int64),
-        **{name: starts[name] for name in Layout._fields[1:8]},
+        **{name: starts[name] for name in Layout._fields[1:11]},
         horizons=np.array(model.spec.scored_horizons, dtype=np.int64),
         kept=np.array(scorer.kept, dtype=np.int64),
         middle=scorer.middle,
@@ -138,9 +142,9 @@ def _advance() -> Callable[..., None]:
     sources = _sources()
 
     def advance(
-        net: Any, t: Any, at: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
-        blank_integers: Any, rows: Any, order: Any, sizes: Any, values: Any, time_ms: Any, offset: Any,
-        fresh: Any, out: Any,
+        net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
+        blank_integers: Any, rows: Any, planned: Any, sizes: Any, values: Any, time_ms: Any, offset: Any,
+        order: Any, fresh: Any, out: Any,
     ) -> None:  # fmt: skip
         sources  # noqa: B018
         begin = 0
@@ -148,8 +152,8 @@ def _advance() -> Callable[..., None]:
             for first in range(0, size, TILE):
                 stop = min(first + TILE, size)
                 run_tile(
-                    net, t, at, scratch, floats, integers, blank_floats, blank_integers,
-                    rows[first:stop], order[begin + first : begin + stop], values, time_ms, offset, fresh, out,
+                    net, t, at, rules, scratch, floats, integers, blank_floats, blank_integers, rows[first:stop],
+                    planned[begin + first : begin + stop], values, time_ms, offset, order, fresh, out,
                 )  # fmt: skip
             begin += size
 
@@ -165,7 +169,8 @@ def _advance() -> Callable[..., None]:
 
 def _sources() -> str:
     """A digest of every file whose functions are compiled into the step."""
-    files = [Path(str(module.__file__)) for module in (cells, matmul, transforms, tile)] + [Path(__file__)]
+    modules = (cells, matmul, transforms, policies, tile)
+    files = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -174,8 +179,8 @@ def compile_step() -> None:
     spec = ModelSpec(name="any", features=("a",), targets=("a",), channels=(Channel("a"),), hidden=1)
     model = Model(spec)
     scorer = Scorer(spec, torch.device("cpu"))
-    fresh = model.state(1) | scorer.fresh() | {"last_offset": torch.zeros(1, dtype=torch.int64)}
-    Compiled(model, Slab(fresh, torch.device("cpu")), scorer)
+    slab = Slab(fresh_rows(model, scorer), torch.device("cpu"))
+    Compiled(model, slab, scorer, rules_of(Order(), Quarantine()))
 
 
 if __name__ == "__main__":

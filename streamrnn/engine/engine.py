@@ -1,102 +1,76 @@
 """The sole owner of the device: places ticks, plans their waves and has an executor step them.
 
 Executors: compiled.py on the CPU, blocks.py on CUDA; each gives a stream the same bits whatever shares its
-batches (law 2). All methods but the counters are called from the one engine thread. Knows no Kafka.
+batches (law 2). Beside the device's rows there are those parked on the host (parking.py) and those that a cold
+tier may hold (cold.py). All methods but the counters are called from the one engine thread. Knows no Kafka.
 """
 
-import math
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from streamrnn.engine.blocks import Blocks
+from streamrnn.engine.capture import Capture, Captures
+from streamrnn.engine.cold import Cold as Cold
+from streamrnn.engine.cold import rows_before
+from streamrnn.engine.columns import check_rows, fresh_rows, text_of
+from streamrnn.engine.executors import Kind, make_executor, pick_device
+from streamrnn.engine.origins import origins_of
 from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.parking import Parking
+from streamrnn.engine.placing import Placement, place_ticks
+from streamrnn.engine.policies import Order, Quarantine, rules_of
 from streamrnn.engine.score import Scorer, sum_errors
 from streamrnn.engine.slab import Slab
-from streamrnn.engine.slots import SlotTable
+from streamrnn.engine.slots import DIRTY, Index
+from streamrnn.engine.table import Moves, SlotTable
+from streamrnn.engine.undo import Layer, UndoLog
+from streamrnn.engine.view import StreamView, view_of
 from streamrnn.engine.waves import Plan, plan_waves
 from streamrnn.errors import EngineError
-from streamrnn.nn.model import Model
-from streamrnn.ticks import ORIGINS, PredictionBatch, TickBatch
-
-NEW, CARRIED, WARMED = ORIGINS.index("new"), ORIGINS.index("carried"), ORIGINS.index("warmed")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamView:
-    """What the engine holds of one stream; predictions and errors by target, floats in raw units."""
-
-    stream: str
-    partition: int
-    steps: int
-    last_offset: int
-    last_time_ms: int
-    last_values: dict[str, float]
-    last_prediction: dict[str, list[float]]
-    mse: dict[str, float]
-    persistence_mse: dict[str, float]
-    state: dict[str, list[float]]
-
-
-class Executor(Protocol):
-    """Steps a planned batch on the rows of a slab."""
-
-    def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
-        """Step every tick in plan order; `fresh` (n,) marks those whose row is to be initialised first."""
-
-
-def pick_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one; EngineError when `cuda` is asked for and absent."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise EngineError("engine.device is cuda, but torch finds no CUDA device")
-    return torch.device(device)
+from streamrnn.nn.model import NEVER_MS, Model
+from streamrnn.ticks import ORIGINS, PredictionBatch, StreamRows, TickBatch
 
 
 class Engine:
     """One model, the state of every stream this worker serves, and the step that moves it.
 
-    max_streams caps each partition. executor: `auto` is `compiled` on the CPU and `blocks` elsewhere; block is
-    the fixed number of rows of every execution of `blocks`.
+    max_streams caps the rows of each partition on the device, max_parked those beyond on the host; a stream idle
+    for idle_after_ms of event time is parked as well. executor: `auto` is `compiled` on the CPU and `blocks`
+    elsewhere; block is the fixed number of rows of every execution of `blocks`.
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        max_streams: int,
-        device: str = "auto",
-        block: int = 256,
-        executor: Literal["auto", "compiled", "blocks"] = "auto",
-    ) -> None:
+        self, model: Model, *, max_streams: int, max_parked: int = 1_000_000, idle_after_ms: int | None = None,
+        device: str = "auto", block: int = 256, executor: Kind = "auto",
+        order: Order = Order(), quarantine: Quarantine = Quarantine(), cold: Cold | None = None,  # noqa: B008
+    ) -> None:  # fmt: skip
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self.spec = model.spec
-        self.evicted_total = 0
-        self._table = SlotTable(max_streams)
+        self.cold = cold
+        self.evicted_total = self.forgotten_total = self.brought_back_total = 0
+        self._table = SlotTable(max_streams, max_parked)
         self._scorer = Scorer(self.spec, self.device)
-        fresh = model.state(1) | self._scorer.fresh()
-        fresh["last_offset"] = torch.full((1,), -1, dtype=torch.int64, device=self.device)
-        self._slab = Slab(fresh, self.device)
-        self._executor = self._make_executor(executor, block)
+        self._slab = Slab(fresh_rows(model, self._scorer), self.device)
+        self._parking = Parking(self._table, self._slab, idle_after_ms)
+        self._undo = UndoLog(self._table, self._slab)
+        self._captures = Captures(self._table, self._parking.read)
+        self._executor = make_executor(
+            executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
+        )
         self._targets = [self.spec.features.index(t) for t in self.spec.targets]
-        self._warmed: set[tuple[int, int]] = set()
-
-    def _make_executor(self, kind: Literal["auto", "compiled", "blocks"], block: int) -> Executor:
-        if kind == "compiled" or (kind == "auto" and self.device.type == "cpu"):
-            from streamrnn.engine.compiled import Compiled  # numba is loaded only where it is used
-
-            return Compiled(self.model, self._slab, self._scorer)
-        return Blocks(self.model, self._slab, self._scorer, block)
+        self._found: list[tuple[int, StreamRows]] = []
 
     @property
     def resident(self) -> int:
-        """Streams that own a row."""
-        return self._table.resident
+        """Streams that own a row on the device."""
+        return self._table.memory.device.live
+
+    @property
+    def parked(self) -> int:
+        """Streams whose rows wait in the host's memory."""
+        return self._table.memory.host.live
 
     @property
     def slab_bytes(self) -> int:
@@ -104,39 +78,107 @@ class Engine:
         return self._slab.nbytes
 
     @property
+    def parked_bytes(self) -> int:
+        """Bytes of state allocated on the host for parked rows."""
+        return self._parking.host_bytes
+
+    @property
     def row_bytes(self) -> int:
         """Bytes one stream takes."""
         return self._slab.row_bytes
 
+    def columns(self) -> str:
+        """The layout of StreamRows in one line: rows fit another engine if and only if theirs is the same."""
+        return text_of(self._slab.columns)
+
     def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
-        """Move each tick's stream one step, in arrival order per stream; `warm` marks a rebuilt state."""
+        """Move each tick's stream one step, in arrival order per stream.
+
+        A live step can be undone until it is settled; `warm` marks a rebuilt state, and cannot. EngineError for a
+        warm step of a partition that has steps to undo.
+        """
+        layer = self._begin(ticks, warm)
         if not len(ticks):
             return self._empty(ticks)
-        placed = self._table.place(ticks.partition, ticks.streams)
-        self.evicted_total += placed.evicted
-        self._slab.grow(self._table.size)
+        moves: list[Moves] = [] if layer is None else layer.moves
+        placed = self._place(ticks, moves)
         plan = plan_waves(placed.slots)
+        self._keep_what_was(plan, layer, moves)
         outcome = self._executor.run(ticks, plan, placed.fresh)
-        origin = self._origins(ticks, placed.slots, placed.fresh, warm)
-        return self._predictions(ticks, plan, outcome, origin, placed.evicted)
+        self._table.memory.device.dirty[plan.rows] = DIRTY
+        origin = origins_of(self._table.memory.device, placed.slots, plan, outcome, warm)
+        self._make_room(ticks, outcome, moves)
+        if layer is None:
+            self._undo.free([places for moved in moves for places in moved.left])
+        return self._predictions(ticks, plan, outcome, origin, moves)
 
-    def _origins(
-        self, ticks: TickBatch, slots: NDArray[np.int64], fresh: NDArray[np.bool_], warm: bool
-    ) -> NDArray[np.uint8]:
-        """Where each tick's state came from; the first live tick after a warm-up says `warmed`."""
-        origin = np.where(fresh, NEW, CARRIED).astype(np.uint8)
-        if warm:
-            self._warmed.update(zip(ticks.partition.tolist(), slots.tolist(), strict=True))
-        elif self._warmed:
-            pairs = zip(ticks.partition.tolist(), slots.tolist(), strict=True)
-            for i, pair in enumerate(pairs):
-                if pair in self._warmed:
-                    self._warmed.discard(pair)
-                    origin[i] = NEW if fresh[i] else WARMED
-        return origin
+    def _begin(self, ticks: TickBatch, warm: bool) -> Layer | None:
+        if not warm:
+            return self._undo.push()
+        self._refuse_to_undo(set(np.unique(ticks.partition).tolist()), "rebuilt")
+        return None
+
+    def _refuse_to_undo(self, partitions: set[int], verb: str) -> None:
+        """What a layer does not know of cannot be changed under it."""
+        if self._undo.is_waiting_for(partitions):
+            raise EngineError(f"partitions {sorted(partitions)} cannot be {verb}: they have steps to undo")
+
+    def _place(self, ticks: TickBatch, moves: list[Moves]) -> Placement:
+        """Have every tick's stream on the device."""
+        self._found.clear()
+        self._table.keeps_all = self.cold is not None
+        seek = None if self.cold is None else self._seek
+        placed = place_ticks(self._table, ticks.partition, ticks.streams, ticks.offset, moves, seek)
+        self._parking.grow()
+        for moved in moves:
+            self._parking.unpark(moved)
+            self.brought_back_total += len(moved.unparked[0]) + len(moved.found)
+        for partition, rows in self._found:
+            self._parking.write(self._table.holding(partition).find(rows.streams), rows)
+        return placed
+
+    def _seek(self, partition: int, streams: list[bytes], offsets: Index) -> list[bytes]:
+        """Ask the cold tier; a row that has seen these ticks already is of an undone time, and not theirs."""
+        assert self.cold is not None
+        rows = self.cold.find(partition, streams)
+        if not rows.streams:
+            return []
+        check_rows(rows, self._slab)
+        known = rows_before(rows, streams, offsets, self._slab.columns["last_offset"].start)
+        self._found.append((partition, known))
+        return known.streams
+
+    def _keep_what_was(self, plan: Plan, layer: Layer | None, moves: list[Moves]) -> None:
+        """Copy what the step is about to change where captures and undoing need it."""
+        for moved in moves:
+            for places in moved.left:
+                self._captures.save(places)
+        self._captures.save(plan.rows)
+        if layer is not None:
+            self._undo.note_rows(layer, plan.rows)
+
+    def _make_room(self, ticks: TickBatch, outcome: Outcome, moves: list[Moves]) -> None:
+        """Park what is too much or idle; let go what the cold tier holds."""
+        for moved in moves:
+            self._park(self._table.surplus(moved.partition), moved)
+            if self._parking.idle_after_ms is not None:
+                is_ours = (ticks.partition == moved.partition) & (outcome.status == 0)
+                newest_ms = int(ticks.time_ms[is_ours].max(initial=NEVER_MS))
+                if self._parking.is_due(moved.partition, newest_ms):
+                    while len(idle := self._parking.idle(moved.partition)):
+                        self._park(idle, moved)
+            if self.cold is not None:
+                self._trim(moved)
+            self.evicted_total += moved.evicted
+            self.forgotten_total += moved.forgotten
+
+    def _park(self, slots: Index, moved: Moves) -> None:
+        if len(slots):
+            self._captures.save(slots)
+            self._parking.park(moved.partition, slots, moved)
 
     def _predictions(
-        self, ticks: TickBatch, plan: Plan, outcome: Outcome, origin: NDArray[np.uint8], evicted: int
+        self, ticks: TickBatch, plan: Plan, outcome: Outcome, origin: NDArray[np.uint8], moves: list[Moves]
     ) -> PredictionBatch:
         truth = ticks.values[:, None, self._targets]
         return PredictionBatch(
@@ -145,10 +187,11 @@ class Engine:
             residual=(truth - outcome.forecast)[:, 0],
             steps=outcome.steps,
             origin=origin,
-            ok=outcome.ok,
+            status=outcome.status,
             errors=sum_errors(truth, outcome.forecast, outcome.persistence),
             wave_sizes=plan.sizes,
-            evicted=evicted,
+            evicted=sum(moved.evicted for moved in moves),
+            forgotten=sum(moved.forgotten for moved in moves),
         )
 
     def _empty(self, ticks: TickBatch) -> PredictionBatch:
@@ -161,52 +204,84 @@ class Engine:
             residual=np.empty((0, targets), dtype=np.float32),
             steps=np.empty(0, dtype=np.int64),
             origin=np.empty(0, dtype=np.uint8),
-            ok=np.empty(0, dtype=np.bool_),
+            status=np.empty(0, dtype=np.uint8),
             errors=sum_errors(none[:, :1], none, none),
         )
 
+    def settle(self, steps: int) -> None:
+        """The `steps` oldest live steps are not to be undone any more; EngineError when there are fewer."""
+        self._undo.settle(steps)
+
+    def undo(self) -> set[int]:
+        """Take back every live step that is not settled; the partitions they moved.
+
+        Who is on the device, parked or gone is as before. Captures of these partitions that are not confirmed
+        become void, and the rows count as changed since.
+        """
+        partitions = self._undo.undo()
+        for partition in partitions:
+            self._captures.void(partition)
+        return partitions
+
     def drop(self, partition: int) -> None:
-        """Forget the state of a partition that now belongs to another worker."""
-        self._table.drop(partition)
-        self._warmed = {pair for pair in self._warmed if pair[0] != partition}
+        """Forget the state of a partition that now belongs to another worker, and how to undo its steps."""
+        self._captures.void(partition)
+        self._undo.forget(partition)
+        self._undo.free([self._table.drop(partition)])
+
+    def load(self, partition: int, rows: StreamRows, origin: Literal["restored", "warmed"] = "restored") -> None:
+        """Take over the state of n distinct streams, in place of what is held of them; they count as captured.
+
+        Call it for part after part: the last ticked stay on the device, the others are parked, the oldest beyond
+        both leave. EngineError for rows of another layout or a partition that has steps to undo.
+        """
+        check_rows(rows, self._slab)
+        self._refuse_to_undo({partition}, "loaded")
+        self._captures.void(partition)
+        moved = Moves(partition)
+        used = np.array(rows.integers[:, self._slab.columns["last_offset"].start])
+        places = self._table.admit(partition, rows.streams, used, moved)
+        self._parking.grow()
+        self._parking.write(places, rows)
+        for slots, _, chosen in self._table.memory.split(places):
+            slots.origin[chosen] = ORIGINS.index(origin)
+        self._park(self._table.surplus(partition), moved)
+        self._trim(moved)
+        self._undo.free(moved.left)
+
+    def _trim(self, moved: Moves) -> None:
+        """Let the oldest streams go that are more than a partition's room, unless they would be lost for it."""
+        cold, partition = self.cold, moved.partition
+        if cold is None:
+            self._table.trim(partition, moved)
+        else:
+            self._table.release(partition, moved, lambda streams: cold.holds(partition, streams))
+
+    def capture(self, partition: int, full: bool) -> Capture:
+        """Begin to copy the partition's rows as they are now: all, or those that changed since the last."""
+        return self._captures.begin(partition, full)
 
     def streams(self, limit: int, prefix: bytes = b"") -> list[tuple[int, bytes, int]]:
-        """Up to `limit` (partition, stream, steps) whose key begins with `prefix`."""
+        """Up to `limit` (partition, stream, steps) whose key begins with `prefix`, parked ones included."""
         found: list[tuple[int, bytes, int]] = []
-        for partition, stream, slot in self._table.streams():
+        for partition, stream, place in self._table.streams():
             if len(found) >= limit:
                 break
             if stream.startswith(prefix):
-                found.append((partition, stream, slot))
-        if not found:
-            return []
-        rows = self._slab.gather(torch.tensor([slot for *_, slot in found], device=self.device))
-        return [(p, s, n) for (p, s, _), n in zip(found, rows["steps"].tolist(), strict=True)]
+                found.append((partition, stream, place))
+        steps = self._slab.columns["steps"].start
+        places, counts = np.array([place for *_, place in found], np.int64), np.zeros(len(found), np.int64)
+        for slots, at, chosen in self._table.memory.split(places):
+            counts[at] = self._parking.read(slots, chosen).integers[:, steps]
+        return [(p, s, n) for (p, s, _), n in zip(found, counts.tolist(), strict=True)]
 
     def inspect(self, partition: int | None, stream: bytes) -> StreamView | None:
-        """All that is held of one stream, None if it has no row."""
+        """All that is held of one stream, parked or not; None if nothing is."""
         if partition is None:
             partition = next(iter(self._table.partitions_of(stream)), -1)
-        handle = self._table.handle(partition, stream)
-        if handle is None:
+        place = self._table.find(partition, stream)
+        if place is None:
             return None
-        rows = self._slab.gather(torch.tensor([self._table.row(handle)], device=self.device))
-        steps, targets = int(rows["steps"]), self.spec.targets
-        prediction = self._scorer.last_prediction(rows["pending"], max(steps, 1)).T.tolist()
-        rolling = rows["rolling"][0].tolist()
-        return StreamView(
-            stream=stream.decode(errors="replace"),
-            partition=partition,
-            steps=steps,
-            last_offset=int(rows["last_offset"]),
-            last_time_ms=int(rows["last_time"]),
-            last_values=_known(self.spec.features, rows["last"][0].tolist()),
-            last_prediction=dict(zip(targets, prediction, strict=True)),
-            mse=_known(targets, rolling[: len(targets)]),
-            persistence_mse=_known(targets, rolling[len(targets) :]),
-            state={name: rows[name][0].tolist() for name in self.model.stack.state_names},
-        )
-
-
-def _known(names: tuple[str, ...], values: list[float]) -> dict[str, float]:
-    return {name: value for name, value in zip(names, values, strict=True) if not math.isnan(value)}
+        ((slots, _, chosen),) = self._table.memory.split(np.array([place]))
+        rows = self._slab.view(*self._parking.read(slots, chosen)[1:])
+        return view_of(stream, partition, rows, self.model, self._scorer)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 class Outcome(NamedTuple):
     """said (n, K, O, Q) raw units; forecast and persistence (n, K', O), NaN where nothing waited for this
-    tick; steps (n,) the stream's ticks so far; ok (n,) False where the row was rolled back."""
+    tick or it was refused; steps (n,) the stream's ticks so far; status (n,) codes of STATUS, all but ok leave the
+    stream's state as it was."""
 
     said: NDArray[np.float32]
     forecast: NDArray[np.float32]
     persistence: NDArray[np.float32]
     steps: NDArray[np.int64]
-    ok: NDArray[np.bool_]
+    status: NDArray[np.uint8]

@@ -7,7 +7,9 @@ a batch is gathered and scattered with one index operation each.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -97,6 +99,29 @@ class Slab:
         """Write rows back to `index` (B,), each at most once."""
         self.rows.floats.index_copy_(0, index, rows.floats)
         self.rows.integers.index_copy_(0, index, rows.integers)
+
+    def read(self, index: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Copies of rows `index` (B,) in host memory: floats (B, W) and integers (B, V)."""
+        rows = self.gather(self.index(index))
+        return rows.floats.cpu().numpy(), rows.integers.cpu().numpy()
+
+    def write(
+        self, index: NDArray[np.int64], floats: NDArray[np.float32], integers: NDArray[np.int64]
+    ) -> None:
+        """Overwrite rows `index` (B,), each at most once, from host memory."""
+        for table, rows in ((self.rows.floats, floats), (self.rows.integers, integers)):
+            if table.device.type == "cpu":
+                table.numpy()[index] = rows
+            else:
+                table.index_copy_(0, self.index(index), torch.tensor(rows, device=table.device))
+
+    def view(self, floats: NDArray[np.float32], integers: NDArray[np.int64]) -> Rows:
+        """Rows in host memory by name."""
+        return Rows(torch.from_numpy(floats), torch.from_numpy(integers), self.columns)
+
+    def index(self, index: NDArray[np.int64]) -> Tensor:
+        """Row numbers where the rows are."""
+        return torch.from_numpy(index).to(self.rows.floats.device)
 
     def reset(self, rows: Rows, at: Tensor) -> None:
         """Initialise the gathered rows `at` (m,) int64 in place."""

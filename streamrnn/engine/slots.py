@@ -1,14 +1,9 @@
-"""Which stream owns which row: keys to slots, oldest out first. Owns bookkeeping only; knows no torch.
+"""The rows of one memory: whose each is, when it was last used, what is owed to it. Knows no torch and no bytes.
 
-A partition's streams are capped; when it is full, the stream whose last tick has the lowest offset leaves.
-That depends on the partition's input alone, never on how it was polled (law 1).
+A row given up is not free before free() says so: what was in it can be given back (undo.py) or copied.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,114 +11,100 @@ from numpy.typing import NDArray
 from streamrnn.errors import StaleHandle
 
 SCRATCH = 0
-"""The slot of padding rows; no stream ever owns it."""
+"""The row of the device that pads a block; no stream ever owns it."""
+NOBODY = -1
+CLEAN, DIRTY, CAPTURED = 0, 1, 2
+"""Against the snapshots: as in one, changed since, or in a capture that is not yet confirmed."""
+Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A stream's row at a moment in time; refused once the slot has gone to another stream."""
+    """A stream's row at a moment in time; refused once the row was given up."""
 
     index: int
     generation: int
 
 
-class Placement(NamedTuple):
-    """slots (n,) int64; fresh (n,) bool: the row must be initialised before this tick; streams evicted."""
+class Slots:
+    """S rows, the first `reserved` of which nobody ever owns.
 
-    slots: NDArray[np.int64]
-    fresh: NDArray[np.bool_]
-    evicted: int
+    Arrays by slot: owner its partition or NOBODY; used the offset of its stream's last tick; origin what the
+    stream's next tick is to say of its state, 0 for nothing; dirty; marked, the partition
+    whose capture is still to copy the row, or NOBODY;
+    generation; names the stream, also of a row given up but not yet free.
+    """
 
-
-class SlotTable:
-    """Slots of all partitions of this worker; `max_streams` caps each partition."""
-
-    def __init__(self, max_streams: int) -> None:
-        self.max_streams = max_streams
-        self.size = 1
+    def __init__(self, reserved: int = 0) -> None:
+        self.size = reserved
+        self.live = 0
+        self.owner = np.full(reserved, NOBODY, np.int32)
+        self.used = np.zeros(reserved, np.int64)
+        self.origin = np.zeros(reserved, np.uint8)
+        self.dirty = np.zeros(reserved, np.uint8)
+        self.marked = np.full(reserved, NOBODY, np.int32)
+        self.generation = np.zeros(reserved, np.int64)
+        self.names = np.full(reserved, None, object)
         self._free: list[int] = []
-        self._generation: list[int] = [0]
-        self._owners: dict[int, OrderedDict[bytes, int]] = {}
 
-    @property
-    def resident(self) -> int:
-        """Streams that own a row now."""
-        return sum(map(len, self._owners.values()))
+    def claim(self, partition: int, streams: list[bytes], used: Index | int, origin: int = 0) -> Index:
+        """Rows for n streams that have none; their contents are what the last owner left."""
+        n = len(streams)
+        reused = self._free[len(self._free) - n :] if n < len(self._free) else self._free.copy()
+        del self._free[len(self._free) - len(reused) :]
+        fresh = np.arange(self.size, self.size + n - len(reused))
+        self._grow(self.size + len(fresh))
+        slots = np.concatenate((np.array(reused, np.int64), fresh))
+        self.owner[slots] = partition
+        self.used[slots] = used
+        self.origin[slots] = origin
+        self.dirty[slots] = DIRTY
+        self.marked[slots] = NOBODY
+        self.names[slots] = streams
+        self.live += n
+        return slots
 
-    def place(self, partition: NDArray[np.int32], streams: list[bytes]) -> Placement:
-        """A slot for each of n ticks in arrival order; a full partition evicts as it goes."""
-        fresh = np.zeros(len(streams), dtype=np.bool_)
-        slots: list[int] = []
-        evicted = 0
-        edges = np.flatnonzero(np.diff(partition)) + 1
-        bounds = [0, *edges.tolist(), len(streams)]
-        for start, stop in pairwise(bounds):
-            if start < stop:
-                owned = self._owners.setdefault(int(partition[start]), OrderedDict())
-                evicted += self._place_run(owned, streams, start, stop, slots, fresh)
-        return Placement(np.array(slots, dtype=np.int64), fresh, evicted)
+    def _grow(self, size: int) -> None:
+        room = len(self.owner)
+        self.size = size
+        if size <= room:
+            return
+        extra = max(size, 2 * room, 1024) - room
+        for name in ("owner", "used", "origin", "dirty", "marked", "generation", "names"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate((array, np.zeros(extra, array.dtype))))
+        self.owner[room:] = self.marked[room:] = NOBODY
 
-    def _place_run(
-        self,
-        owned: OrderedDict[bytes, int],
-        streams: list[bytes],
-        start: int,
-        stop: int,
-        slots: list[int],
-        fresh: NDArray[np.bool_],
-    ) -> int:
-        evicted = 0
-        touch, find = owned.move_to_end, owned.get
-        for i in range(start, stop):
-            stream = streams[i]
-            slot = find(stream)
-            if slot is None:
-                if len(owned) >= self.max_streams:
-                    self._release(owned.popitem(last=False)[1])
-                    evicted += 1
-                slot = owned[stream] = self._claim()
-                fresh[i] = True
-            else:
-                touch(stream)
-            slots.append(slot)
-        return evicted
+    def give_up(self, slots: Index) -> None:
+        """Take rows from their streams; handles are refused from here on, the contents stay."""
+        self.owner[slots] = NOBODY
+        self.generation[slots] += 1
+        self.live -= len(slots)
 
-    def _claim(self) -> int:
-        if self._free:
-            return self._free.pop()
-        self._generation.append(0)
-        self.size += 1
-        return self.size - 1
+    def give_back(self, partition: int, slots: Index) -> None:
+        """Undo giving up rows that are not yet free; a snapshot may hold a later state of them."""
+        self.owner[slots] = partition
+        self.dirty[slots] = DIRTY
+        self.live += len(slots)
 
-    def _release(self, slot: int) -> None:
-        self._generation[slot] += 1
-        self._free.append(slot)
+    def free(self, slots: Index) -> None:
+        """Let other streams have rows that were given up."""
+        self.names[slots] = None
+        self._free.extend(slots.tolist())
 
-    def drop(self, partition: int) -> None:
-        """Forget every stream of a partition; their slots go to others under a new generation."""
-        for slot in self._owners.pop(partition, OrderedDict()).values():
-            self._release(slot)
+    def of(self, partition: int) -> Index:
+        """The rows that a partition's streams own."""
+        return np.flatnonzero(self.owner[: self.size] == partition)
 
-    def handle(self, partition: int, stream: bytes) -> Handle | None:
-        """The stream's handle, None if it owns no row."""
-        slot = self._owners.get(partition, OrderedDict()).get(stream)
-        return None if slot is None else Handle(slot, self._generation[slot])
+    def handle(self, slot: int) -> Handle:
+        """The handle of a row's present owner."""
+        return Handle(slot, int(self.generation[slot]))
 
     def row(self, handle: Handle) -> int:
-        """The handle's row; StaleHandle when the slot has since been released."""
-        if self._generation[handle.index] != handle.generation:
+        """The handle's row; StaleHandle when it has since been given up."""
+        generation = int(self.generation[handle.index])
+        if generation != handle.generation:
             raise StaleHandle(
-                f"slot {handle.index} is at generation {self._generation[handle.index]}, "
-                f"the handle is of {handle.generation}"
+                f"slot {handle.index} is at generation {generation}, the handle is of {handle.generation}"
             )
         return handle.index
-
-    def partitions_of(self, stream: bytes) -> list[int]:
-        """The partitions in which this key owns a row (one, unless the producer changed its partitioner)."""
-        return sorted(p for p, owned in self._owners.items() if stream in owned)
-
-    def streams(self) -> Iterator[tuple[int, bytes, int]]:
-        """(partition, stream, slot) of all residents, least recently used first within a partition."""
-        for partition in sorted(self._owners):
-            for stream, slot in self._owners[partition].items():
-                yield partition, stream, slot

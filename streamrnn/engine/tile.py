@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamrnn.engine.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED
 from streamrnn.engine.score import SMOOTHING
 from streamrnn.nn.kernels.cells import step_layer
 from streamrnn.nn.kernels.matmul import add_product, start_with
@@ -45,6 +46,9 @@ class Layout(NamedTuple):
     steps: int
     last_time: int
     last_offset: int
+    last_order: int
+    newest_time: int
+    poisoned: int
     horizons: NDArray[np.int64]
     kept: NDArray[np.int64]
     middle: int
@@ -184,9 +188,43 @@ def _roll(floats: Any, place: int, error: Any) -> None:
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _refusal(rules: Any, at: Any, integers: Any, slot: int, time_ms: int, order: int) -> int:
+    """Why a tick is not to be stepped on this slot's row, OK if it is (policies.py)."""
+    if integers[slot, at.steps] > 0:
+        if 0 <= rules.late_after < integers[slot, at.newest_time] - time_ms:
+            return LATE
+        if rules.duplicate and order == integers[slot, at.last_order]:
+            return DUPLICATE
+        if rules.out_of_order and order < integers[slot, at.last_order]:
+            return OUT_OF_ORDER
+    beyond = integers[slot, at.poisoned] - rules.after
+    return QUARANTINED if beyond >= 0 and (beyond + 1) % rules.retry != 0 else OK
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None:
+    """Note a tick that was stepped."""
+    integers[slot, at.steps] += 1
+    integers[slot, at.last_time] = time_ms
+    integers[slot, at.newest_time] = max(integers[slot, at.newest_time], time_ms)
+    integers[slot, at.last_order] = max(integers[slot, at.last_order], order)
+    integers[slot, at.poisoned] = 0
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persistence: Any) -> None:
+    """Note a tick that was not, and that it is the truth of nothing."""
+    if status in (NOT_FINITE, QUARANTINED):
+        integers[slot, at.poisoned] += 1
+    forecast[:] = np.nan
+    persistence[:] = np.nan
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_tile(
-    net: Any, t: Any, at: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any, blank_integers: Any,
-    slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any, fresh: Any, out: Any,
+    net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
+    blank_integers: Any, slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any, order: Any, fresh: Any,
+    out: Any,
 ) -> None:  # fmt: skip
     """One tick of each of up to TILE distinct rows: slots (m,) and the ticks (m,) that move them."""
     rows = len(slots)
@@ -195,6 +233,7 @@ def run_tile(
         if fresh[i]:
             floats[slot], integers[slot] = blank_floats[0], blank_integers[0]
         row = floats[slot]
+        out.status[i] = _refusal(rules, at, integers, slot, time_ms[i], order[i])
         last = row[at.last : at.last + values.shape[1]]
         _load_state(at, net.hidden, row, scratch, r)
         last_time = integers[slot, at.last_time]
@@ -207,18 +246,22 @@ def run_tile(
         _add_skip(net, t, at, scratch, floats, slots, out.said.shape[3])
     for r in range(rows):
         slot, i = slots[r], ticks[r]
-        row, said = floats[slot], out.said[i]
+        row, said, status = floats[slot], out.said[i], out.status[i]
         write_row(t, scratch.head[r], scratch.filled[r], said)
-        steps = integers[slot, at.steps]
-        out.steps[i] = steps + 1
-        out.ok[i] = _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, row, scratch, r)
-        if out.ok[i]:
-            due, naive = out.forecast[i], out.persistence[i]
+        if status == OK and not (
+            _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, row, scratch, r)
+        ):
+            status = NOT_FINITE
+        due, naive = out.forecast[i], out.persistence[i]
+        if status == OK:
+            steps = integers[slot, at.steps]
             _remember(at, t.targets, row, steps, said, values[i], scratch.filled[r], due, naive)
             if lags:
                 _shift_lags(t, at, row, scratch.last[r], lags)
             for f in range(values.shape[1]):
                 row[at.last + f] = scratch.last[r, f]
-            integers[slot, at.steps] = steps + 1
-            integers[slot, at.last_time] = time_ms[i]
-            integers[slot, at.last_offset] = offset[i]
+            _accept(at, integers, slot, time_ms[i], order[i])
+        else:
+            _refuse(at, integers, slot, status, due, naive)
+        integers[slot, at.last_offset] = offset[i]
+        out.status[i], out.steps[i] = status, integers[slot, at.steps]

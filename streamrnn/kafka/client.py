@@ -34,8 +34,16 @@ _REFUSED = (
     kafka_errors.TopicAuthorizationFailedError,
     kafka_errors.TransactionalIdAuthorizationFailed,
 )
-_LOST_PLACE = (kafka_errors.OutOfOrderSequenceNumber, kafka_errors.UnknownProducerId)
-"""An idempotent producer whose batches the broker no longer knows: for good, but a new one may go on."""
+_LOST_PLACE = (
+    kafka_errors.OutOfOrderSequenceNumber,
+    kafka_errors.UnknownProducerId,
+    kafka_errors.InvalidProducerIdMapping,
+    kafka_errors.InvalidTxnState,
+    kafka_errors.InvalidProducerEpoch,
+    kafka_errors.ProducerFenced,
+    kafka_errors.ProducerClosed,
+)
+"""A producer whose batches or transaction the broker no longer knows: for good, but a new one may go on."""
 _FOREIGN = (
     kafka_errors.KafkaError,
     kafka_errors.IllegalOperation,
@@ -239,10 +247,15 @@ async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> Non
     accumulator, sender = producer._message_accumulator, producer._sender
     batches = [batch for queue in accumulator._batches.values() for batch in queue]
     batches += accumulator._pending_batches
+    accumulator._pending_batches.update(batches)  # each takes itself out when it has failed
     accumulator.fail_all(kafka_errors.ProducerClosed())
     for batch in batches:
         _retrieve(batch.future)
         _retrieve(batch._drain_waiter)
+    accumulator._batches.clear()  # else the sender might still send them
+    numbers = producer._txn_manager
+    if numbers is not None and numbers._transaction_waiter is not None:
+        _retrieve(numbers._transaction_waiter)
     if sender.sender_task is not None:
         # All has failed already; without a transaction aiokafka's own callback for that breaks.
         sender.sender_task.remove_done_callback(sender._fail_all)

@@ -17,27 +17,22 @@ from aiokafka import errors as kafka_errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, Unsettled
 from streamrnn.kafka.reading import make_lean, to_records
 from streamrnn.ticks import Record
 
+__all__ = ["Assignment", "Membership", "Rebalanced", "Source", "Unsettled"]
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 50
 """How long a broker may hold an empty fetch: a newly opened gate waits that long at most."""
 
-
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
 """Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
 _HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
-
-
-class Rebalanced(BrokerError):
-    """The group has moved on: this worker no longer holds what it wanted to commit. Not a failure:
-    `take_rebalance` will tell the new assignment."""
-
-    retriable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +62,15 @@ class Source:
     def __init__(self, settings: Settings) -> None:
         self.rebalances = 0
         self.lost_records = 0
-        self._kafka = settings.kafka
-        self._input = settings.input
+        self._kafka, self._input = settings.kafka, settings.input
         self._topic = settings.input.topic
+        self._settings = settings
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._open: frozenset[int] = frozenset()
         self._held: frozenset[int] = frozenset()
         self._placed: set[int] = set()
-        self._pending: Assignment | None = None
+        self._pending: tuple[Assignment, Membership] | None = None
+        self._membership: Membership | None = None
         self._partitions = 0
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -113,9 +109,21 @@ class Source:
         """
         self._check_growth()
         pending, self._pending = self._pending, None
-        if pending is not None:
-            self._held = pending.partitions
-        return pending
+        if pending is None:
+            return None
+        assignment, self._membership = pending
+        self._held = assignment.partitions
+        return assignment
+
+    def membership(self) -> Membership:
+        """As whom this worker may commit: its place in the generation that `take_rebalance` told last.
+
+        Never of a newer one, in which another worker may have moved what is committed: that the broker refuses
+        a stale member is what fences it. Rebalanced before the first assignment was taken.
+        """
+        if self._membership is None or self._membership.generation < 0:
+            raise Rebalanced(f"no assignment of {self._topic} was taken yet")
+        return self._membership
 
     def _check_growth(self) -> None:
         now, before = self.partition_count(), self._partitions
@@ -145,7 +153,9 @@ class Source:
     def _assigned(self, partitions: frozenset[int]) -> None:
         consumer = self._started
         consumer.pause(*self._of(partitions))
-        self._pending = Assignment(consumer._coordinator.generation, partitions)
+        coordinator, group = consumer._coordinator, self._kafka.group
+        member = Membership(group, coordinator.generation, coordinator.member_id, self._kafka.group_instance_id)
+        self._pending = Assignment(member.generation, partitions), member
         self.rebalances += 1
 
     # Reading
@@ -221,17 +231,22 @@ class Source:
 
     # Offsets
 
-    async def committed(self, partition: int) -> int | None:
-        """The group's committed offset, None when it never committed."""
-        async with deadline(self._deadline_s, f"reading the committed offset of {self._topic}-{partition}"):
-            offset: int | None = await self._started.committed(TopicPartition(self._topic, partition))
-            return offset
+    async def committed(self, partition: int) -> Mark | None:
+        """What the group has committed, None when it never did.
+
+        Unsettled while a transaction that may move it is pending; brokers before 2.5 answer without asking.
+        """
+        return await GroupOffsets(self._started, self._settings).committed(partition)
+
+    async def log_start(self, partition: int) -> int:
+        """The first offset that retention has left."""
+        tp = TopicPartition(self._topic, partition)
+        return (await self._log_starts([tp]))[tp]
 
     async def first_start(self, partition: int) -> int:
         """Where a group without a committed offset begins: the log's start or end, as input.start says."""
-        tp = TopicPartition(self._topic, partition)
         if self._input.start == "earliest":
-            return (await self._log_starts([tp]))[tp]
+            return await self.log_start(partition)
         return (await self.end_offsets([partition]))[partition]
 
     async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -243,16 +258,12 @@ class Source:
         seen = {tp: consumer.last_stable_offset(tp) or 0 for tp in tps if tp in held}
         return {tp.partition: max(end, seen.get(tp, 0)) for tp, end in ends.items()}
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
-        """Commit positions (next offset to be read); Rebalanced when the group has moved on."""
-        offsets = {TopicPartition(self._topic, p): offset for p, offset in positions.items()}
-        try:
-            async with deadline(self._deadline_s, f"committing {self._topic}"):
-                await self._started.commit(offsets)
-        except BrokerError as error:
-            if isinstance(error.__cause__, kafka_errors.CommitFailedError | kafka_errors.IllegalStateError):
-                raise Rebalanced(f"{self._topic}: not committed, the group is rebalancing") from error
-            raise
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        """Commit positions (next offset to be read) with their metadata; Rebalanced when the group has moved on."""
+        if not marks.keys() <= self._held:
+            raise Rebalanced(f"{self._topic}: {sorted(marks.keys() - self._held)} not committed, no longer held")
+        if marks:
+            await GroupOffsets(self._started, self._settings).commit(self.membership(), marks)
 
     async def _log_starts(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
         async with deadline(self._deadline_s, f"reading the start of {self._topic}"):

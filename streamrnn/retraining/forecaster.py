@@ -57,6 +57,7 @@ class Served:
         engine, begins = self._take_up(history, windows)
         for at, owners, ticks, places in _batches(windows.spans, begins, most):
             predictions = engine.step(_batch(history, at, owners, columns))
+            engine.settle(1)
             self.poisoned += int((~predictions.ok).sum())
             said[places] = predictions.values[ticks][:, self._kept]
         if len(windows.extents) == 1:

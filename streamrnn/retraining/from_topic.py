@@ -7,11 +7,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from streamrnn.codecs import Decoder
+from streamrnn.codecs import make_decoder
 from streamrnn.config import Settings
 from streamrnn.kafka.spans import OffsetBounds, Span, find_spans, read_spans
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import Record
+from streamrnn.retraining.ordering import Ordering
+from streamrnn.ticks import STATUS, Record
 from streamrnn.train.history import Spool
 
 
@@ -66,25 +67,22 @@ class _Intake:
     """Records to ticks in the spool, counted."""
 
     def __init__(self, settings: Settings, spec: ModelSpec, spool: Spool) -> None:
-        given = settings.input
         self.ticks = 0
         self.refused: Counter[str] = Counter()
         self._spool, self._names = spool, _Names()
-        self._decoder = Decoder(
-            spec,
-            codec=given.codec,
-            stream_field=given.stream_field,
-            time_field=given.time_field,
-            max_record_bytes=given.max_record_bytes,
-        )
+        self._decoder = make_decoder(spec, settings)
+        self._ordering = Ordering(settings.input)
 
     def take(self, records: list[Record]) -> None:
         ticks, dead = self._decoder.decode(records)
-        name = self._names.name
-        streams = [name(n, key) for n, key in zip(ticks.partition.tolist(), ticks.streams, strict=True)]
-        self._spool.add(streams, ticks.time_ms, ticks.values)
-        self.ticks += len(ticks)
+        status, name = self._ordering.judge(ticks), self._names.name
+        taken = (status == 0).nonzero()[0]
+        partitions = ticks.partition.tolist()
+        streams = [name(partitions[i], ticks.streams[i]) for i in taken.tolist()]
+        self._spool.add(streams, ticks.time_ms[taken], ticks.values[taken])
+        self.ticks += len(taken)
         self.refused.update(letter.code for letter in dead)
+        self.refused.update(STATUS[code] for code in status.tolist() if code)
 
 
 class _Names:

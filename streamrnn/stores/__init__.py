@@ -5,15 +5,16 @@ by a rename; in an object store, which has none, its seal (one file of it, named
 a folder without it does not exist. What fails is an OSError whose filename says where. Knows no models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from streamrnn.stores.failures import NotPlain
 from streamrnn.stores.folder import FolderStore, add_folder, read_plain
 from streamrnn.stores.objects import ObjectStore
+from streamrnn.stores.spans import Span
 
-__all__ = ["NotPlain", "Store", "add_folder", "open_store", "read_plain"]
+__all__ = ["NotPlain", "Span", "Store", "add_folder", "open_store", "read_plain"]
 
 
 class Store(Protocol):
@@ -27,6 +28,9 @@ class Store(Protocol):
 
     def read_start(self, key: str, count: int) -> bytes:
         """The first `count` bytes of a file, or all of a shorter one."""
+
+    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+        """Ranges of bytes of files, as many at once as the backend can; shorter where a file ends before."""
 
     def write(self, key: str, data: bytes) -> None:
         """Write or replace a file whole; on failure the old one stands."""
@@ -51,6 +55,9 @@ class Store(Protocol):
 
     def modified_s(self, folder: str) -> float:
         """When a file in `folder` was last written, in seconds since the epoch."""
+
+    def delete(self, key: str) -> None:
+        """Delete a file; nothing where there is none."""
 
     def remove(self, folder: str) -> None:
         """Remove a folder; it is gone at once, then its files go."""

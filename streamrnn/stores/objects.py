@@ -3,12 +3,13 @@
 import errno
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from streamrnn.errors import ConfigError
 from streamrnn.stores.failures import NotPlain, failing_at
+from streamrnn.stores.spans import Span, merge, split
 
 CLAIM = "claim-"
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -38,6 +39,16 @@ class ObjectStore:
     def read_start(self, key: str, count: int) -> bytes:
         with failing_at(self.place(key)):
             return bytes(self._fs.cat_file(self._path(key), start=0, end=count))
+
+    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+        if not spans:
+            return []
+        merged = merge(spans)
+        starts, ends = [each.span.start for each in merged], [each.span.end for each in merged]
+        with failing_at(self.place(spans[0].key)):
+            paths = [self._path(each.span.key) for each in merged]
+            read = self._fs.cat_ranges(paths, starts, ends, on_error="raise")
+        return split(merged, [bytes(data) for data in read], spans)
 
     def write(self, key: str, data: bytes) -> None:
         with failing_at(self.place(key)):
@@ -91,6 +102,10 @@ class ObjectStore:
         with failing_at(self.place(folder)):
             paths = self._now().find(self._path(folder))
             return max(float(self._fs.modified(path).timestamp()) for path in paths)
+
+    def delete(self, key: str) -> None:
+        with failing_at(self.place(key)), suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(key))
 
     def remove(self, folder: str) -> None:
         for name in sorted(self._sizes(folder), key=lambda name: name != self._seal):

@@ -1,134 +1,208 @@
-"""The path of a tick, one screen: fetch, step on the engine thread, publish, commit. Owns their order.
+"""The path of a tick, one screen: fetch, step on the engine thread, send, commit. Owns their order.
 
-While step N runs on the engine thread, the event loop publishes N-1 and fetches N+1. Knows Kafka only
-through the source and the sink, the device only through the engine.
+While step N runs on the engine thread, the event loop sends N-1 and fetches N+1. What was stepped and sent since
+the last commit is an interval. The order of durability, for both guarantees:
+
+1. every prediction and dead letter of the interval is acknowledged by the broker;
+2. its offsets are committed with the pedigree of the state, exactly once in one transaction with 1;
+3. the engine forgets how to undo the interval;
+4. snapshots of positions at or below the committed ones may be finished.
+
+Whatever fails before 2 is known to have succeeded takes one way back: the interval is aborted, the engine undoes
+it, and each partition asks the broker again where it stands (assignment.py). Knows Kafka only through the source
+and the delivery, the device only through the engine.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import NamedTuple
+from typing import TypeVar
 
-from streamrnn.codecs import Decoder, Encoder, dead_letter_record
+from streamrnn.codecs import Decoder, Encoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.sink import RecordsRefused, Sink
-from streamrnn.kafka.source import Rebalanced, Source
+from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
+from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused
+from streamrnn.kafka.marks import Membership
+from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.kafka.source import Source
 from streamrnn.metrics import Metrics
-from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
+from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
-from streamrnn.worker.letters import poisoned, reason_alone, source_of
-from streamrnn.worker.partition import Breaker
+from streamrnn.worker.complaints import Complaints
+from streamrnn.worker.interval import Batch, Interval, Stepped
+from streamrnn.worker.keeping import Keeper
+from streamrnn.worker.sending import Sender
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 IDLE_FETCH_MS = 50
 RETRY_S = 0.5
-
-
-class Stepped(NamedTuple):
-    """A batch that went through the engine: its predictions and the records to publish, aligned with rows."""
-
-    predictions: PredictionBatch
-    rows: list[int]
-    records: list[OutRecord]
-
-
-@dataclass(slots=True)
-class Batch:
-    """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
-
-    records: list[Record]
-    positions: dict[int, int]
-    ticks: TickBatch
-    dead: list[DeadLetter]
-    step: "asyncio.Future[Stepped]"
+SNAPSHOT_SHARE = 0.4
+"""Of the shutdown budget, for last snapshots."""
+_WAYS_BACK = (BrokerUnavailable, StoreUnavailable, Rebalanced, RecordsRefused)
+"""What ends an interval, not the process."""
 
 
 class Worker:
-    """Drives ticks from source to sink until told to stop; raises only what must end the process."""
+    """Drives ticks from source to delivery until told to stop; raises only what must end the process."""
 
     def __init__(
-        self, settings: Settings, source: Source, sink: Sink, engine: Engine, executor: ThreadPoolExecutor,
-        metrics: Metrics,
+        self, settings: Settings, source: Source, delivery: Delivery, engine: Engine,
+        executor: ThreadPoolExecutor, metrics: Metrics, assigner: Assigner, decoder: Decoder, keeper: Keeper,
     ) -> None:  # fmt: skip
-        spec = engine.spec
-        self._settings, self._source, self._sink, self._engine = settings, source, sink, engine
-        self._executor, self._metrics = executor, metrics
-        self._decoder = Decoder(
-            spec,
-            codec=settings.input.codec,
-            stream_field=settings.input.stream_field,
-            time_field=settings.input.time_field,
-            max_record_bytes=settings.input.max_record_bytes,
-        )
-        self._encoder = Encoder(spec, settings.output.codec)
-        limits = settings.limits
-        self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
-        self.assigner = Assigner(settings, source, engine, executor, self._decoder, metrics)
+        self._settings, self._source, self._delivery, self._engine = settings, source, delivery, engine
+        self._executor, self._metrics, self._decoder, self.assigner = executor, metrics, decoder, assigner
+        self._keeper = keeper
+        self._is_exact = settings.delivery.guarantee == "exactly_once"
+        self._encoder = Encoder(engine.spec, settings.output.codec)
+        self.sender = Sender(settings, delivery, engine.spec.label, metrics)
+        self.complaints = Complaints(metrics)
         self.beat_s = time.monotonic()
-        self._arrived_ms: dict[int, int] = {}
-        self._complaints: dict[str, str] = {}
+        self._membership: Membership | None = None
         self._in_flight: Batch | None = None
-        self._to_commit: dict[int, int] = {}
+        self._interval = Interval()
+        self._to_settle = 0
         self._committed_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
+        keeping = asyncio.create_task(self._keeper.run(self.assigner.owned), name="snapshots")
+        keeping.add_done_callback(self.assigner.ended)
         try:
             while not stop.is_set():
                 self.beat_s = time.monotonic()
                 self.assigner.raise_failure()
-                await self._follow_assignment()
-                records = await self._fetch()
-                if self._source.has_rebalanced():
-                    continue  # positions are void: what was fetched comes again from where the rows are
-                positions = self._source.positions()  # before anything is awaited: a rebalance voids them
-                stepped, self._in_flight = self._in_flight, None
-                if stepped is not None:
-                    await stepped.step
-                self._in_flight = self._begin(records, positions)
-                await self._finish(stepped)
-                await self._commit_when_due()
-            await self._drain()
-            await self._commit_all()
+                try:
+                    await self._follow_assignment()
+                    await self._turn()
+                except _WAYS_BACK as error:
+                    await self._go_back(error)
+            await self._finish()
         finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
             await self.assigner.close()
+            self._keeper.close()
+
+    async def _turn(self) -> None:
+        """Fetch N+1 and start its step, send N, commit when it is time."""
+        if damaged := self._keeper.damaged.intersection(self.assigner.live()):
+            raise StoreUnavailable(f"snapshots that rows of partitions {sorted(damaged)} were only in are damaged")
+        records = await self._fetch()
+        if self._source.has_rebalanced():
+            return  # positions are void: what was fetched comes again from where the rows are
+        # Before anything is awaited: a rebalance voids them. A gated partition's is of an interval that was undone.
+        live = set(self.assigner.live())
+        positions = {p: at for p, at in self._source.positions().items() if p in live}
+        stepped, self._in_flight = self._in_flight, None
+        if stepped is not None:
+            await stepped.step
+        self._in_flight = self._begin(records, positions)
+        await self._send(stepped)
+        await self._commit_when_due()
+
+    # Assignment
 
     async def _follow_assignment(self) -> None:
         assignment = self._source.take_rebalance()
         if assignment is None:
             return
-        await self._drain()
-        self._to_commit.clear()
-        self.note_broker("commit")
+        await (self._abandon() if self._is_exact else self._let_go())
+        for doing in ("publish", "commit"):
+            self.complaints.note(doing)
+        self._membership = self._source.membership()
         self._metrics.rebalance()
         await self.assigner.admit(assignment.partitions)
 
+    async def _let_go(self) -> None:
+        """At least once: what is on its way is published, so the rows stay ahead of the committed offsets."""
+        try:
+            await self._flush()
+            await self._delivery.acknowledged()
+        except _WAYS_BACK as error:
+            log.info("what was on its way comes again: %s", error)
+            return await self._abandon()
+        self.assigner.published(self._interval.positions)
+        self._close_interval()
+        await self._on_engine(self._settle)
+        return await self._delivery.abort()
+
+    async def _go_back(self, error: StreamrnnError) -> None:
+        """Undo the interval, take note of why, and let each partition find out where it stands."""
+        await self._abandon()
+        if isinstance(error, RecordsRefused):
+            self.sender.refused(error)
+        elif isinstance(error, Rebalanced):
+            log.info("commit came too late: the group has rebalanced")
+        elif isinstance(error, BatchTooLarge):
+            log.info("%s", error)
+        elif isinstance(error, StoreUnavailable):
+            log.warning("waiting for the store: %s", error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            self.complaints.note("publish", str(error))
+            await asyncio.sleep(RETRY_S)
+        self._metrics.undone()
+        if not self._source.has_rebalanced():
+            await self.assigner.readmit()
+
+    async def _abandon(self) -> None:
+        """Rows and positions are those of the last commit; nothing of the interval will be committed by us."""
+        batch, self._in_flight = self._in_flight, None
+        if batch is not None:
+            await asyncio.wait({batch.step})
+            if (error := batch.step.exception()) is not None and not isinstance(error, _WAYS_BACK):
+                raise error
+        await self._delivery.abort()
+        await self._on_engine(self._undo)
+        self._interval = Interval()
+        self.assigner.undone()
+
+    def _undo(self) -> None:
+        """On the engine thread, as all that follows a look at `_to_settle` while no step is under way."""
+        self._settle()
+        self._engine.undo()
+
+    def _settle(self) -> None:
+        settled, self._to_settle = self._to_settle, 0
+        self._engine.settle(settled)
+
+    async def _on_engine(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    # The path
+
     async def _fetch(self) -> list[Record]:
-        """Records of live partitions; returns at once while a step is under way, to publish it promptly."""
+        """Records of live partitions; returns at once while a step is under way, to send it promptly."""
         started = time.perf_counter()
-        paused = self.breaker.is_open(time.monotonic())
+        paused = self.sender.breaker.is_open(time.monotonic())
         live = () if paused else self.assigner.live()
         self._metrics.breaker(paused)
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
         try:
-            records = await self._source.fetch(live, timeout_ms=0 if self._in_flight else IDLE_FETCH_MS)
+            records = await self._source.fetch(live, timeout_ms=self._patience_ms())
         except Rebalanced:
             return []
         except BrokerUnavailable as error:
-            self.note_broker("fetch", str(error))
+            self.complaints.note("fetch", str(error))
             await asyncio.sleep(RETRY_S)
             return []
-        self.note_broker("fetch")
+        self.complaints.note("fetch")
         if records:
             self._metrics.stage("fetch", time.perf_counter() - started)
         return records
+
+    def _patience_ms(self) -> int:
+        """How long a fetch may wait: not at all for a step under way, no longer than to the next commit."""
+        if self._in_flight is not None:
+            return 0
+        if not self._interval.steps:
+            return IDLE_FETCH_MS
+        return min(IDLE_FETCH_MS, max(1, int(1000 * self._due_in_s())))
 
     def _begin(self, records: list[Record], positions: dict[int, int]) -> Batch | None:
         """Decode, and start the step on the engine thread."""
@@ -137,143 +211,90 @@ class Worker:
         started = time.perf_counter()
         ticks, dead = self._decoder.decode(records)
         self._metrics.stage("decode", time.perf_counter() - started)
+        settled, self._to_settle = self._to_settle, 0
         loop = asyncio.get_running_loop()
-        step = loop.run_in_executor(self._executor, self._step, ticks, time.perf_counter())
+        step = loop.run_in_executor(self._executor, self._step, ticks, settled, time.perf_counter())
         self.assigner.stepped(positions)
-        return Batch(records, positions, ticks, dead, step)
+        return Batch(records, positions, dead, step)
 
-    def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
+    def _step(self, ticks: TickBatch, settled: int, queued_at: float) -> Stepped:
         """On the engine thread: step and encode."""
         started = time.perf_counter()
+        self._engine.settle(settled)
         predictions = self._engine.step(ticks)
         stepped = time.perf_counter()
         records = self._encoder.encode(predictions)
         self._metrics.stage("queue", started - queued_at)
         self._metrics.stage("step", stepped - started)
         self._metrics.stage("encode", time.perf_counter() - stepped)
-        return Stepped(predictions, predictions.ok.nonzero()[0].tolist(), records)
+        return Stepped(predictions, records)
 
-    async def _finish(self, batch: Batch | None) -> None:
-        """Steps 1 and 2 of the order of durability (at least once):
-
-        1. every prediction and dead letter of the batch is acknowledged by the broker;
-        2. its offsets may be committed, and are with the next commit.
-        A crash before 2 repeats the batch; nothing is ever skipped.
-        """
+    async def _send(self, batch: Batch | None) -> None:
+        """Hand a stepped batch to the delivery; its acknowledgements are awaited at the commit."""
         if batch is None:
             return
         stepped = await batch.step
-        started = time.perf_counter()
-        dead = batch.dead + poisoned(batch.records, stepped.predictions)
-        dead += await self._publish_predictions(batch, stepped)
-        await self._publish_dead(dead)
-        self._metrics.stage("publish", time.perf_counter() - started)
-        self._metrics.batch(stepped.predictions, time.time() * 1000)
-        self._metrics.dead(dead)
-        if self.breaker.count(len(batch.records), len(dead), time.monotonic()):
-            self._say_breaker(dead)
-        self._arrived_ms.update(map(itemgetter(0, 2), batch.records))  # partition and timestamp
-        self._to_commit.update(batch.positions)
+        if not self._interval.steps:
+            assert self._membership is not None
+            await self._delivery.begin(self._membership)
+        await self.sender.send(self._interval, batch.records, batch.dead, batch.positions, *stepped)
 
-    def _say_breaker(self, dead: list[DeadLetter]) -> None:
-        """Why the input pauses: the share that was passed, and the commonest reasons of the newest batch."""
-        reasons = Counter(f"{letter.stage} {letter.code}" for letter in dead).most_common(3)
-        limits = self._settings.limits
-        log.warning(
-            "breaker open, fetching pauses %g s: over %.0f %% of the last %d records are dead letters (%s)",
-            *(limits.breaker_pause_s, 100 * limits.dead_letter_share, limits.dead_letter_window),
-            ", ".join(f"{reason}: {count}" for reason, count in reasons),
-        )
+    # The commit
 
-    async def _publish_predictions(self, batch: Batch, stepped: Stepped) -> list[DeadLetter]:
-        """Publish; a prediction the broker refuses for good becomes the dead letter of its tick."""
-        try:
-            await self._insist(self._settings.output.topic, stepped.records)
-        except RecordsRefused as error:
-            return [
-                DeadLetter(source_of(batch.records, batch.ticks, stepped.rows[at]), "publish", "refused", why)
-                for at, why in error.reasons.items()
-            ]
-        return []
-
-    async def _publish_dead(self, dead: list[DeadLetter]) -> None:
-        """Publish dead letters; one the broker refuses goes without its value, then with its reason alone."""
-        topic, source, model = self._settings.dead_letter_topic, self._settings.input.topic, self._engine.spec.label
-        records = [dead_letter_record(letter, source, model) for letter in dead]
-        try:
-            await self._insist(topic, records)
-        except RecordsRefused as error:
-            dead = [dead[at] for at in error.indexes]
-            bare = [records[at]._replace(value=None) for at in error.indexes]
-            try:
-                await self._insist(topic, bare)
-            except RecordsRefused as again:
-                await self._insist(topic, [reason_alone(dead[at], source, model) for at in again.indexes])
-
-    async def _insist(self, topic: str, records: list[OutRecord]) -> None:
-        """Publish, however long the broker is away: the process lives, says so, and holds two batches."""
-        if not records:
-            return None
-        while True:
-            self.beat_s = time.monotonic()
-            try:
-                await self._sink.publish(topic, records)
-            except BrokerUnavailable as error:
-                self.note_broker("publish", str(error))
-                await asyncio.sleep(RETRY_S)
-            else:
-                return self.note_broker("publish")
-
-    def lateness_s(self, partition: int) -> float:
-        """Seconds since the partition's newest finished record was written, 0 before the first."""
-        arrived_ms = self._arrived_ms.get(partition)
-        return 0.0 if arrived_ms is None else max(0.0, time.time() - arrived_ms / 1000)
-
-    @property
-    def broker_is_up(self) -> bool:
-        """False while anything that asks the broker complains."""
-        return not self._complaints
-
-    def note_broker(self, doing: str, complaint: str = "") -> None:
-        """Take note of how the broker answered the one who is `doing` something; a change is said."""
-        was_up = self.broker_is_up
-        self._complaints.pop(doing, None)
-        if complaint:
-            self._complaints[doing] = complaint
-        if self.broker_is_up != was_up:
-            log.warning(f"broker is away, waiting for it: {complaint}" if was_up else "broker is back")
-            self._metrics.broker_up(self.broker_is_up)
+    def _due_in_s(self) -> float:
+        return self._committed_at + self._settings.delivery.commit_interval_ms / 1000 - time.monotonic()
 
     async def _commit_when_due(self) -> None:
-        if time.monotonic() - self._committed_at >= self._settings.input.commit_interval_ms / 1000:
+        if self._due_in_s() <= 0:
             await self._commit()
 
     async def _commit(self) -> None:
-        """Step 3 of the order of durability: offsets of acknowledged batches, and only those."""
+        """Steps 1 to 3 of the order of durability."""
         self._committed_at = time.monotonic()
-        if not self._to_commit or self._source.has_rebalanced():
+        interval = self._interval
+        if not interval.steps or self._source.has_rebalanced():
             return None
         started = time.perf_counter()
+        await self._delivery.acknowledged()
         try:
-            await self._source.commit(self._to_commit)
+            await self._delivery.commit(self.assigner.marks(interval.positions))
         except BrokerUnavailable as error:
-            return self.note_broker("commit", str(error))
-        except Rebalanced:
-            return log.info("commit came too late: the group has rebalanced")
-        self.note_broker("commit")
-        self.assigner.committed(self._to_commit)
-        self._to_commit = {}
+            if self._is_exact:
+                raise
+            return self.complaints.note("commit", str(error))
+        for doing in ("publish", "commit"):
+            self.complaints.note(doing)
+        self.assigner.committed(interval.positions)
+        self.sender.committed(interval.positions)
         self._metrics.stage("commit", time.perf_counter() - started)
-        return None
+        return self._close_interval()
 
-    async def _commit_all(self) -> None:
-        """Before the end: insist, unless the group has moved on."""
-        await self._commit()
-        while self._to_commit and "commit" in self._complaints and not self._source.has_rebalanced():
-            await asyncio.sleep(RETRY_S)
-            await self._commit()
+    def _close_interval(self) -> None:
+        """Count what is now seen by readers; the engine forgets how to undo it with its next step."""
+        interval, self._interval = self._interval, Interval()
+        self._to_settle += interval.steps
+        now_ms = time.time() * 1000
+        for sent in interval.sent:
+            self._metrics.batch(sent.predictions, now_ms if self._is_exact else sent.acknowledged_ms)
+            self._metrics.dead(sent.dead)
+            self._metrics.dropped(sent.dropped)
 
-    async def _drain(self) -> None:
-        """Finish what is in flight, so that rows, positions and what was published agree."""
+    async def _flush(self) -> None:
+        """Send what is in flight, so that rows, positions and what was sent agree."""
         batch, self._in_flight = self._in_flight, None
-        await self._finish(batch)
+        await self._send(batch)
+
+    async def _finish(self) -> None:
+        """Before the end: publish and commit; insist while only a commit fails, else leave it to the next start."""
+        try:
+            await self._flush()
+            await self._commit()
+            while self._interval.steps and self.complaints.has("commit") and not self._source.has_rebalanced():
+                await asyncio.sleep(RETRY_S)
+                await self._commit()
+        except _WAYS_BACK as error:
+            log.warning("the end comes before the last commit, whose ticks will be read again: %s", error)
+        if self._interval.steps:
+            await self._abandon()
+        patience_s = SNAPSHOT_SHARE * self._settings.limits.shutdown_budget_s
+        await self._keeper.last(self.assigner.owned(), patience_s)

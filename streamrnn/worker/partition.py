@@ -1,12 +1,16 @@
 """What the worker knows of one partition: its phase and its positions. Decides; does no I/O.
 
-gated -> recovering -> live -> draining. Only live partitions are fetched. `position` is the next offset
-the state has not seen; `committed` is what this worker last committed, None before its first commit.
+gated -> recovering -> live -> draining. Only live partitions are fetched.
 """
 
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+
+from streamrnn.pedigree import Pedigree
+
+NOTHING = -1
+"""The position of rows that stand for nothing."""
 
 
 class Phase(StrEnum):
@@ -20,17 +24,33 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Partition:
-    """One partition this worker owns, or parked rows of one it owned until the last rebalance."""
+    """One partition this worker owns, or parked rows of one it owned until the last rebalance.
+
+    position: the next offset its rows have not seen. settled: where an undo takes them back to. committed: what
+    this worker last committed, None before its first commit. pedigree: what its rows are a function of.
+    """
 
     number: int
     phase: Phase = Phase.GATED
-    position: int = -1
+    position: int = NOTHING
+    settled: int = NOTHING
     committed: int | None = None
+    pedigree: Pedigree | None = None
     attempts: int = 0
 
-    def holds_state_for(self, committed: int | None) -> bool:
-        """Whether the rows in memory go on from the group's committed offset: nobody else moved it."""
-        return self.position >= 0 and self.committed is not None and committed == self.committed
+    @property
+    def has_rows(self) -> bool:
+        """Whether its rows in memory stand for a position."""
+        return self.position >= 0 and self.pedigree is not None
+
+    def place(self, position: int) -> None:
+        """The rows are now what `position` makes of them, and no undo goes further back."""
+        self.position = self.settled = position
+
+    def void(self) -> None:
+        """The rows stand for nothing."""
+        self.place(NOTHING)
+        self.pedigree = None
 
 
 class Breaker:

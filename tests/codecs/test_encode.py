@@ -55,7 +55,7 @@ def batch(model: ModelSpec, n: int, *, streams=None, values=None, residual=None,
         np.asarray(residual, np.float32).reshape(n, targets),
         steps=np.arange(n) * 10**6 + 1,
         origin=(np.arange(n) % len(ORIGINS)).astype(np.uint8),
-        ok=np.ones(n, bool) if ok is None else np.array(ok),
+        status=np.zeros(n, np.uint8) if ok is None else (~np.array(ok)).astype(np.uint8),
         errors=Errors(none, none, none, none, none),
     )
 
@@ -185,7 +185,7 @@ def test_rows_that_are_not_ok_give_no_record_and_the_others_keep_their_order(cod
     bad = ~np.array(ok)
     said.values[bad] = np.nan
     assert_reads_back(codec, spec(), said)
-    whole = Encoder(spec(), codec).encode(replace(said, ok=np.ones(4, bool)))
+    whole = Encoder(spec(), codec).encode(replace(said, status=np.zeros(4, np.uint8)))
     assert Encoder(spec(), codec).encode(said) == [record for record, good in zip(whole, ok, strict=True) if good]
 
 

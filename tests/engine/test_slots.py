@@ -3,71 +3,73 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.slots import SCRATCH, SlotTable
+from streamrnn.engine.slots import NOBODY, Slots
 from streamrnn.errors import StaleHandle
 
 
-def place(table: SlotTable, *streams: bytes, partition: int = 0):
-    return table.place(np.full(len(streams), partition, dtype=np.int32), list(streams))
+def claim(slots: Slots, *streams: bytes, partition: int = 0) -> list[int]:
+    return slots.claim(partition, list(streams), np.arange(len(streams))).tolist()
 
 
-def test_a_stream_keeps_its_slot_and_no_stream_gets_the_scratch_slot():
-    table = SlotTable(10)
-    first = place(table, b"a", b"b", b"a")
-    assert first.slots.tolist() == [1, 2, 1]
-    assert first.fresh.tolist() == [True, True, False]
-    assert SCRATCH not in first.slots
-    assert place(table, b"b").slots.tolist() == [2]
+def test_nobody_is_ever_given_a_reserved_slot():
+    slots = Slots(reserved=1)
+    assert claim(slots, b"a", b"b") == [1, 2]
+    assert slots.of(0).tolist() == [1, 2]
+    assert (slots.size, slots.live, slots.owner[0]) == (3, 2, NOBODY)
 
 
-def test_a_full_partition_evicts_the_stream_whose_last_tick_is_oldest_even_within_a_batch():
-    table = SlotTable(2)
-    placed = place(table, b"a", b"b", b"a", b"c", b"b")
-    assert placed.evicted == 2
-    assert placed.fresh.tolist() == [True, True, False, True, True]
-    assert [s for _, s, _ in table.streams()] == [b"c", b"b"]
+def test_a_slot_given_up_keeps_its_name_and_goes_to_no_other_stream_before_it_is_free():
+    slots = Slots()
+    claim(slots, b"a", b"b")
+    slots.give_up(np.array([0]))
+    assert (slots.live, slots.names[0], slots.of(0).tolist()) == (1, b"a", [1])
+    assert claim(slots, b"c") == [2]
+    slots.give_back(0, np.array([0]))
+    assert (slots.live, slots.of(0).tolist()) == (3, [0, 1, 2])
+    slots.give_up(np.array([0]))
+    slots.free(np.array([0]))
+    assert claim(slots, b"d") == [0]
+    assert slots.size == 3
 
 
-def test_partitions_are_capped_apart_so_that_assignment_does_not_change_eviction():
-    table = SlotTable(1)
-    placed = table.place(np.array([0, 1, 0], dtype=np.int32), [b"a", b"a", b"a"])
-    assert placed.evicted == 0
-    assert table.resident == 2
-    assert table.partitions_of(b"a") == [0, 1]
-
-
-def test_a_handle_is_refused_once_its_slot_went_to_another_stream():
-    table = SlotTable(1)
-    place(table, b"a")
-    handle = table.handle(0, b"a")
-    assert handle is not None
-    assert table.row(handle) == 1
-    place(table, b"b")
-    with pytest.raises(StaleHandle, match="slot 1"):
-        table.row(handle)
-
-
-def test_a_dropped_partition_frees_its_slots_under_a_new_generation():
-    table = SlotTable(4)
-    place(table, b"a", b"b")
-    old = table.handle(0, b"a")
-    table.drop(0)
-    assert table.resident == 0
-    assert table.handle(0, b"a") is None
-    place(table, b"x", b"y")
-    assert table.size == 3
+def test_a_handle_is_refused_as_soon_as_its_slot_is_given_up_even_if_it_is_given_back():
+    slots = Slots(reserved=1)
+    claim(slots, b"a")
+    handle = slots.handle(1)
+    assert slots.row(handle) == 1
+    slots.give_up(np.array([1]))
+    with pytest.raises(StaleHandle, match="slot 1 is at generation 1, the handle is of 0"):
+        slots.row(handle)
+    slots.give_back(0, np.array([1]))
     with pytest.raises(StaleHandle):
-        table.row(old)
+        slots.row(handle)
+    assert slots.row(slots.handle(1)) == 1
 
 
-@given(st.lists(st.integers(0, 6), max_size=60), st.integers(1, 4), st.lists(st.integers(1, 7), max_size=20))
-def test_who_is_evicted_does_not_depend_on_how_the_input_was_cut_into_batches(keys, cap, cuts):
-    streams = [b"%d" % k for k in keys]
-    whole, parts = SlotTable(cap), SlotTable(cap)
-    expected = place(whole, *streams)
-    fresh, at = [], 0
-    for cut in [*cuts, len(streams)]:
-        fresh += place(parts, *streams[at : at + cut]).fresh.tolist()
-        at += cut
-    assert fresh == expected.fresh.tolist()
-    assert [s for _, s, _ in parts.streams()] == [s for _, s, _ in whole.streams()]
+def test_a_claimed_slot_tells_nothing_of_its_last_owner():
+    slots = Slots()
+    claim(slots, b"a", partition=3)
+    slots.origin[0], slots.marked[0] = 2, 3
+    slots.give_up(np.array([0]))
+    slots.free(np.array([0]))
+    claim(slots, b"b", partition=4)
+    assert (slots.owner[0], slots.origin[0], slots.marked[0], slots.names[0]) == (4, 0, NOBODY, b"b")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=60))
+def test_no_slot_has_two_owners_and_free_ones_are_used_before_new_ones(steps):
+    slots, owned, most = Slots(), {}, 0
+    for number, (comes, count) in enumerate(steps):
+        if comes:
+            streams = [b"%d-%d" % (number, n) for n in range(count)]
+            given_out = claim(slots, *streams)
+            assert not set(given_out) & owned.keys()
+            owned |= dict(zip(given_out, streams, strict=True))
+        else:
+            gone = np.array(list(owned)[:count], np.int64)
+            slots.give_up(gone)
+            slots.free(gone)
+            owned = {slot: stream for slot, stream in owned.items() if slot not in gone}
+        most = max(most, len(owned))
+        assert {slot: slots.names[slot] for slot in slots.of(0).tolist()} == owned
+        assert (slots.live, slots.size) == (len(owned), most)

@@ -133,7 +133,7 @@ def settings(request: pytest.FixtureRequest, bootstrap: str, topic: TopicFactory
             "output": {"topic": f"{name}-out"},
             "http": {"port": 0},
         }
-        return Settings(**{part: values | sections.get(part, {}) for part, values in defaults.items()})
+        return Settings(**{part: defaults.get(part, {}) | sections.get(part, {}) for part in defaults | sections})
 
     return make
 

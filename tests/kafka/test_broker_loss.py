@@ -136,7 +136,7 @@ async def test_a_topic_that_grows_stops_the_service_with_a_message(
     service = Service(s, load_bundle(bundle))
     running = asyncio.create_task(service.run(asyncio.Event()))
     async with asyncio.timeout(20):
-        while service.metrics.snapshot()["ticks"] < 20:
+        while service.metrics.glance()["ticks"] < 20:
             await asyncio.sleep(0.05)
     admin = AIOKafkaAdminClient(bootstrap_servers=s.kafka.bootstrap)
     await admin.start()

@@ -141,7 +141,7 @@ def by_stream(found: list[dict]) -> dict[str, np.ndarray]:
 
 
 def ticks_done(service: Service) -> float:
-    return service.metrics.snapshot()["ticks"]
+    return service.metrics.glance()["ticks"]
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ async def test_bad_records_cost_themselves_and_go_to_the_dead_letters(ready_sett
     await publish(ready_settings, mixed)
     async with served(ready_settings, make_model()) as service:
         await until(lambda: ticks_done(service) >= len(ticks))
-        await until(lambda: service.metrics.snapshot()["dead_letters"] >= len(bad))
+        await until(lambda: service.metrics.glance()["dead_letters"] >= len(bad))
     expected = offline(make_model(), ticks)
     for symbol, said in by_stream(await predictions(ready_settings, per_partition(ticks))).items():
         assert said.tobytes() == expected[symbol].tobytes()

@@ -9,7 +9,7 @@ from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.history import read_range
-from streamrnn.kafka.sink import RecordsRefused, Sink
+from streamrnn.kafka.sink import IndexesRefused, Sink
 from streamrnn.ticks import OutRecord, Record
 
 from .conftest import SettingsFactory, embedded_only, real_only
@@ -73,7 +73,7 @@ async def test_refused_records_are_named_and_the_others_appended_in_order(
     sent = ticks(8) + ticks(3, first=8, size=1_200_000) + ticks(9, first=11)
     sink = Sink(s)
     async with running(sink):
-        with pytest.raises(RecordsRefused, match="record 8 and 2 more refused: MessageSizeTooLarge") as refusal:
+        with pytest.raises(IndexesRefused, match="record 8 and 2 more refused: MessageSizeTooLarge") as refusal:
             await sink.publish(s.input.topic, sent)
         assert refusal.value.indexes == (8, 9, 10)
         assert refusal.value.index == 8

@@ -10,6 +10,7 @@ import pytest
 from streamrnn.config import Settings
 from streamrnn.errors import TopicError
 from streamrnn.kafka.admin import prepare_topics
+from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.sink import Sink
 from streamrnn.kafka.source import Assignment, Rebalanced, Source
 from streamrnn.ticks import OutRecord, Record
@@ -39,10 +40,11 @@ async def place(source: Source, start: int | None = None) -> frozenset[int]:
     """Take the new assignment and seek each partition: committed, else `start`, else the policy's."""
     assignment = await taken(source)
     for partition in assignment.partitions:
-        offset = await source.committed(partition)
-        if offset is None:
-            offset = await source.first_start(partition) if start is None else start
-        source.seek(partition, offset)
+        mark = await source.committed(partition)
+        if mark is not None:
+            source.seek(partition, mark.offset)
+        else:
+            source.seek(partition, await source.first_start(partition) if start is None else start)
     return assignment.partitions
 
 
@@ -131,10 +133,11 @@ async def test_a_committed_position_is_where_the_next_worker_begins(settings: Se
         live = await place(source)
         assert await source.committed(0) is None
         await fetched(source, live, 100)
-        await source.commit({0: 20, 1: 30})
+        await source.commit({0: Mark(20), 1: Mark(30)})
     later = Source(s)
     async with running(later):
         live = await place(later)
+        assert await later.committed(0) == Mark(20)
         got = await fetched(later, live, 50)
     assert [r.offset for r in got if r.partition == 0] == list(range(20, 50))
     assert [r.offset for r in got if r.partition == 1] == list(range(30, 50))
@@ -176,7 +179,7 @@ async def test_committing_what_is_no_longer_held_says_rebalanced(settings: Setti
         async with running(two):
             lost = next(iter({0, 1} - (await polling).partitions))
             with pytest.raises(Rebalanced):
-                await one.commit({lost: 0})
+                await one.commit({lost: Mark(0)})
             with pytest.raises(Rebalanced):
                 one.seek(lost, 0)
 

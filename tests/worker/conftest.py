@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,10 +18,12 @@ from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
-from streamrnn.worker import assignment, loop
+from streamrnn.worker import assignment, keeping, loop, making, recovery
+from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.loop import Worker
+from streamrnn.worker.making import make_stateful, make_worker
 
-from .fakes import FakeSink, FakeSource, Journal, Place, place_of, published
+from .fakes import FakeDelivery, FakeSource, Journal, Place, place_of, published
 
 SPEC = ModelSpec(
     name="toy",
@@ -31,6 +33,8 @@ SPEC = ModelSpec(
     hidden=8,
     predicts="log_change",
 )
+SOURCES: dict[str, FakeSource] = {}
+"""By input topic: where a recovery reads."""
 POISON = 3e38
 """A tick whose prediction is above the largest float32: its row is rolled back."""
 
@@ -58,6 +62,13 @@ def make_engine() -> TappedEngine:
     return TappedEngine(make_model(), max_streams=100, device="cpu")
 
 
+def make_tapped(model: Model, settings: Settings, cold: ColdTiers | None = None) -> TappedEngine:
+    limits = settings.engine
+    return TappedEngine(
+        model, max_streams=limits.max_streams, max_parked=limits.max_parked, device="cpu", cold=cold
+    )
+
+
 def tick(partition: int, offset: int, x: float, stream: bytes = b"s") -> Record:
     return Record(partition, offset, 1_000 + offset, stream, json.dumps({"time": offset, "x": x}).encode())
 
@@ -82,11 +93,12 @@ class World:
     """Everything around one worker."""
 
     source: FakeSource
-    sink: FakeSink
+    sink: FakeDelivery
     engine: TappedEngine
     worker: Worker
     settings: Settings
     journal: Journal
+    metrics: Metrics
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def predictions(self) -> list[tuple[Place, float]]:
@@ -98,6 +110,16 @@ class World:
         """Source position and code of each dead letter, in order."""
         records = published(self.journal, self.settings.dead_letter_topic)
         return [(place_of(r), dict(r.headers)["__streamrnn.errors.code"].decode()) for r in records]
+
+    @asynccontextmanager
+    async def crashing(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Run; leaving ends it at once, whatever it does."""
+        running = asyncio.create_task(self.worker.run(self.stop))
+        try:
+            yield running
+        finally:
+            running.cancel()
+            await asyncio.wait({running}, timeout=10)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[asyncio.Task[None]]:
@@ -118,22 +140,49 @@ class World:
 MakeWorld = Callable[..., World]
 
 
+def read_again(
+    settings: Settings, partition: int, start: int, stop: int, most: int
+) -> AsyncGenerator[list[Record], None]:
+    """What `read_range` would read of the world whose settings these are."""
+    return SOURCES[settings.input.topic].read_range(settings, partition, start, stop, most)
+
+
+def assemble(settings: Settings, source: FakeSource, executor: ThreadPoolExecutor) -> World:
+    """A worker as the service makes it, on a source and a delivery that are lists."""
+    SOURCES[settings.input.topic] = source
+    journal, metrics = source.journal, Metrics()
+    delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
+    kept = make_stateful(make_model(), settings)
+    assert isinstance(kept.engine, TappedEngine)
+    worker = make_worker(settings, source, delivery, kept, executor, metrics)
+    source.assign(*source.ticks)
+    return World(source, delivery, kept.engine, worker, settings, journal, metrics)
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
-    """Make a worker over lists of records by partition; settings by section. Pauses are a thousandth."""
+    """Make a worker over lists of records by partition; settings by section; `after` another, on what it committed.
+
+    Pauses are a thousandth.
+    """
     executor = ThreadPoolExecutor(1)
     monkeypatch.setattr(loop, "IDLE_FETCH_MS", 1)
     monkeypatch.setattr(loop, "RETRY_S", 0.001)
     monkeypatch.setattr(assignment, "FIRST_RETRY_S", 0.001)
+    monkeypatch.setattr(keeping, "LOOK_S", 0.001)
+    monkeypatch.setattr(making, "make_engine", make_tapped)
+    monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
+    monkeypatch.setattr(recovery, "read_range", read_again)
 
-    def make(topic: dict[int, list[Record]], poll: int = 1000, **sections: dict[str, object]) -> World:
-        settings = Settings(**{"input": {"commit_interval_ms": 0}} | sections)
-        journal: Journal = []
-        source, sink, engine = FakeSource(journal, topic, poll), FakeSink(journal), make_engine()
-        monkeypatch.setattr(assignment, "read_range", source.read_range)
-        worker = Worker(settings, source, sink, engine, executor, Metrics())
-        source.assign(*topic)
-        return World(source, sink, engine, worker, settings, journal)
+    def make(
+        topic: dict[int, list[Record]], poll: int = 1000, after: World | None = None, **sections: dict[str, object]
+    ) -> World:
+        settings = Settings(**{"delivery": {"commit_interval_ms": 0}} | sections)
+        source = FakeSource([], topic, poll)
+        if after is not None:  # another process on the same broker
+            source.journal, source.offsets = after.journal, after.source.offsets
+            source.metadata, source.log_starts = after.source.metadata, after.source.log_starts
+        return assemble(settings, source, executor)
 
     yield make
     executor.shutdown()

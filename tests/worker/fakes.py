@@ -1,4 +1,4 @@
-"""A source and a sink in memory: what Kafka does to a worker becomes a value in a test.
+"""A source and a delivery in memory: what Kafka does to a worker becomes a value in a test.
 
 `Journal` keeps every publish and commit in the order in which they succeeded.
 """
@@ -9,8 +9,11 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from typing import NamedTuple
 
 from streamrnn.config import Settings
-from streamrnn.kafka.sink import RecordsRefused, Sink
-from streamrnn.kafka.source import Assignment, Rebalanced, Source
+from streamrnn.errors import BrokerUnavailable
+from streamrnn.kafka.delivery import RecordsRefused
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.kafka.source import Assignment, Source
 from streamrnn.ticks import OutRecord, Record
 
 Place = tuple[int, int]
@@ -39,6 +42,8 @@ class FakeSource(Source):
     def __init__(self, journal: Journal, ticks: Mapping[int, list[Record]], poll: int = 1000) -> None:
         self.journal, self.ticks, self.poll = journal, ticks, poll
         self.offsets: dict[int, int] = {}
+        self.metadata: dict[int, str] = {}
+        self.log_starts: dict[int, int] = {}
         self.fetched: list[Place] = []
         self.polls = 0
         self.commit_errors: deque[Exception | None] = deque()
@@ -93,23 +98,38 @@ class FakeSource(Source):
             raise Rebalanced(f"partition {partition} is not held")
         self._at[partition] = offset
 
-    async def committed(self, partition: int) -> int | None:
+    async def committed(self, partition: int) -> Mark | None:
         await asyncio.sleep(0)
         if self.committed_errors.get(partition):
             raise self.committed_errors[partition].popleft()
-        return self.offsets.get(partition)
+        offset = self.offsets.get(partition)
+        return None if offset is None else Mark(offset, self.metadata.get(partition, ""))
 
     async def first_start(self, partition: int) -> int:
         return 0
 
-    async def commit(self, positions: Mapping[int, int]) -> None:
+    async def log_start(self, partition: int) -> int:
+        return self.log_starts.get(partition, 0)
+
+    def membership(self) -> Membership:
+        return Membership("group", 1, "member", None)
+
+    def holds(self, partitions: Iterable[int]) -> bool:
+        return self._keeps.issuperset(partitions)
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
         await asyncio.sleep(0)
         if self.commit_errors and (error := self.commit_errors.popleft()):
             raise error
-        if not self._keeps.issuperset(positions):
+        if not self._keeps.issuperset(marks):
             raise Rebalanced("the group is rebalancing")
-        self.offsets.update(positions)
-        self.journal.append(Committed(dict(positions)))
+        self.take(marks)
+
+    def take(self, marks: Mapping[int, Mark]) -> None:
+        """The broker has the offsets."""
+        self.offsets.update({p: mark.offset for p, mark in marks.items()})
+        self.metadata.update({p: mark.metadata for p, mark in marks.items()})
+        self.journal.append(Committed({p: mark.offset for p, mark in marks.items()}))
 
     async def read_range(
         self, _: Settings, partition: int, start: int, stop: int, most: int
@@ -120,31 +140,84 @@ class FakeSource(Source):
             yield self.ticks[partition][first : min(stop, first + most)]
 
 
-class FakeSink(Sink):
-    """Takes everything but what `errors` and `refuses` say, and notes it in the journal."""
+class Lost(NamedTuple):
+    """A commit's answer that never came, though the broker did or did not as it was told."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal = journal
+    was_applied: bool
+
+
+class FakeDelivery:
+    """Takes everything but what `errors` and `refuses` say, and notes it in the journal.
+
+    At least once, records are seen as they are sent; exactly once, with the commit that follows.
+    """
+
+    def __init__(self, journal: Journal, source: FakeSource, is_exact: bool) -> None:
+        self.journal, self.source, self.is_exact = journal, source, is_exact
         self.attempts = 0
         self.errors: deque[Exception | None] = deque()
+        self.outcomes: deque[Exception | Lost | None] = deque()
         self.refuses: Callable[[str, OutRecord], bool] = lambda topic, record: False
         self.on_published: Callable[[], None] = lambda: None
         self.is_open = asyncio.Event()
         self.is_open.set()
+        self._open: list[Published] = []
+        self._refused: RecordsRefused | None = None
+        self._began = False
 
-    async def publish(self, topic: str, records: Sequence[OutRecord]) -> None:
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    async def begin(self, membership: Membership) -> None:
+        assert not self._began, "an interval ends before the next begins"
+        self._began = True
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> "asyncio.Future[None]":
+        assert self._began
         self.attempts += 1
         await self.is_open.wait()
         await asyncio.sleep(0)
         if self.errors and (error := self.errors.popleft()):
             raise error
-        refused = {i: "MessageSizeTooLarge" for i, record in enumerate(records) if self.refuses(topic, record)}
-        taken = [record for i, record in enumerate(records) if i not in refused]
-        if taken:
-            self.journal.append(Published(topic, taken))
-            self.on_published()
+        refused = [record for record in records if self.refuses(topic, record)]
         if refused:
-            raise RecordsRefused(topic, refused)
+            self._refused = RecordsRefused(topic, {place_of(r): "MessageSizeTooLarge" for r in refused})
+        taken = Published(topic, [record for record in records if record not in refused])
+        (self._open if self.is_exact else self.journal).append(taken)
+        self.on_published()
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(None)
+        return acknowledged
+
+    async def acknowledged(self) -> None:
+        await asyncio.sleep(0)
+        if self._refused is not None:
+            raise self._refused
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        await self.acknowledged()
+        if not self.is_exact:
+            await self.source.commit(marks)
+            self._began = False
+            return
+        outcome = self.outcomes.popleft() if self.outcomes else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        if not self.source.holds(marks):
+            raise Rebalanced("the generation is not the group's")
+        if outcome is None or outcome.was_applied:
+            self.journal += self._open
+            self.source.take(marks)
+            self._open = []
+        if outcome is not None:
+            raise BrokerUnavailable("no answer")
+        self._began = False
+
+    async def abort(self) -> None:
+        self._open, self._refused, self._began = [], None, False
 
 
 def place_of(record: OutRecord) -> Place:

@@ -37,7 +37,7 @@ async def test_warm_up_replays_the_last_records_before_the_committed_offset_and_
     world: MakeWorld,
 ) -> None:
     records = ticks(0, 30)
-    w = world({0: records}, input={"warmup_ticks": 8, "max_poll_records": 3, "commit_interval_ms": 0})
+    w = world({0: records}, input={"warmup_ticks": 8, "max_poll_records": 3})
     w.source.offsets[0] = 20
     steps: list[bool] = []
     w.engine.on_step = steps.append
@@ -70,7 +70,7 @@ async def test_a_failing_recovery_keeps_its_partition_gated_is_counted_and_holds
 
 
 async def test_a_partition_that_comes_back_untouched_goes_on_with_its_rows(world: MakeWorld) -> None:
-    w = world({0: ticks(0, 20), 1: ticks(1, 20)}, input={"warmup_ticks": 5, "commit_interval_ms": 0})
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)}, input={"warmup_ticks": 5})
     warm: list[bool] = []
     w.engine.on_step = warm.append
     async with w.serving():
@@ -103,7 +103,7 @@ async def test_a_partition_whose_offset_another_worker_moved_is_rebuilt(world: M
 async def test_what_was_published_and_not_yet_committed_is_committed_when_the_partition_comes_back(
     world: MakeWorld,
 ) -> None:
-    w = world({0: ticks(0, 20)}, input={"commit_interval_ms": 3_600_000})
+    w = world({0: ticks(0, 20)}, delivery={"commit_interval_ms": 3_600_000})
     async with w.serving():
         await w.until(lambda: len(w.predictions()) == 20)
         assert w.source.offsets == {0: 0}
@@ -114,7 +114,7 @@ async def test_what_was_published_and_not_yet_committed_is_committed_when_the_pa
 
 
 async def test_a_rebalance_in_the_middle_of_a_warm_up_begins_it_anew(world: MakeWorld) -> None:
-    w = world({0: ticks(0, 30), 1: ticks(1, 5)}, input={"max_poll_records": 4, "commit_interval_ms": 0})
+    w = world({0: ticks(0, 30), 1: ticks(1, 5)}, input={"max_poll_records": 4})
     w.source.offsets[0] = 20
     event_loop, interruptions = asyncio.get_running_loop(), iter(range(3))
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.source import Rebalanced
+from streamrnn.kafka.offsets import Rebalanced
 
 from .conftest import MakeWorld, World, alone, ticks
 from .fakes import check_order_of_durability
@@ -60,8 +60,8 @@ def test_each_tick_is_predicted_as_its_stream_alone_would_be_and_committed_only_
     commits: list[Exception | None], turns: list[tuple[int, ...] | None], when: str,
 ) -> None:  # fmt: skip
     async def run() -> World:
-        read = {"commit_interval_ms": interval_ms, "max_poll_records": warmup, "warmup_ticks": 100}
-        w = world(TOPIC, poll=poll, input=read)
+        read = {"max_poll_records": warmup, "warmup_ticks": 100}
+        w = world(TOPIC, poll=poll, input=read, delivery={"commit_interval_ms": interval_ms})
         w.sink.errors, w.source.commit_errors = deque(publishing), deque(commits)
         rebalances(w, turns, when)
         await asyncio.wait_for(serve_all(w), 20)

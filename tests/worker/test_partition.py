@@ -3,25 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.worker.partition import Breaker, Partition
+from streamrnn.worker.partition import Breaker
 
 BATCHES = st.lists(
     st.tuples(st.integers(1, 30), st.floats(0, 1)).map(lambda b: (b[0], round(b[0] * b[1]))), max_size=60
 )
-
-
-@given(
-    position=st.integers(-1, 3),
-    committed=st.none() | st.integers(0, 3),
-    group=st.none() | st.integers(0, 3),
-)
-def test_rows_go_on_only_if_they_were_made_here_and_nobody_moved_the_offset_since(
-    position: int, committed: int | None, group: int | None
-) -> None:
-    partition = Partition(7, position=position, committed=committed)
-    has_rows = position != -1
-    nobody_moved = committed is not None and group is not None and committed == group
-    assert partition.holds_state_for(group) == (has_rows and nobody_moved)
 
 
 def oracle(batches: list[tuple[int, int]], share: float, window: int) -> list[bool]:

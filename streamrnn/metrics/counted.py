@@ -1,4 +1,4 @@
-"""Every metric declared once; observed in columns per batch, never per tick, never labelled by stream.
+"""What the service counts, observed in columns per batch, never per tick, never labelled by stream.
 
 Units are base units (seconds, bytes). Knows numpy and prometheus_client, and the columns it counts.
 """
@@ -20,69 +20,30 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streamrnn.counting import Histogram, Recent, RollingErrors
+from streamrnn.metrics.declared import (
+    DECLARED,
+    DURATIONS_S,
+    LATENCY_S,
+    OF_PARTITION,
+    OUTCOMES,
+    PHASES,
+    RECENT_LATENCIES,
+    SIZES,
+    STAGES,
+)
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, PredictionBatch
 
-LATENCY_S = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
-SIZES = tuple(float(2**power) for power in range(17))
-STAGES = ("fetch", "queue", "decode", "step", "encode", "publish", "commit")
-PHASES = ("gated", "recovering", "live", "draining")
-OUTCOMES = ("succeeded", "failed", "timed_out")
-"""How a retrain job ends."""
-RECENT_LATENCIES = 65_536
 
+class Held(NamedTuple):
+    """What the engine holds, and what has left or come back since the start."""
 
-class Declared(NamedTuple):
-    """One metric as the docs and Prometheus see it."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    help: str
-
-
-_BY_ERROR = ("target", "horizon", "model")
-DECLARED = (
-    Declared("streamrnn_model_info", "gauge", ("model", "cell", "device"), "The model that serves, always 1."),
-    Declared("streamrnn_ticks_total", "counter", (), "Ticks stepped."),
-    Declared("streamrnn_predictions_total", "counter", (), "Predictions acknowledged by the broker."),
-    Declared("streamrnn_dead_letters_total", "counter", ("stage", "code"), "Records refused, by reason."),
-    Declared("streamrnn_latency_seconds", "histogram", (), "From the record's timestamp to its prediction."),
-    Declared("streamrnn_stage_seconds", "histogram", ("stage",), "Time a batch spends in each stage."),
-    Declared("streamrnn_batch_ticks", "histogram", (), "Ticks in a batch."),
-    Declared("streamrnn_wave_ticks", "histogram", (), "Ticks in a wave."),
-    Declared("streamrnn_lag_records", "gauge", ("partition",), "Records not yet stepped."),
-    Declared("streamrnn_lag_seconds", "gauge", ("partition",), "Age of the newest stepped record while behind."),
-    Declared("streamrnn_partition_phase", "gauge", ("partition", "phase"), "1 for the phase a partition is in."),
-    Declared("streamrnn_streams", "gauge", (), "Streams that hold state."),
-    Declared("streamrnn_streams_evicted_total", "counter", (), "Streams that left for newer ones."),
-    Declared("streamrnn_slab_bytes", "gauge", (), "Bytes of state on the device."),
-    Declared("streamrnn_rebalances_total", "counter", (), "Assignments taken."),
-    Declared("streamrnn_event_loop_lag_seconds", "gauge", (), "How late the event loop's last timer was."),
-    Declared("streamrnn_broker_up", "gauge", (), "1 while the broker answers."),
-    Declared("streamrnn_breaker_open", "gauge", (), "1 while too many dead letters pause the input."),
-    Declared("streamrnn_truths_total", "counter", ("target", "horizon"), "Predictions whose truth has arrived."),
-    Declared("streamrnn_rolling_mse", "gauge", _BY_ERROR, "Rolling mean squared error; model or persistence."),
-    Declared("streamrnn_rolling_rmse", "gauge", _BY_ERROR, "Root of the rolling mean squared error."),
-    Declared("streamrnn_rolling_mae", "gauge", _BY_ERROR, "Rolling mean absolute error."),
-    Declared("streamrnn_retrain_running", "gauge", (), "1 while a retrain job runs that this daemon started."),
-    Declared("streamrnn_retrain_runs_total", "counter", ("outcome",), "Retrain jobs of this daemon that ended."),
-    Declared("streamrnn_retrain_last_success_timestamp_seconds", "gauge", (), "When one last ended well."),
-    Declared("streamrnn_retrain_last_duration_seconds", "gauge", (), "How long the last one took."),
-)
-
-
-def catalogue() -> list[tuple[str, str, tuple[str, ...], str]]:
-    """(name, type, labels, help) of every metric."""
-    return [(d.name, d.type, d.labels, d.help) for d in DECLARED]
-
-
-def markdown_table() -> str:
-    """The metrics table of the README."""
-    lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    for name, kind, labels, meaning in DECLARED:
-        lines.append(f"| `{name}` | {kind} | {', '.join(labels)} | {meaning} |")
-    return "\n".join(lines)
+    streams: int
+    parked: int
+    slab_bytes: int
+    evicted_total: int
+    brought_back_total: int
+    forgotten_total: int
 
 
 class Metrics(Collector):
@@ -99,8 +60,10 @@ class Metrics(Collector):
         self._recent = Recent(RECENT_LATENCIES)
         self._owned: set[int] = set()
         self._shown = (time.monotonic(), 0.0)
-        for name in ("ticks_total", "predictions_total", "rebalances_total", "streams_evicted_total"):
-            self._set(f"streamrnn_{name}", 0.0)
+        self._recoveries, self._snapshots = Histogram(DURATIONS_S), Histogram(DURATIONS_S)
+        for declared in DECLARED:
+            if declared.type == "counter" and not declared.labels:
+                self._set(declared.name, 0.0)
         self._registry.register(self)
 
     def _set(self, name: str, value: float, *labels: str) -> None:
@@ -150,11 +113,48 @@ class Metrics(Collector):
         self._set("streamrnn_lag_records", records, str(partition))
         self._set("streamrnn_lag_seconds", seconds, str(partition))
 
-    def resident(self, streams: int, slab_bytes: int, evicted_total: int) -> None:
+    def dropped(self, ticks: Counter[str]) -> None:
+        """Ticks passed over by policy, by reason."""
+        for reason, count in ticks.items():
+            self._add("streamrnn_ticks_dropped_total", count, reason)
+
+    def undone(self) -> None:
+        """An interval is done again."""
+        self._add("streamrnn_intervals_undone_total", 1)
+
+    def recovering(self, partition: int, records: int, seconds: float) -> None:
+        """What a recovery has still to replay."""
+        self._set("streamrnn_recovery_records_left", records, str(partition))
+        self._set("streamrnn_recovery_left_seconds", seconds, str(partition))
+
+    def recovered(self, source: str, seconds: float) -> None:
+        """A recovery is done; source is one of RECOVERED_FROM."""
+        self._add("streamrnn_recoveries_total", 1, source)
+        self._recoveries.observe_one(seconds)
+
+    def recovery_failed(self) -> None:
+        """A recovery failed and will be tried again."""
+        self._add("streamrnn_recovery_failures_total", 1)
+
+    def snapshot_written(self, size: int, seconds: float) -> None:
+        """A snapshot is whole; its new bytes, and how long it took."""
+        self._add("streamrnn_snapshots_total", 1)
+        self._add("streamrnn_snapshot_bytes_total", size)
+        self._set("streamrnn_snapshot_last_success_timestamp_seconds", time.time())
+        self._snapshots.observe_one(seconds)
+
+    def snapshot_failed(self) -> None:
+        """A snapshot could not be written."""
+        self._add("streamrnn_snapshot_failures_total", 1)
+
+    def resident(self, held: Held) -> None:
         """What the engine holds."""
-        self._set("streamrnn_streams", streams)
-        self._set("streamrnn_slab_bytes", slab_bytes)
-        self._set("streamrnn_streams_evicted_total", evicted_total)
+        self._set("streamrnn_streams", held.streams)
+        self._set("streamrnn_streams_parked", held.parked)
+        self._set("streamrnn_slab_bytes", held.slab_bytes)
+        self._set("streamrnn_streams_evicted_total", held.evicted_total)
+        self._set("streamrnn_streams_brought_back_total", held.brought_back_total)
+        self._set("streamrnn_streams_forgotten_total", held.forgotten_total)
 
     def rebalance(self) -> None:
         """An assignment was taken."""
@@ -196,10 +196,10 @@ class Metrics(Collector):
         self._values["streamrnn_partition_phase"] = {
             (str(n), phase): float(phase == now) for n, now in phases.items() for phase in PHASES
         }
-        for name in ("streamrnn_lag_records", "streamrnn_lag_seconds"):
+        for name in OF_PARTITION:
             self._values[name] = {k: v for k, v in self._values[name].items() if int(k[0]) in phases}
 
-    def snapshot(self) -> dict[str, float]:
+    def glance(self) -> dict[str, float]:
         """For a live view: ticks, ticks/s since the last call, p50 and p99 latency in seconds, dead letters,
         streams, mse and persistence_mse of the first horizon over all targets (NaN before the first truth).
         """
@@ -230,6 +230,8 @@ class Metrics(Collector):
             "streamrnn_stage_seconds": [((stage,), h) for stage, h in self._stages.items()],
             "streamrnn_batch_ticks": [((), self._batches)],
             "streamrnn_wave_ticks": [((), self._waves)],
+            "streamrnn_recovery_seconds": [((), self._recoveries)],
+            "streamrnn_snapshot_seconds": [((), self._snapshots)],
         }
         for name, kind, labels, meaning in DECLARED:
             if kind == "histogram":

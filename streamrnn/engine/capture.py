@@ -1,0 +1,123 @@
+"""The state of a partition as it is at one moment, copied in slices while it goes on.
+
+Rows are marked when the capture begins; whoever is about to change or give up a marked row has it copied first.
+All on the engine thread. Knows no snapshot.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from streamrnn.engine.slots import CAPTURED, CLEAN, DIRTY, NOBODY, Index, Slots
+from streamrnn.engine.table import SlotTable
+from streamrnn.errors import CaptureVoid
+from streamrnn.ticks import StreamRows
+
+Read = Callable[[Slots, Index], StreamRows]
+
+
+class Capture:
+    """The rows of one partition that have changed since the last capture, or all.
+
+    Take slices until there is none, then confirm() that they are kept, or fail(). Undoing a step of the partition,
+    dropping it, loading it and beginning another capture of it end this one unless it is confirmed: is_void.
+    """
+
+    def __init__(self, partition: int, table: SlotTable, read: Read, full: bool) -> None:
+        self.partition, self.is_void = partition, False
+        self._table, self._read, self._done = table, read, False
+        self._to_copy: deque[tuple[Slots, Index]] = deque()
+        self._copied: deque[StreamRows] = deque()
+        self.rows = 0
+        for slots in (table.memory.host, table.memory.device):
+            is_chosen = slots.owner == partition
+            if not full:
+                is_chosen &= slots.dirty != CLEAN
+            slots.marked[is_chosen] = partition
+            slots.dirty[is_chosen] = CAPTURED
+            self._to_copy.append((slots, np.flatnonzero(is_chosen)))
+            self.rows += len(self._to_copy[-1][1])
+
+    def take(self, count: int) -> StreamRows | None:
+        """Up to `count` >= 1 of the rows, None when there are no more; CaptureVoid when they are gone."""
+        if self.is_void:
+            raise CaptureVoid(f"the capture of partition {self.partition} was overtaken")
+        if self._copied:
+            return self._take_copied(count)
+        while self._to_copy:
+            slots, chosen = self._to_copy.popleft()
+            marked = chosen[:count][slots.marked[chosen[:count]] != NOBODY]
+            if len(chosen) > count:
+                self._to_copy.appendleft((slots, chosen[count:]))
+            if len(marked):
+                slots.marked[marked] = NOBODY
+                return self._read(slots, marked)
+        return None
+
+    def _take_copied(self, count: int) -> StreamRows:
+        rows = self._copied.popleft()
+        if len(rows.streams) > count:
+            self._copied.appendleft(_part(rows, slice(count, None)))
+        return _part(rows, slice(count))
+
+    def save(self, slots: Slots, marked: Index) -> None:
+        """Copy rows that are about to change; they were marked, and are not any more."""
+        slots.marked[marked] = NOBODY
+        self._copied.append(self._read(slots, marked))
+
+    def confirm(self) -> bool:
+        """The rows are kept: what did not change meanwhile is clean. False when the capture is void."""
+        return self._end(CLEAN)
+
+    def fail(self) -> None:
+        """They are not: the next capture is to have them too."""
+        self._end(DIRTY)
+
+    def void(self) -> None:
+        """What was to be copied is no more."""
+        self._end(DIRTY)
+
+    def _end(self, state: int) -> bool:
+        if self.is_void or self._done:
+            return self._done and state == CLEAN
+        for slots in (self._table.memory.host, self._table.memory.device):
+            slots.dirty[(slots.owner == self.partition) & (slots.dirty == CAPTURED)] = state
+            slots.marked[slots.marked == self.partition] = NOBODY
+        self._table.holding(self.partition).has_no_clean = False
+        self._copied.clear()
+        self._to_copy.clear()
+        self._done, self.is_void = state == CLEAN, state != CLEAN
+        return state == CLEAN
+
+
+def _part(rows: StreamRows, which: slice) -> StreamRows:
+    return StreamRows(rows.streams[which], rows.floats[which], rows.integers[which])
+
+
+class Captures:
+    """The capture of each partition that is not confirmed yet."""
+
+    def __init__(self, table: SlotTable, read: Read) -> None:
+        self._table, self._read = table, read
+        self._open: dict[int, Capture] = {}
+
+    def begin(self, partition: int, full: bool) -> Capture:
+        """Mark what is to be copied."""
+        self.void(partition)
+        capture = self._open[partition] = Capture(partition, self._table, self._read, full)
+        return capture
+
+    def void(self, partition: int) -> None:
+        """End the capture of a partition."""
+        if partition in self._open:
+            self._open.pop(partition).void()
+
+    def save(self, places: Index) -> None:
+        """Have rows that are about to change or were given up copied where a capture waits for them."""
+        if not self._open:
+            return
+        for slots, _, chosen in self._table.memory.split(places):
+            waiting = slots.marked[chosen]
+            for partition in np.unique(waiting[waiting != NOBODY]).tolist():
+                self._open[partition].save(slots, chosen[waiting == partition])

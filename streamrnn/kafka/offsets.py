@@ -1,0 +1,150 @@
+"""Owns a group's committed offsets: how they are read, stable ones only, and how a member writes its own.
+
+Read through a consumer's coordinator, or by anyone with `committed_marks`. Knows no record.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import errors as kafka_errors
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.commit import OffsetCommitRequest
+
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerError, BrokerUnavailable
+from streamrnn.kafka.client import client_options, deadline, start_client
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.wire import StableOffsetFetch, read_errors, read_offsets
+
+T = TypeVar("T")
+Ask = Callable[[Any], Awaitable[Any]]
+"""Sends a request to the group's coordinator, gives its answer."""
+
+RETRY_S = 0.1
+SETTLE_S, LOOK_AGAIN_S = 0.5, 0.01
+"""A transaction that has been committed is pending for some more milliseconds: so long is that waited for."""
+_REJOINING = 27
+STALE = {22, 25, _REJOINING, 82}
+"""Illegal generation, unknown member, rebalance in progress, fenced instance: not a member of now."""
+_UNSTABLE = 88
+_MOVED = (kafka_errors.NotCoordinatorForGroupError, kafka_errors.GroupCoordinatorNotAvailableError)
+
+
+class Rebalanced(BrokerError):
+    """The group has moved on: this worker no longer holds what it wanted to commit. Not a failure:
+    `take_rebalance` will tell the new assignment."""
+
+    retriable = True
+
+
+class Unsettled(BrokerUnavailable):
+    """A transaction that may yet move the committed offset is pending: ask again, it ends or times out."""
+
+
+def raise_for(code: int, doing: str) -> None:
+    """Nothing for 0; Rebalanced or Unsettled where the code says so, else aiokafka's error for it."""
+    if code in STALE:
+        raise Rebalanced(f"{doing}: refused, the group is rebalancing or has moved on (code {code})")
+    if code == _UNSTABLE:
+        raise Unsettled(f"{doing}: a transaction of this or another worker is pending there")
+    if code:
+        raise kafka_errors.for_code(code)(f"code {code}")
+
+
+async def fetch_marks(ask: Ask, group: str, topic: str, partitions: Collection[int]) -> dict[int, Mark | None]:
+    """One question for the committed offsets; None where there never was one."""
+    response = await ask(StableOffsetFetch(group, topic, sorted(partitions)))
+    raise_for(getattr(response, "error_code", 0), f"group {group}")
+    marks: dict[int, Mark | None] = {}
+    for partition, offset, metadata, code in read_offsets(response):
+        raise_for(code, f"group {group} on {topic}-{partition}")
+        marks[partition] = Mark(offset, metadata) if offset >= 0 else None
+    return marks
+
+
+class GroupOffsets:
+    """The offsets of the input topic as a member of the group reads and writes them."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, settings: Settings) -> None:
+        self._consumer = consumer
+        self._group, self._topic = settings.kafka.group, settings.input.topic
+        self._deadline_s = settings.kafka.request_timeout_ms / 1000
+
+    async def committed(self, partition: int) -> Mark | None:
+        """See Source.committed."""
+
+        async def attempt() -> Mark | None:
+            return (await fetch_marks(self._ask, self._group, self._topic, [partition]))[partition]
+
+        async with deadline(self._deadline_s, f"reading the committed offset of {self._topic}-{partition}"):
+            return await _insist(attempt, self._consumer._coordinator.coordinator_dead)
+
+    async def commit(self, member: Membership, marks: Mapping[int, Mark]) -> None:
+        """Commit as `member`, who may be of the past by now: then the broker refuses, Rebalanced."""
+        rows = [(partition, mark.offset, mark.metadata) for partition, mark in marks.items()]
+        request = OffsetCommitRequest(
+            member.group, member.generation, member.member_id,
+            OffsetCommitRequest.DEFAULT_RETENTION_TIME, [(self._topic, rows)],
+        )  # fmt: skip
+
+        async def attempt() -> None:
+            for code in read_errors(await self._ask(request)):
+                self._rejoin(member, code)
+                raise_for(code, f"committing {self._topic}")
+
+        async with deadline(self._deadline_s, f"committing {self._topic}"):
+            await _insist(attempt, self._consumer._coordinator.coordinator_dead)
+
+    def _rejoin(self, member: Membership, code: int) -> None:
+        """A refusal tells of a rebalance before the next heartbeat does."""
+        coordinator = self._consumer._coordinator
+        if code in STALE and coordinator.generation == member.generation:
+            (coordinator.request_rejoin if code == _REJOINING else coordinator.reset_generation)()
+
+    async def _ask(self, request: Any) -> Any:
+        coordinator = self._consumer._coordinator
+        await coordinator.ensure_coordinator_known()
+        return await coordinator._send_req(request)
+
+
+async def committed_marks(settings: Settings, partitions: Collection[int]) -> dict[int, Mark | None]:
+    """What the group has committed on partitions of the input topic, asked from outside of it.
+
+    None where it never did. Unsettled while a transaction is pending on one of them, BrokerUnavailable when
+    nobody answers.
+    """
+    kafka, seconds = settings.kafka, settings.kafka.request_timeout_ms / 1000
+    client = AIOKafkaAdminClient(**client_options(kafka))
+
+    async def ask(request: Any) -> Any:
+        return await client._send_request(request, await client.find_coordinator(kafka.group))
+
+    try:
+        await start_client(client, kafka, seconds)
+        async with deadline(seconds, f"reading the committed offsets of {settings.input.topic}"):
+            return await _insist(lambda: fetch_marks(ask, kafka.group, settings.input.topic, partitions))
+    finally:
+        await client.close()
+
+
+async def _insist(attempt: Callable[[], Awaitable[T]], moved: Callable[[], None] = lambda: None) -> T:
+    """Try until it succeeds or fails for good, which the caller's deadline bounds; `moved` when the coordinator is
+    another one now."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            return await attempt()
+        except Unsettled:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(LOOK_AGAIN_S)
+            continue
+        except kafka_errors.KafkaError as error:
+            if not error.retriable:
+                raise
+            if isinstance(error, _MOVED):
+                moved()
+        await asyncio.sleep(RETRY_S)

@@ -1,0 +1,224 @@
+"""Owns delivery exactly once: records and the offsets of their ticks in one transaction of the group's member.
+
+One transactional producer for each worker, fenced by the generation of the group (KIP-447). aiokafka begins
+transactions and adds partitions to them; offsets and the end go out from here, step by step. Knows no engine.
+
+An EndTxn is sent once. Without an answer, or with another than success, the transaction's outcome is unknown: the
+producer goes, and the next one, of the same transactional id, has the broker complete or abort what is pending
+before it starts. So no EndTxn can reach a later transaction than its own (what KIP-890 is about). What stays of
+that: a produce request that arrives when its transaction has ended; brokers refuse it since 3.6, older ones leave
+a transaction hanging, which `kafka-transactions.sh find-hanging` shows.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
+from aiokafka.producer.transaction_manager import TransactionState
+from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest
+
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerError, BrokerUnavailable
+from streamrnn.kafka.client import CLOSE_DEADLINE_S, deadline, foreign
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.offsets import STALE, raise_for
+from streamrnn.kafka.producing import start_producer
+from streamrnn.kafka.publisher import Publisher
+from streamrnn.kafka.sending import Sent
+from streamrnn.kafka.wire import FencedOffsetCommit, read_errors
+from streamrnn.ticks import OutRecord
+
+log = logging.getLogger(__name__)
+
+BUSY_S = 0.002
+"""Pause before asking again while the broker still ends the transaction before."""
+_BUSY = kafka_errors.ConcurrentTransactions.errno
+_FENCED_CODES = {kafka_errors.InvalidProducerEpoch.errno, 90}
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch, kafka_errors.InvalidTxnState)
+
+
+class _AddPartitions(AddPartitionsToTxnHandler):  # type: ignore[misc]
+    """aiokafka's, which would wait 20 or 100 ms while the broker still ends the transaction before."""
+
+    def handle_response(self, answer: Any) -> float | None:
+        pause: float | None = super().handle_response(answer)
+        is_busy = any(code == _BUSY for _, partitions in answer.errors for _, code in partitions)
+        return BUSY_S if pause is not None and is_busy else pause
+
+
+class _Sender(Sender):  # type: ignore[misc]
+    """aiokafka's, but for that."""
+
+    async def _do_add_partitions_to_txn(self, tps: Any) -> bool:
+        node = await self._find_coordinator(CoordinationType.TRANSACTION, self._txn_manager.transactional_id)
+        return bool(await _AddPartitions(self, tps).do(node))
+
+
+class ExactlyOnce:
+    """Delivery in transactions: read-committed readers see an interval's records with its offsets, or neither."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka, delivery = settings.kafka, settings.delivery
+        own = f"{kafka.group}.{kafka.group_instance_id or uuid4().hex}"
+        self.transactional_id = delivery.transactional_id or own
+        self._settings, self._topic = settings, settings.input.topic
+        self._member: Membership | None = None
+        # Once the broker has given a transaction up, waiting longer for it is in vain.
+        self._deadline_s = min(kafka.request_timeout_ms, delivery.transaction_timeout_ms) / 1000
+        self._publisher = Publisher(settings.output.batch_bytes, self._deadline_s, self._make, self._open)
+
+    async def start(self) -> None:
+        """See Delivery; ends what an earlier producer of this transactional id has left pending."""
+        await self._publisher.ready()
+
+    async def stop(self) -> None:
+        """See Delivery."""
+        await self._end_interval()
+        await self._publisher.discard()
+
+    async def begin(self, member: Membership) -> None:
+        """See Delivery; the transaction itself begins with what is sent or committed first."""
+        self._member = member
+        await self._publisher.begin()
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """See Delivery."""
+        with self._telling():
+            return await self._publisher.send(topic, records)
+
+    async def acknowledged(self) -> None:
+        """See Delivery."""
+        with self._telling():
+            await self._publisher.acknowledged()
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        """See Delivery; Rebalanced when the member of `begin` is of an older generation than the group."""
+        with self._telling():
+            await self._publisher.acknowledged()
+            with self._publisher.spoiling():
+                async with deadline(self._deadline_s, "committing the transaction"):
+                    self._open()
+                    if marks:
+                        await self._add_offsets(marks)
+                    await self._end(is_commit=True)
+        self._publisher.close()
+
+    async def abort(self) -> None:
+        """See Delivery; a producer that is no longer any good is replaced at once, to settle what is pending."""
+        if await self._end_interval():
+            return
+        await self._publisher.discard()
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._publisher.ready()
+        except (BrokerError, TimeoutError) as error:
+            log.warning("no new producer for %s yet: %s", self.transactional_id, error)
+
+    # Steps
+
+    async def _make(self, batch_bytes: int) -> AIOKafkaProducer:
+        timeout_ms = self._settings.delivery.transaction_timeout_ms
+        options = {"transactional_id": self.transactional_id, "transaction_timeout_ms": timeout_ms}
+        producer = await start_producer(self._settings, batch_bytes, **options)
+        producer._sender.__class__ = _Sender  # aiokafka takes no sender, it makes its own
+        return producer
+
+    @property
+    def _numbers(self) -> Any:
+        """aiokafka's state of the transaction, producer id and epoch."""
+        assert self._publisher.producer is not None, "begin comes before all else"
+        return self._publisher.producer._txn_manager
+
+    def _own(self) -> tuple[str, int, int]:
+        return self.transactional_id, self._numbers.producer_id, self._numbers.producer_epoch
+
+    def _open(self) -> None:
+        """Begin the transaction unless it has begun; the broker hears of it with the first partition."""
+        numbers = self._numbers
+        if numbers.state is TransactionState.READY:
+            numbers.begin_transaction()
+        elif not numbers.is_in_transaction():
+            error = numbers._transaction_waiter.exception()
+            raise foreign(error, "the transaction") from error
+
+    async def _add_offsets(self, marks: Mapping[int, Mark]) -> None:
+        assert self._member is not None, "begin comes before commit"
+        group = self._member.group
+        request = AddOffsetsToTxnRequest(*self._own(), group)
+        await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
+        self._numbers.consumer_group_added(group)
+        commit = FencedOffsetCommit(*self._own(), self._member, self._topic, marks)
+        await self._ask(CoordinationType.GROUP, group, commit)
+
+    async def _end(self, *, is_commit: bool) -> None:
+        """Commit or abort what was begun; the broker is not asked for a transaction it has not heard of."""
+        numbers = self._numbers
+        if numbers.state is TransactionState.READY:
+            return
+        assert numbers.is_in_transaction(), numbers.state
+        assert not numbers.partitions_to_add(), "all is acknowledged"
+        if not numbers.is_empty_transaction():
+            request = EndTxnRequest(*self._own(), is_commit)
+            await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
+        (numbers.committing_transaction if is_commit else numbers.aborting_transaction)()
+        numbers.complete_transaction()
+
+    async def _ask(self, kind: CoordinationType, key: str, request: Any) -> None:
+        """Send to a coordinator, once but for a broker that is busy; any other answer than success raises."""
+        producer: AIOKafkaProducer = self._publisher.producer
+        doing, code = type(request).__name__, _BUSY
+        while code == _BUSY:
+            node = await producer._sender._find_coordinator(kind, key)
+            try:
+                response = await producer.client.send(node, request, group=ConnectionGroup.COORDINATION)
+            except NotImplementedError as error:
+                raise BrokerError(f"{doing}: delivery.guarantee exactly_once needs Kafka 2.5 or newer") from error
+            codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
+            code = next((code for code in codes if code), 0)
+            if code == _BUSY:
+                await asyncio.sleep(BUSY_S)
+        _check(code, doing)
+
+    async def _end_interval(self) -> bool:
+        """Abort what is open; whether the producer may go on. Never raises."""
+        try:
+            if not await self._publisher.give_up(CLOSE_DEADLINE_S):
+                return False
+            if self._publisher.producer is not None:
+                async with deadline(CLOSE_DEADLINE_S, "aborting the transaction"):
+                    await self._end(is_commit=False)
+        except Exception as error:
+            log.warning("%s: not aborted, its next producer does that: %s", self.transactional_id, error)
+            return False
+        return True
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say when a broker has cut this producer off, each time: two workers of one id do that to each other."""
+        try:
+            yield
+        except BrokerUnavailable as error:
+            cause = error.__cause__
+            if isinstance(cause, _FENCED) or (cause is not None and isinstance(cause.__cause__, _FENCED)):
+                log.warning(
+                    "transactional id %s was cut off: its transaction took longer than "
+                    "delivery.transaction_timeout_ms, or another worker uses the same id",
+                    self.transactional_id,
+                )
+            raise
+
+
+def _check(code: int, doing: str) -> None:
+    """Raise what the answer of a coordinator means; nothing for success."""
+    if code in _FENCED_CODES:
+        raise kafka_errors.ProducerFenced()
+    if kafka_errors.for_code(code) is kafka_errors.UnknownError and code not in STALE:
+        raise BrokerUnavailable(f"{doing}: the coordinator answered with code {code}")
+    raise_for(code, doing)

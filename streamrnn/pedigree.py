@@ -1,0 +1,40 @@
+"""What a partition's state is a function of, as it is written beside each committed offset. No I/O."""
+
+from typing import NamedTuple
+
+import msgspec
+
+FORMAT = 1
+
+
+class Pedigree(NamedTuple):
+    """The state is what fresh rows become by stepping the offsets from `since` up to the committed one with the
+    model of this fingerprint; predictions from offset `served_from` on were made by it."""
+
+    model: str
+    fingerprint: str
+    since: int
+    served_from: int
+
+    def to_text(self) -> str:
+        """For the metadata of an offset."""
+        return msgspec.json.encode({"v": FORMAT} | self._asdict()).decode()
+
+    @staticmethod
+    def from_text(text: str) -> "Pedigree | None":
+        """None for what somebody else wrote, or nobody."""
+        try:
+            written = msgspec.json.decode(text, type=_Written)
+        except msgspec.DecodeError:
+            return None
+        if written.v != FORMAT:
+            return None
+        return Pedigree(written.model, written.fingerprint, written.since, written.served_from)
+
+
+class _Written(msgspec.Struct):
+    v: int
+    model: str
+    fingerprint: str
+    since: int
+    served_from: int

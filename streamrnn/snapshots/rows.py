@@ -1,0 +1,128 @@
+"""Rows of streams as the bytes of one part, a safetensors file, and where in it each row is. Knows no store.
+
+keys: the streams' keys one after the other, uint8; ends (n,) int64: where in it each one ends; floats (n, W)
+float32; integers (n, V) int64.
+"""
+
+import math
+import struct
+from typing import Annotated, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from streamrnn.snapshots.damage import Damaged
+from streamrnn.ticks import StreamRows
+
+LARGEST_HEADER_BYTES = 4096
+"""The header of four tensors is far smaller; it is read at once with its length."""
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dtype: str
+    shape: tuple[Natural, ...]
+    data_offsets: tuple[Natural, Natural]
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    ends: _Tensor
+    floats: _Tensor
+    integers: _Tensor
+    keys: _Tensor
+
+
+class Layout(NamedTuple):
+    """Where in a part's file what begins, in bytes; a row of floats is W * 4 bytes, of integers V * 8."""
+
+    streams: int
+    width: int
+    integer_width: int
+    ends_at: int
+    floats_at: int
+    integers_at: int
+    keys_at: int
+    key_bytes: int
+
+
+def encode_rows(rows: StreamRows) -> bytes:
+    """A part's file; rows are copied."""
+    lengths = np.fromiter(map(len, rows.streams), np.int64, len(rows.streams))
+    raw: bytes = save({
+        "keys": np.frombuffer(b"".join(rows.streams), np.uint8),
+        "ends": np.cumsum(lengths, dtype=np.int64),
+        "floats": np.ascontiguousarray(rows.floats, np.float32),
+        "integers": np.ascontiguousarray(rows.integers, np.int64),
+    })  # fmt: skip
+    return raw
+
+
+def read_layout(start: bytes, total_bytes: int, place: str) -> Layout:
+    """The layout of a file of so many bytes that begins with these; Damaged names the place."""
+    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
+    if not 2 <= length <= min(LARGEST_HEADER_BYTES, len(start)) - 8:
+        raise Damaged(f"{place}: its header claims {length} bytes")
+    try:
+        header = msgspec.json.decode(start[8 : 8 + length], type=_Header)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Damaged(f"{place}: not a part of a snapshot: {error}") from error
+    return _layout(header, 8 + length, total_bytes, place)
+
+
+def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> Layout:
+    kinds = (("ends", "I64", 1, 8), ("floats", "F32", 2, 4), ("integers", "I64", 2, 8), ("keys", "U8", 1, 1))
+    for name, dtype, dimensions, item_bytes in kinds:
+        tensor: _Tensor = getattr(header, name)
+        start, end = tensor.data_offsets
+        is_right = tensor.dtype == dtype and len(tensor.shape) == dimensions
+        if not is_right or end - start != math.prod(tensor.shape) * item_bytes or data_at + end > total_bytes:
+            raise Damaged(f"{place}: {name} is {tensor.dtype} {tensor.shape} at {tensor.data_offsets}")
+    (n,), (rows, width), (same, integer_width) = header.ends.shape, header.floats.shape, header.integers.shape
+    if not n == rows == same:
+        raise Damaged(f"{place}: {n} keys, {rows} rows of floats, {same} of integers")
+    return Layout(
+        n, width, integer_width,
+        ends_at=data_at + header.ends.data_offsets[0], floats_at=data_at + header.floats.data_offsets[0],
+        integers_at=data_at + header.integers.data_offsets[0], keys_at=data_at + header.keys.data_offsets[0],
+        key_bytes=header.keys.shape[0],
+    )  # fmt: skip
+
+
+def decode_rows(raw: bytes, place: str) -> StreamRows:
+    """The rows of a part's file, as views of it; Damaged names the place."""
+    layout = read_layout(raw[:LARGEST_HEADER_BYTES], len(raw), place)
+    n, width, integer_width = layout[:3]
+    ends = np.frombuffer(raw, "<i8", n, layout.ends_at)
+    starts = np.concatenate([[0], ends[:-1]]) if n else ends
+    if (ends < starts).any() or (n and ends[-1] != layout.key_bytes) or (not n and layout.key_bytes):
+        raise Damaged(f"{place}: its keys do not end where they should")
+    keys = raw[layout.keys_at : layout.keys_at + layout.key_bytes]
+    streams = [keys[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return StreamRows(
+        streams,
+        np.frombuffer(raw, "<f4", n * width, layout.floats_at).reshape(n, width),
+        np.frombuffer(raw, "<i8", n * integer_width, layout.integers_at).reshape(n, integer_width),
+    )
+
+
+def select(rows: StreamRows, chosen: NDArray[np.bool_]) -> StreamRows:
+    """The rows where chosen (n,) is true, copied."""
+    streams = [rows.streams[row] for row in np.flatnonzero(chosen).tolist()]
+    return StreamRows(streams, rows.floats[chosen], rows.integers[chosen])
+
+
+def cut(rows: StreamRows, start: int, end: int) -> StreamRows:
+    """Rows [start, end), as views."""
+    return StreamRows(rows.streams[start:end], rows.floats[start:end], rows.integers[start:end])
+
+
+def join(pieces: list[StreamRows]) -> StreamRows:
+    """At least one piece, one after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    streams = [stream for piece in pieces for stream in piece.streams]
+    floats, integers = [piece.floats for piece in pieces], [piece.integers for piece in pieces]
+    return StreamRows(streams, np.concatenate(floats), np.concatenate(integers))

@@ -1,0 +1,39 @@
+"""The engine's way to rows that only snapshots hold. Owns which partition's were found damaged."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.errors import StoreUnavailable
+from streamrnn.snapshots import Cold, Damaged
+from streamrnn.ticks import StreamRows
+
+
+class ColdTiers:
+    """One cold tier for each partition; asked on the engine thread."""
+
+    def __init__(self, make: Callable[[int], Cold]) -> None:
+        self._make = make
+        self._tiers: dict[int, Cold] = {}
+        self.damaged: set[int] = set()
+
+    def of(self, partition: int) -> Cold:
+        """The partition's tier."""
+        if partition not in self._tiers:
+            self._tiers[partition] = self._make(partition)
+        return self._tiers[partition]
+
+    def holds(self, partition: int, streams: list[bytes]) -> NDArray[np.bool_]:
+        """(n,) whether `find` may find them."""
+        return self.of(partition).holds(streams)
+
+    def find(self, partition: int, streams: list[bytes]) -> StreamRows:
+        """Rows of those that are there; StoreUnavailable when they cannot be had now."""
+        try:
+            return self.of(partition).find(streams)
+        except OSError as error:
+            raise StoreUnavailable(f"snapshots: {error}") from error
+        except Damaged as error:
+            self.damaged.add(partition)
+            raise StoreUnavailable(f"snapshots: {error}; the partition is restored from an older one") from error

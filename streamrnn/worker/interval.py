@@ -1,0 +1,54 @@
+"""A batch on its way, and the interval: all that is committed or undone together. No I/O."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record
+
+
+class Stepped(NamedTuple):
+    """A batch that went through the engine, and the records to publish for it."""
+
+    predictions: PredictionBatch
+    records: list[OutRecord]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
+
+    records: list[Record]
+    positions: dict[int, int]
+    dead: list[DeadLetter]
+    step: "asyncio.Future[Stepped]"
+
+
+@dataclass(slots=True)
+class Sent:
+    """A batch whose records are on their way; `acknowledged_ms` is NaN until the broker has them."""
+
+    predictions: PredictionBatch
+    dead: list[DeadLetter]
+    dropped: Counter[str]
+    acknowledged_ms: float = float("nan")
+
+
+@dataclass(slots=True)
+class Interval:
+    """What was stepped and sent since the last commit.
+
+    steps: undo layers that its end releases. positions: what may be committed once all is
+    acknowledged.
+    """
+
+    steps: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+    sent: list[Sent] = field(default_factory=list)
+
+    def add(self, sent: Sent, positions: dict[int, int]) -> None:
+        """One more batch, up to `positions`."""
+        self.steps += 1
+        self.positions.update(positions)
+        self.sent.append(sent)

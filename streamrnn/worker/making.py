@@ -1,0 +1,78 @@
+"""A worker put together from its parts, as the settings want it. Starts nothing."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from streamrnn.codecs import make_decoder
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.engine.making import make_engine
+from streamrnn.fingerprint import fingerprint
+from streamrnn.kafka.delivery import AtLeastOnce, Delivery
+from streamrnn.kafka.source import Source
+from streamrnn.kafka.transactions import ExactlyOnce
+from streamrnn.metrics import Metrics
+from streamrnn.nn.model import Model
+from streamrnn.snapshots import Cold, Shelf
+from streamrnn.worker.assignment import Assigner
+from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.keeping import Keeper, NoKeeper, SnapshotKeeper
+from streamrnn.worker.loop import Worker
+from streamrnn.worker.recovery import Recovery
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stateful:
+    """A model's engine, and the shelf where its state is kept, if it is."""
+
+    engine: Engine
+    fingerprint: str
+    cold: ColdTiers
+    shelf: Shelf | None
+
+
+def make_stateful(model: Model, settings: Settings) -> Stateful:
+    """The engine and its shelf, which find each other's rows; OSError or ConfigError for a URL not to be had."""
+    shelves: list[Shelf] = []
+
+    def cold_of(partition: int) -> Cold:
+        return shelves[0].cold(partition)
+
+    url, made, cold = settings.snapshots.url, fingerprint(model, settings), ColdTiers(cold_of)
+    engine = make_engine(model, settings, None if url is None else cold)
+    if url is not None:
+        shelves.append(Shelf(
+            url, settings.kafka.group, settings.input.topic, engine.spec.label, made, engine.columns(),
+            device=str(engine.device), keep=settings.snapshots.keep,
+        ))  # fmt: skip
+    return Stateful(engine, made, cold, shelves[0] if shelves else None)
+
+
+def make_delivery(settings: Settings, source: Source) -> Delivery:
+    """The guarantee that was asked for."""
+    is_exact = settings.delivery.guarantee == "exactly_once"
+    return ExactlyOnce(settings) if is_exact else AtLeastOnce(settings, source)
+
+
+def make_worker(
+    settings: Settings, source: Source, delivery: Delivery, kept: Stateful, executor: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> Worker:  # fmt: skip
+    """A worker that steps on `executor`'s one thread."""
+    engine, keeper = kept.engine, _make_keeper(settings, kept, executor, metrics)
+    decoder = make_decoder(engine.spec, settings)
+    recovery = Recovery(settings, source, engine, executor, decoder, metrics, keeper, kept.fingerprint)
+    assigner = Assigner(source, recovery, metrics, settings.limits.recoveries)
+    return Worker(settings, source, delivery, engine, executor, metrics, assigner, decoder, keeper)
+
+
+def _make_keeper(settings: Settings, kept: Stateful, executor: ThreadPoolExecutor, metrics: Metrics) -> Keeper:
+    if kept.shelf is None:
+        if settings.delivery.guarantee == "exactly_once":
+            log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
+        return NoKeeper()
+    patience_s = settings.limits.recovery_stall_s
+    return SnapshotKeeper(settings.snapshots, kept.shelf, kept.engine, executor, kept.cold, metrics, patience_s)

@@ -1,0 +1,206 @@
+"""How one partition's rows come to be those of its committed offset. Owns the choice; knows no phases.
+
+In this order: the rows still in memory, and what came since; the newest snapshot that can be trusted, and what came
+since; all records since the state's beginning where they are few; else a warm-up from fresh rows, which is another
+state and gets a pedigree that says so. Nothing is published for what is replayed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from typing import TypeVar
+
+from streamrnn.codecs import Decoder
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.errors import BrokerUnavailable, StateError
+from streamrnn.kafka.history import read_range
+from streamrnn.kafka.marks import Mark
+from streamrnn.kafka.source import Source
+from streamrnn.metrics import Metrics
+from streamrnn.pedigree import Pedigree
+from streamrnn.ticks import Record
+from streamrnn.worker.keeping import Keeper
+from streamrnn.worker.partition import Partition
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+SAY_S = 10.0
+"""Pause between lines on a recovery's progress."""
+
+
+class Recovery:
+    """Brings partitions to their committed offset, for one model."""
+
+    def __init__(
+        self, settings: Settings, source: Source, engine: Engine, executor: ThreadPoolExecutor,
+        decoder: Decoder, metrics: Metrics, keeper: Keeper, fingerprint: str,
+    ) -> None:  # fmt: skip
+        self._settings, self._source, self._engine, self._executor = settings, source, engine, executor
+        self._decoder, self._metrics, self._keeper, self._fingerprint = decoder, metrics, keeper, fingerprint
+
+    async def run(self, partition: Partition) -> None:
+        """Place the partition's rows; BrokerError or StoreUnavailable may pass, StateError may not."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._settings.limits.recovery_total_s):
+                how = await self._place(partition)
+        except TimeoutError as error:
+            limit = self._settings.limits.recovery_total_s
+            raise BrokerUnavailable(f"recovery took longer than {limit:g} s") from error
+        finally:
+            self._metrics.recovering(partition.number, 0, 0.0)
+        self._metrics.recovered(how, time.monotonic() - started)
+
+    async def _place(self, partition: Partition) -> str:
+        """Returns where the rows came from."""
+        mark = await self._source.committed(partition.number)
+        if mark is None:
+            await self._begin(partition)
+            return "new"
+        written = Pedigree.from_text(mark.metadata)
+        known = written if written is not None and written.fingerprint == self._fingerprint else None
+        if known is not None and known.model != self._engine.spec.label:  # the same state under another name
+            known = known._replace(model=self._engine.spec.label, served_from=mark.offset)
+        is_ours = known is not None or written is None  # some brokers and tools keep no metadata
+        if is_ours and await self._from_memory(partition, mark.offset, known):
+            how = "memory"
+        elif await self._from_snapshot(partition, mark.offset, known):
+            how = "snapshot"
+        else:
+            how = await self._from_records(partition, mark.offset, known)
+        partition.committed = mark.offset
+        if partition.pedigree != written or partition.position != mark.offset:
+            await self._commit(partition)
+        return how
+
+    def _pedigree(self, since: int, served_from: int) -> Pedigree:
+        return Pedigree(self._engine.spec.label, self._fingerprint, since, served_from)
+
+    async def _commit(self, partition: Partition) -> None:
+        """What the rows are, before anything is published that was made of them."""
+        assert partition.pedigree is not None
+        await self._source.commit({partition.number: Mark(partition.position, partition.pedigree.to_text())})
+        partition.committed = partition.position
+
+    async def _begin(self, partition: Partition) -> None:
+        """A group without a committed offset begins where it is told; committed at once, so that it stays there."""
+        start = await self._source.first_start(partition.number)
+        await self._empty(partition, start, self._pedigree(start, start))
+        await self._commit(partition)
+        log.info("partition %d begins at %d", partition.number, start)
+
+    async def _empty(self, partition: Partition, start: int, pedigree: Pedigree) -> None:
+        partition.void()
+        self._keeper.forget(partition.number)
+        await self._on_engine(lambda: self._engine.drop(partition.number))
+        partition.pedigree = pedigree
+        partition.place(start)
+
+    async def _from_memory(self, partition: Partition, committed: int, known: Pedigree | None) -> bool:
+        """Go on with the rows in memory, where nobody has made another state of the records since."""
+        pedigree, number = partition.pedigree, partition.number
+        if number in self._keeper.damaged:
+            return False
+        if pedigree is None or not partition.has_rows or (known is not None and known.since != pedigree.since):
+            return False
+        if committed < partition.position:
+            # All below `position` was published before a rebalance, which kept it from being committed.
+            if committed != partition.committed:
+                log.info("partition %d: its rows are at %d, beyond %d", number, partition.position, committed)
+                return False
+        elif committed > partition.position:
+            if await self._source.log_start(number) > partition.position:
+                log.info("partition %d: ticks after its rows in memory are gone", number)
+                return False
+            await self._replay(partition, committed)
+        log.info("partition %d goes on at %d with its rows in memory", number, partition.position)
+        return True
+
+    async def _from_snapshot(self, partition: Partition, committed: int, known: Pedigree | None) -> bool:
+        number = partition.number
+        partition.void()
+        found = await self._keeper.restore(number, committed, None if known is None else known.since)
+        if found is None:
+            return False
+        start = await self._source.log_start(number)
+        if found.offset < committed and start > found.offset:
+            self._say_gap(number, f"the snapshot at {found.offset}", start)
+            return False
+        partition.pedigree = self._pedigree(found.since, committed if known is None else known.served_from)
+        partition.place(found.offset)
+        replayed = await self._replay(partition, committed)
+        log.info(
+            "partition %d restored: %d rows of the snapshot at %d and %d records up to %d",
+            *(number, found.rows, found.offset, replayed, committed),
+        )
+        return True
+
+    def _say_gap(self, number: int, what: str, start: int) -> None:
+        said = f"partition {number}: {what} needs ticks below {start}, which retention has deleted"
+        if self._settings.snapshots.on_gap == "fail":
+            raise StateError(f"{said}; snapshots.on_gap is fail")
+        log.warning("%s: warming up anew", said)
+
+    async def _from_records(self, partition: Partition, committed: int, known: Pedigree | None) -> str:
+        """All since the state's beginning where that is no more than a warm-up, else a warm-up."""
+        number, most = partition.number, self._settings.input.warmup_ticks
+        first = await self._source.log_start(number)
+        if known is not None and committed - known.since <= most and first <= known.since:
+            pedigree, how = known, "beginning"
+        else:
+            start = min(committed, max(first, committed - most))
+            pedigree, how = self._pedigree(start, committed), "warmup"
+        await self._empty(partition, pedigree.since, pedigree)
+        replayed = await self._replay(partition, committed)
+        if how == "warmup" and known is not None:
+            log.warning("partition %d: no usable snapshot, its state is no longer what it was", number)
+        log.info("partition %d: state of the %d records from %d to %d (%s)",
+                 number, replayed, pedigree.since, committed, how)  # fmt: skip
+        return how
+
+    async def _replay(self, partition: Partition, stop: int) -> int:
+        """Step all records up to `stop`; cut short at any point, the rows are what `position` says or void."""
+        start, replayed, limit = partition.position, 0, self._settings.input.max_poll_records
+        if start >= stop:
+            return 0
+        begun = said = time.monotonic()
+        pedigree = partition.pedigree
+        async with aclosing(read_range(self._settings, partition.number, start, stop, limit)) as batches:
+            while True:
+                async with self._progress(partition.number):
+                    records = await anext(batches, None)
+                if records is None:
+                    break
+                partition.void()
+                await self._on_engine(lambda records=records: self._warm(records))  # type: ignore[misc]
+                partition.pedigree = pedigree
+                partition.place(records[-1].offset + 1)
+                replayed += len(records)
+                left = stop - partition.position
+                seconds = (time.monotonic() - begun) / (partition.position - start) * left
+                self._metrics.recovering(partition.number, left, seconds)
+                if time.monotonic() - said > SAY_S:
+                    said = time.monotonic()
+                    log.info("partition %d: %d offsets to replay, about %.0f s", partition.number, left, seconds)
+        partition.place(stop)
+        return replayed
+
+    @asynccontextmanager
+    async def _progress(self, number: int) -> AsyncIterator[None]:
+        limit = self._settings.limits.recovery_stall_s
+        try:
+            async with asyncio.timeout(limit):
+                yield
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"recovery of partition {number} came no further in {limit:g} s") from error
+
+    def _warm(self, records: list[Record]) -> None:
+        """On the engine thread: step and publish nothing."""
+        self._engine.step(self._decoder.decode(records)[0], warm=True)
+
+    async def _on_engine(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)

@@ -1,0 +1,88 @@
+"""What is published for a stepped batch: predictions, and dead letters. Owns what the broker refused for good."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from operator import itemgetter
+
+from streamrnn.config import Settings
+from streamrnn.kafka.delivery import Delivery, RecordsRefused
+from streamrnn.metrics import Metrics
+from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record
+from streamrnn.worker.interval import Interval, Sent
+from streamrnn.worker.letters import Refusals, refused_ticks
+from streamrnn.worker.partition import Breaker
+
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Hands batches to the delivery, in order; acknowledgements are awaited at the commit."""
+
+    def __init__(self, settings: Settings, delivery: Delivery, model: str, metrics: Metrics) -> None:
+        self._settings, self._delivery, self._model, self._metrics = settings, delivery, model, metrics
+        limits = settings.limits
+        self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
+        self._refusals = Refusals()
+        self._arrived_ms: dict[int, int] = {}
+
+    async def send(
+        self, interval: Interval, records: list[Record], dead: list[DeadLetter], positions: dict[int, int],
+        predictions: PredictionBatch, encoded: list[OutRecord],
+    ) -> None:  # fmt: skip
+        """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
+        letters, dropped = refused_ticks(records, predictions, self._settings)
+        sent = Sent(predictions, dead + letters + self._refusals.predictions_of(records), dropped)
+        interval.add(sent, positions)
+        await self._send_predictions(sent, encoded)
+        await self._send_letters(sent.dead)
+        if self.breaker.count(len(records), len(sent.dead), time.monotonic()):
+            self._say_breaker(sent.dead)
+        self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
+
+    async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
+        """`records` are those of the ticks that are ok, in order."""
+        if refused := self._refusals.predictions:
+            ticks, rows = sent.predictions.ticks, sent.predictions.ok.nonzero()[0]
+            places = zip(ticks.partition[rows].tolist(), ticks.offset[rows].tolist(), strict=True)
+            records = [r for r, place in zip(records, places, strict=True) if place not in refused]
+        if not records:
+            return
+        begun = time.perf_counter()
+
+        def acknowledged(_: object) -> None:
+            sent.acknowledged_ms = time.time() * 1000
+            self._metrics.stage("publish", time.perf_counter() - begun)
+
+        on_its_way = await self._delivery.send(self._settings.output.topic, records)
+        on_its_way.add_done_callback(acknowledged)
+
+    async def _send_letters(self, dead: list[DeadLetter]) -> None:
+        if dead:
+            topic = self._settings.input.topic
+            records = [self._refusals.letter(letter, topic, self._model) for letter in dead]
+            await self._delivery.send(self._settings.dead_letter_topic, records)
+
+    def _say_breaker(self, dead: list[DeadLetter]) -> None:
+        """Why the input pauses: the share that was passed, and the commonest reasons of the newest batch."""
+        reasons = Counter(f"{letter.stage} {letter.code}" for letter in dead).most_common(3)
+        limits = self._settings.limits
+        log.warning(
+            "breaker open, fetching pauses %g s: over %.0f %% of the last %d records are dead letters (%s)",
+            *(limits.breaker_pause_s, 100 * limits.dead_letter_share, limits.dead_letter_window),
+            ", ".join(f"{reason}: {count}" for reason, count in reasons),
+        )
+
+    def refused(self, error: RecordsRefused) -> None:
+        """The broker will never take these: they go otherwise when the interval is done again."""
+        self._refusals.note(error.topic != self._settings.output.topic, error.reasons)
+
+    def committed(self, positions: Mapping[int, int]) -> None:
+        """Below these nothing is sent again."""
+        self._refusals.forget(positions)
+
+    def lateness_s(self, partition: int) -> float:
+        """Seconds since the partition's newest sent record was written, 0 before the first."""
+        arrived_ms = self._arrived_ms.get(partition)
+        return 0.0 if arrived_ms is None else max(0.0, time.time() - arrived_ms / 1000)

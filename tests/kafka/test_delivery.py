@@ -1,0 +1,276 @@
+"""Delivery at least once: order without waiting, refusals by name, and a broker that comes and goes."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from streamrnn.codecs.dead_letters import dead_letter_record
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerUnavailable, TopicError
+from streamrnn.kafka import sending
+from streamrnn.kafka.admin import create_topic
+from streamrnn.kafka.delivery import AtLeastOnce, BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
+from streamrnn.kafka.embedded import EmbeddedBroker
+from streamrnn.kafka.history import read_range
+from streamrnn.kafka.marks import Mark
+from streamrnn.kafka.sending import Place
+from streamrnn.kafka.source import Rebalanced, Source
+from streamrnn.ticks import DeadLetter, OutRecord, Record
+
+from .conftest import SettingsFactory, embedded_only, real_only
+from .test_source_and_sink import running, taken
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unretrieved(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No future may end with an exception that nobody has seen."""
+    yield
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def predictions(count: int, partitions: int = 1, first: int = 0, size: int = 0) -> list[OutRecord]:
+    """Records of ticks first.. spread over partitions; the value begins with the tick's number."""
+    return [
+        OutRecord(
+            n % partitions, 1_000 + n, b"k", b"%d " % n + b"x" * size,
+            [("src-partition", b"%d" % (n % partitions)), ("src-offset", b"%d" % (100 + n))],
+        )
+        for n in range(first, first + count)
+    ]  # fmt: skip
+
+
+async def numbers(settings: Settings, topic: str, partition: int = 0) -> list[int]:
+    """What a read-committed reader sees in a partition: the ticks' numbers."""
+    s = settings.model_copy(update={"input": settings.input.model_copy(update={"topic": topic})})
+    read = read_range(s, partition, 0, 10_000_000, 5000)
+    return [int((record.value or b"").split()[0]) async for records in read for record in records]
+
+
+async def seen(settings: Settings, topic: str, *expected: list[int]) -> bool:
+    """Whether such a reader soon sees that in partitions 0..: the markers of a transaction take a moment."""
+    end = time.monotonic() + 5
+    while (found := [await numbers(settings, topic, p) for p in range(len(expected))]) != list(expected):
+        if time.monotonic() > end:
+            print(found)
+            return False
+    return True
+
+
+@asynccontextmanager
+async def delivering(settings: Settings) -> AsyncIterator[tuple[AtLeastOnce, Source]]:
+    """A delivery whose source has its partitions, begun."""
+    source = Source(settings)
+    delivery = AtLeastOnce(settings, source)
+    face: Delivery = delivery
+    async with running(source):
+        await taken(source)
+        await face.start()
+        try:
+            await face.begin(source.membership())
+            yield delivery, source
+        finally:
+            await face.stop()
+
+
+async def test_many_batches_of_a_partition_are_under_way_and_keep_their_order(settings: SettingsFactory) -> None:
+    s = await settings(partitions=2, output={"batch_bytes": 2_000})
+    await create_topic(s.kafka, s.output.topic, 2)
+    done: list[Sent] = []
+    async with delivering(s) as (delivery, source):
+        sents = []
+        for first in range(0, 600, 20):
+            sents.append(await delivery.send(s.output.topic, predictions(20, 2, first, size=150)))
+            sents[-1].add_done_callback(done.append)
+        assert len(done) < len(sents), "it does not wait for acknowledgements"
+        await delivery.commit({0: Mark(400, "a"), 1: Mark(400, "b")})
+        assert sorted(done, key=sents.index) == sents
+        assert (await source.committed(1) or Mark(0)).offset == 400
+    for partition in (0, 1):
+        assert await numbers(s, s.output.topic, partition) == list(range(partition, 600, 2))
+
+
+async def test_small_sends_that_queue_up_share_a_batch(settings: SettingsFactory) -> None:
+    s = await settings(partitions=1)
+    await create_topic(s.kafka, s.output.topic, 1)
+    async with delivering(s) as (delivery, _):
+        await delivery.send(s.output.topic, predictions(1))
+        await delivery.acknowledged()
+        for n in range(1, 200):
+            await delivery.send(s.output.topic, predictions(1, first=n))
+        assert len(delivery._publisher._sending._under_way) <= 3  # type: ignore[union-attr]
+        await delivery.acknowledged()
+    assert await numbers(s, s.output.topic) == list(range(200))
+
+
+async def test_a_send_waits_while_too_much_is_unacknowledged(
+    settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "MOST_UNACKNOWLEDGED_BYTES", 10_000)
+    s = await settings(partitions=1)
+    await create_topic(s.kafka, s.output.topic, 1)
+    async with delivering(s) as (delivery, _):
+        for first in range(0, 200, 10):
+            await delivery.send(s.output.topic, predictions(10, first=first, size=1_000))
+            assert delivery._publisher._sending._bytes < 10_000 + 11_000  # type: ignore[union-attr]
+        await delivery.acknowledged()
+        assert delivery._publisher._sending._bytes == 0  # type: ignore[union-attr]
+    assert await numbers(s, s.output.topic) == list(range(200))
+
+
+async def test_a_callback_added_late_is_called_at_once_and_one_of_nothing_too(settings: SettingsFactory) -> None:
+    s = await settings(partitions=1)
+    await create_topic(s.kafka, s.output.topic, 1)
+    done: list[Sent] = []
+    async with delivering(s) as (delivery, _):
+        empty = await delivery.send(s.output.topic, [])
+        sent = await delivery.send(s.output.topic, predictions(3))
+        await delivery.acknowledged()
+        empty.add_done_callback(done.append)
+        sent.add_done_callback(done.append)
+    assert done == [empty, sent]
+
+
+async def test_a_missing_partition_is_a_topic_error_and_the_producer_stays(settings: SettingsFactory) -> None:
+    s = await settings(partitions=1)
+    await create_topic(s.kafka, s.output.topic, 1)
+    async with delivering(s) as (delivery, source):
+        producer = delivery._publisher.producer
+        with pytest.raises(TopicError, match="no partition 1"):
+            await delivery.send(s.output.topic, predictions(2, 2))
+        await delivery.abort()
+        await delivery.begin(source.membership())
+        await delivery.send(s.output.topic, predictions(2))
+        await delivery.commit({0: Mark(2)})
+        assert delivery._publisher.producer is producer
+    assert await numbers(s, s.output.topic) == [0, 1]
+
+
+async def test_an_interval_whose_offsets_are_refused_is_done_with_after_an_abort(settings: SettingsFactory) -> None:
+    s = await settings(partitions=2)
+    await create_topic(s.kafka, s.output.topic, 2)
+    two = Source(s)
+    async with delivering(s) as (delivery, source):
+        await delivery.send(s.output.topic, predictions(2, 2))
+        polling = asyncio.create_task(taken(source))
+        async with running(two):
+            lost = min({0, 1} - (await polling).partitions)
+            with pytest.raises(Rebalanced):
+                await delivery.commit({lost: Mark(2)})
+            await delivery.abort()
+            await delivery.begin(source.membership())
+            await delivery.send(s.output.topic, predictions(1, 2, first=2 + 1 - lost))
+            await delivery.commit({1 - lost: Mark(4)})
+
+
+@real_only
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_a_record_too_large_is_named_by_its_tick_and_nothing_overtakes_it(
+    settings: SettingsFactory, idempotent: bool
+) -> None:
+    s = await settings(partitions=1, kafka={"acks_idempotent": idempotent}, output={"batch_bytes": 5_000_000})
+    topic = s.output.topic
+    await create_topic(s.kafka, topic, 1)
+    good = predictions(4), predictions(40, first=5, size=50_000)
+    large = predictions(1, first=4, size=1_200_000)
+    sent, refused, told, tries = [*good[0], *large, *good[1]], set[Place](), [], 0
+    async with delivering(s) as (delivery, source):
+        while True:
+            tries += 1
+            assert tries < 8
+            try:
+                for record in [record for record in sent if source_place(record) not in refused]:
+                    await delivery.send(topic, [record])
+                await delivery.commit({0: Mark(145)})
+                break
+            except BatchTooLarge:
+                pass
+            except RecordsRefused as error:
+                told.append((error.topic, error.reasons))
+                refused |= set(error.reasons)
+            await delivery.abort()
+            assert set(await numbers(s, topic)) <= {0, 1, 2, 3}, "what came behind has overtaken it"
+            await delivery.begin(source.membership())
+        assert await source.committed(0) == Mark(145)
+    assert told == [(topic, {(0, 104): "MessageSizeTooLargeError"})]
+    seen = await numbers(s, topic)
+    first_copies = [n for i, n in enumerate(seen) if n not in seen[:i]]
+    assert first_copies == [*range(4), *range(5, 45)]
+
+
+@real_only
+async def test_batches_above_the_brokers_limit_are_halved_until_they_pass_and_stay_so(
+    settings: SettingsFactory,
+) -> None:
+    s = await settings(partitions=1, output={"batch_bytes": 4_000_000})
+    await create_topic(s.kafka, s.output.topic, 1)
+    sent, refusals = predictions(36, size=100_000), list[BatchTooLarge]()
+    async with delivering(s) as (delivery, source):
+        for round_ in range(4):
+            try:
+                await delivery.send(s.output.topic, sent)
+                await delivery.commit({0: Mark(round_)})
+            except BatchTooLarge as error:
+                refusals.append(error)
+                await delivery.abort()
+            await delivery.begin(source.membership())
+    assert [refusal.retriable for refusal in refusals] == [True, True]
+    assert min(refusal.size for refusal in refusals) > 1_000_000
+    assert await numbers(s, s.output.topic) == [*range(36)] * 2
+
+
+def test_a_dead_letter_names_its_own_tick_and_not_that_of_the_record_it_carries() -> None:
+    record = Record(3, 9, 1, b"k", b"v", (("src-partition", b"1"), ("src-offset", b"2")))
+    letter = dead_letter_record(DeadLetter(record, "decode", "bad", "why"), "ticks", "toy@1")
+    assert source_place(letter) == (3, 9)
+    again = Record(4, 8, 1, letter.key, letter.value, tuple(letter.headers))
+    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8)
+    assert source_place(predictions(1)[0]) == (0, 100)
+    assert source_place(OutRecord(0, 1, b"k", b"v")) is None
+
+
+@embedded_only
+async def test_a_broker_that_goes_away_is_told_in_time_and_the_next_interval_goes_through(
+    settings: SettingsFactory,
+) -> None:
+    async with EmbeddedBroker() as broker:
+        s = await settings(input={"topic": "t"}, kafka={"bootstrap": broker.bootstrap, "request_timeout_ms": 1500})
+        await create_topic(s.kafka, "t", 1)
+        await create_topic(s.kafka, s.output.topic, 1)
+        delivery = AtLeastOnce(s, source := Source(s))
+        await source.start()
+        await taken(source)
+        member = source.membership()
+        await delivery.begin(member)
+        sent = await delivery.send(s.output.topic, predictions(1))
+        await delivery.acknowledged()
+    done: list[Sent] = []
+    async with asyncio.timeout(12):
+        sent = await delivery.send(s.output.topic, predictions(1, first=1))
+        sent.add_done_callback(done.append)
+        with pytest.raises(BrokerUnavailable):
+            await delivery.acknowledged()
+        await delivery.abort()
+        with pytest.raises(BrokerUnavailable):
+            await delivery.begin(member)
+        await source.stop()
+    async with EmbeddedBroker(port=int(broker.bootstrap.split(":")[1])):
+        await create_topic(s.kafka, s.output.topic, 1)
+        await delivery.begin(member)
+        await delivery.send(s.output.topic, predictions(1, first=2))
+        await delivery.acknowledged()
+        await delivery.stop()
+        assert await numbers(s, s.output.topic) == [2]
+    assert done == [], "what is not acknowledged is never called so"
+
+
+async def test_abort_and_stop_without_an_interval_or_a_start_do_nothing(settings: SettingsFactory) -> None:
+    s = await settings(partitions=1)
+    delivery = AtLeastOnce(s, Source(s))
+    await delivery.acknowledged()
+    await delivery.abort()
+    await delivery.stop()
