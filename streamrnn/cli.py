@@ -17,6 +17,7 @@ from streamrnn.replay import command as replay
 from streamrnn.retraining import command as retraining
 from streamrnn.signals import ending_in_order
 from streamrnn.terminal import plain
+from streamrnn.verifying import command as verifying
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _retrain(args: argparse.Namespace) -> int:
     return retraining.run_retrain(args, _settings(args))
+
+
+def _verify(args: argparse.Namespace) -> int:
+    return verifying.run_verify(args, _settings(args))
 
 
 def _config(args: argparse.Namespace) -> int:
@@ -83,6 +88,7 @@ COMMANDS = {
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
     "models": _Command("list, show, promote and prune model versions", models.add_arguments, models.run_models),
     "retrain": _Command("make, judge and publish the next model", retraining.add_arguments, _retrain, True),
+    "verify": _Command("recompute what was published and name differences", verifying.add_arguments, _verify, True),
     "inspect": _Command("show what a running daemon holds", inspecting.add_arguments, inspecting.run_inspect),
     "bench": _Command("measure the service beside a relay and a loop", bench.add_arguments, bench.run_bench),
     "config": _Command("print the effective settings", _add_config, _config, True),

@@ -14,28 +14,29 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
     "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "counting",
-    "metrics", "registry", "train", "engine", "snapshots", "kafka", "logs", "worker", "trigger", "http", "service",
-    "arguments", "inspecting", "models", "replay", "retraining", "bench", "demo", "cli", "__main__",
+    "metrics", "registry", "train", "engine", "snapshots", "fingerprint", "pedigree", "kafka", "logs", "worker",
+    "trigger", "http", "service", "arguments", "inspecting", "models", "replay", "retraining", "verifying", "bench",
+    "demo", "cli", "__main__",
 )  # fmt: skip
-"""A layer may import itself and what stands before it. Some of these are yet to be written."""
+"""A layer may import itself and what stands before it."""
 HOMES = {
     "aiokafka": ("kafka/",),
-    "prometheus_client": ("metrics.py",),
+    "prometheus_client": ("metrics/",),
     "pydantic": ("config/",),
     "pydantic_settings": ("config/",),
     "numba": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
-    "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
+    "safetensors": ("nn/bundle.py", "train/checkpoint.py", "snapshots/rows.py"),
     "optuna": ("train/search.py",),
     "pyarrow": ("replay", "train/"),
     "uvloop": ("interpreter.py",),
     "fsspec": ("stores/",),
-    "rich": ("inspecting", "models", "replay", "retraining", "bench", "demo", "cli"),
+    "rich": ("inspecting", "models", "replay", "retraining", "verifying", "bench", "demo", "cli"),
 }
 WITHOUT_TORCH = (
     "errors", "terminal", "interpreter", "signals", "config", "logs", "ticks", "stores", "nn/manifest", "codecs",
-    "counting", "metrics", "registry", "engine/slots", "engine/waves", "kafka", "worker", "trigger", "http",
-    "inspecting", "models/", "cli",
+    "counting", "metrics", "registry", "engine/slots", "engine/waves", "engine/table", "engine/placing",
+    "engine/holding", "snapshots", "pedigree", "kafka", "worker", "trigger", "http", "inspecting", "models/", "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""
 

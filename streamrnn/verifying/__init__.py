@@ -1,0 +1,1 @@
+"""`streamrnn verify`: recomputes what the topics say and names every difference."""

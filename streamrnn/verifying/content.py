@@ -1,0 +1,77 @@
+"""What must be equal in a prediction: its key and all of its value but `state.origin`, which tells how the state
+came back and not what it is. Knows no topic.
+"""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from itertools import zip_longest
+from typing import Any, Literal
+
+import msgspec
+
+DIGEST_BYTES = 16
+UNREADABLE = bytes(DIGEST_BYTES)
+LONGEST_SHOWN, MOST_DIFFERENCES = 300, 5
+_DEFECTS = (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_ABSENT = object()
+_packed = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Content:
+    """Predictions of one codec."""
+
+    def __init__(self, codec: Literal["json", "msgpack"]) -> None:
+        self._decode: Callable[[Any], Any] = msgspec.json.decode if codec == "json" else msgspec.msgpack.decode
+
+    def digest(self, key: bytes | None, value: bytes | None) -> bytes:
+        """16 bytes, equal where the numbers are equal to the bit; zeros for what is no prediction at all."""
+        try:
+            content = self._decode(value)
+            del content["state"]["origin"]
+            return blake2b(_packed((key, content)), digest_size=DIGEST_BYTES).digest()
+        except _DEFECTS:
+            return UNREADABLE
+
+    def shown(self, value: bytes | None) -> str:
+        """A value as JSON, not too long; raw bytes where it cannot be read."""
+        try:
+            text = msgspec.json.encode(self._decode(value)).decode()
+        except _DEFECTS:
+            text = "no value" if value is None else f"{len(value)} bytes, unreadable: {value[:60]!r}"
+        return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+
+    def differences(self, expected: bytes, found: bytes | None) -> tuple[str, str]:
+        """The fields that differ, as expected and as found; the whole values where one cannot be read."""
+        try:
+            pairs = sorted(_differing("", self._decode(expected), self._decode(found)), key=_rank)
+        except _DEFECTS:
+            return self.shown(expected), self.shown(found)
+        if not pairs:
+            return self.shown(expected), self.shown(found)
+        more = f" and {len(pairs) - MOST_DIFFERENCES} more" if len(pairs) > MOST_DIFFERENCES else ""
+        first = pairs[:MOST_DIFFERENCES]
+        sides = [", ".join(_field(path, both[n]) for path, *both in first) for n in (0, 1)]
+        return sides[0] + more, sides[1] + more
+
+
+def _field(path: str, said: Any) -> str:
+    return f"no {path}" if said is _ABSENT else f"{path} {said!r}"
+
+
+def _rank(pair: tuple[str, Any, Any]) -> bool:
+    """Numbers come last: they follow from the rest."""
+    return pair[0].startswith(("prediction", "quantiles", "residual"))
+
+
+def _differing(path: str, expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The leaves that differ: path, expected, found; type and bits count, the origin of a state does not."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for name in [*expected, *(name for name in found if name not in expected)]:
+            inner = f"{path}.{name}" if path else str(name)
+            if inner != "state.origin":
+                yield from _differing(inner, expected.get(name, _ABSENT), found.get(name, _ABSENT))
+    elif isinstance(expected, list) and isinstance(found, list):
+        for n, (one, other) in enumerate(zip_longest(expected, found, fillvalue=_ABSENT)):
+            yield from _differing(f"{path}[{n}]", one, other)
+    elif _ABSENT in (expected, found) or _packed(expected) != _packed(found):
+        yield path, expected, found

@@ -1,0 +1,166 @@
+"""What stands in a partition of the output and of the dead letters, as arrays: some 40 bytes for each record.
+
+Knows no expectation. Shapes: n records, by source offset and, for one source, in log order.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.codecs.dead_letters import PREFIX
+from streamrnn.ticks import Record
+from streamrnn.verifying.content import DIGEST_BYTES, UNREADABLE, Content
+
+Offsets = NDArray[np.int64]
+MOST_DIGITS = 18
+NO_LABEL = -1
+
+
+class Foreign(NamedTuple):
+    """A record that names no tick of its partition, and why not."""
+
+    at: int
+    key: bytes | None
+    why: str
+
+
+class Columns(NamedTuple):
+    """source (n,) the ticks' offsets; at (n,) the records' own; digest (n, 2) of their content, zeros where there
+    is none; name (n,) a code of `names`, NO_LABEL without one: a prediction's model, a letter's (model, stage,
+    code)."""
+
+    source: Offsets
+    at: Offsets
+    digest: NDArray[np.uint64]
+    name: NDArray[np.int32]
+
+    def between(self, start: int, stop: int) -> "Columns":
+        """Those of the ticks start to stop - 1."""
+        low, high = np.searchsorted(self.source, (start, stop)).tolist()
+        return self.rows(slice(low, high))
+
+    def rows(self, which: slice | NDArray[Any]) -> "Columns":
+        """Some of them: a slice, flags or indexes."""
+        return Columns(self.source[which], self.at[which], self.digest[which], self.name[which])
+
+
+class Found:
+    """The records of one partition, taken in log order, then sealed."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.foreign: list[Foreign] = []
+        self.foreign_count = 0
+        self.names: list[tuple[str, ...]] = []
+        self._codes: dict[tuple[bytes, ...], int] = {}
+        self._chunks: list[Columns] = []
+
+    def __len__(self) -> int:
+        return sum(len(chunk.source) for chunk in self._chunks)
+
+    def _code(self, name: tuple[bytes, ...]) -> int:
+        code = self._codes.get(name)
+        if code is None:
+            code = self._codes[name] = len(self.names)
+            self.names.append(tuple(part.decode(errors="replace") for part in name))
+        return code
+
+    def _add(self, source: Sequence[int], at: Sequence[int], digests: Iterable[bytes], name: Sequence[int]) -> None:
+        digest = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, DIGEST_BYTES // 8)
+        codes = np.array(name, np.int32)
+        self._chunks.append(Columns(np.array(source, np.int64), np.array(at, np.int64), digest, codes))
+
+    def _refuse(self, record: Record, why: str, room: int = 100) -> None:
+        self.foreign_count += 1
+        if len(self.foreign) < room:
+            self.foreign.append(Foreign(record.offset, record.key, why))
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records of the partition, in log order."""
+        raise NotImplementedError
+
+    def sealed(self) -> Columns:
+        """All that was taken, by source and log position."""
+        if not self._chunks:
+            none = np.zeros(0, np.int64)
+            return Columns(none, none, np.zeros((0, DIGEST_BYTES // 8), np.uint64), none.astype(np.int32))
+        source, at, digest, name = zip(*self._chunks, strict=True)
+        self._chunks.clear()
+        whole = Columns(*map(np.concatenate, (source, at, digest, name)))
+        if (np.diff(whole.source) >= 0).all():
+            return whole
+        order = np.argsort(whole.source, kind="stable")
+        return whole.rows(order)
+
+
+class FoundPredictions(Found):
+    """Predictions; a name is the `model` header."""
+
+    def __init__(self, partition: int, content: Content) -> None:
+        super().__init__(partition)
+        self._digest = content.digest
+        self._own = b"%d" % partition
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records of the output's partition."""
+        source, at, digests, name = [], [], [], []
+        for record in records:
+            facts = dict(record.headers)
+            offset = _number(facts.get("src-offset"))
+            if offset is None or facts.get("src-partition") != self._own:
+                self._refuse(record, _why(facts.get("src-partition"), facts.get("src-offset")))
+                continue
+            source.append(offset)
+            at.append(record.offset)
+            digests.append(self._digest(record.key, record.value))
+            label = facts.get("model")
+            name.append(NO_LABEL if label is None else self._code((label,)))
+        self._add(source, at, digests, name)
+
+
+class FoundLetters(Found):
+    """Dead letters of one input topic; a name is model, stage and code. Those of other topics are passed over."""
+
+    def __init__(self, partition: int, topic: str) -> None:
+        super().__init__(partition)
+        self.of_others = 0
+        self._topic, self._own = topic.encode(errors="replace"), b"%d" % partition
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records of the dead letters' partition."""
+        source, at, digests, name = [], [], [], []
+        for record in records:
+            facts = {k.removeprefix(PREFIX): v for k, v in record.headers if k.startswith(PREFIX)}
+            if facts.get("topic") != self._topic:
+                self.of_others += 1
+                continue
+            offset = _number(facts.get("offset"))
+            if offset is None or facts.get("partition") != self._own:
+                self._refuse(record, _why(facts.get("partition"), facts.get("offset")))
+                continue
+            source.append(offset)
+            at.append(record.offset)
+            digests.append(letter_digest(record.key, record.value))
+            name.append(self._code(tuple(facts.get(fact, b"") for fact in ("model", "stage", "code"))))
+        self._add(source, at, digests, name)
+
+
+def letter_digest(key: bytes | None, value: bytes | None) -> bytes:
+    """16 bytes of what a dead letter says; zeros for one without its value, which may have been too large."""
+    if value is None:
+        return UNREADABLE
+    head = b"\0" if key is None else b"\1%d:%b" % (len(key), key)
+    return blake2b(head + value, digest_size=DIGEST_BYTES).digest()
+
+
+def _number(text: bytes | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() and len(text) <= MOST_DIGITS else None
+
+
+def _why(partition: bytes | None, offset: bytes | None) -> str:
+    if partition is None or offset is None:
+        return "without the source position in its headers"
+    return f"of source partition {partition[:20]!r}, offset {offset[:20]!r}"

@@ -1,0 +1,276 @@
+"""Holds what was found of a partition against what was expected, a stretch of source offsets at a time, in order.
+
+Two rules: where the model's numbers are known all must be as expected; where an earlier model or state made them,
+each record of the input must have one prediction or dead letter. No I/O. Shapes: m expected, n found.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.ticks import OutRecord
+from streamrnn.verifying.faults import Example, Faults
+from streamrnn.verifying.found import NO_LABEL, Columns, Offsets, letter_digest
+from streamrnn.verifying.recomputing import Expected, Refusal
+
+Flags = NDArray[np.bool_]
+_NO_RECORD = "the input has no such record"
+
+
+class Rules(NamedTuple):
+    """What holds for a stretch: whether its predictions must be there, or must not be there yet, and whether a tick
+    may leave nothing at all; nothing below the bounds need be there (retention may have deleted it)."""
+
+    must: bool = True
+    is_early: bool = False
+    may_drop: bool = False
+    first_prediction: int = 0
+    first_letter: int = 0
+
+
+class Stretch(NamedTuple):
+    """Source offsets start to stop - 1."""
+
+    start: int
+    stop: int
+    rules: Rules
+
+
+class _Hits(NamedTuple):
+    """Which found records are of an expected tick (n,), which tick that is (n,), and copies of each tick (m,)."""
+
+    is_hit: Flags
+    slot: NDArray[np.intp]
+    copies: NDArray[np.intp]
+
+
+class Judge:
+    """One partition; stretches must come in ascending order, each once."""
+
+    def __init__(
+        self, label: str, predictions: Columns, labels: list[tuple[str, ...]], letters: Columns,
+        letter_names: list[tuple[str, ...]], faults: Faults,
+    ) -> None:  # fmt: skip
+        self.checked = self.not_recomputed = self.letters = self.ahead = self.broker_refused = 0
+        self._label, self._labels, self._letter_names = label, labels, letter_names
+        self._own = labels.index((label,)) if (label,) in labels else NO_LABEL - 1
+        self._predictions, self._letters, self._faults = predictions, letters, faults
+        self._newest_at = -1
+
+    def recomputed(self, stretch: Stretch, expected: Expected) -> None:
+        """All must be as expected."""
+        found = self._predictions.between(stretch.start, stretch.stop)
+        letters = _grouped(self._letters.between(stretch.start, stretch.stop))
+        own = found.name == self._own
+        hits = _hits(expected.offsets, found.source, own)
+        self._unexpected(found, hits.is_hit, expected.offsets, expected.refused)
+        self._differing(found, hits, expected)
+        again = hits.is_hit & _repeats(found.source, hits.is_hit)
+        self._doubled(found, again)
+        self._in_order(found, hits.is_hit & ~again)
+        self._missing(stretch.rules, expected, hits.copies, letters)
+        self._dead_letters(stretch.rules, expected, hits.copies, letters)
+        self.checked += int(hits.is_hit.sum())
+        self._note_ahead(stretch.rules, found, letters)
+
+    def present(self, stretch: Stretch, offsets: Offsets) -> None:
+        """Each record of the input, at these offsets, must have a prediction of any model, or a dead letter."""
+        rules, found = stretch.rules, self._predictions.between(stretch.start, stretch.stop)
+        letters = self._letters.between(stretch.start, stretch.stop)
+        hits = _hits(offsets, found.source, found.name != NO_LABEL)
+        answers = _hits(offsets, letters.source, letters.name != NO_LABEL)
+        self._unexpected(found, hits.is_hit, offsets, {})
+        again, same = hits.is_hit & _repeats(found.source, hits.is_hit), _same_as_before(found)
+        self._doubled(found, again & same)
+        self._faults.add("differing", int((again & ~same).sum()), (
+            Example(int(found.source[n]), int(found.at[n]), expected="one content for one tick", found="another")
+            for n in np.flatnonzero(again & ~same).tolist()
+        ))  # fmt: skip
+        self._in_order(found, hits.is_hit & ~again)
+        self._letters_present(letters, answers, hits.copies)
+        self._note_ahead(rules, found, _grouped(letters))
+        lowest = max(rules.first_prediction, rules.first_letter)
+        gone = (hits.copies + answers.copies == 0) & (offsets >= lowest)
+        if rules.must and not rules.may_drop:
+            wanted = "a prediction or a dead letter"
+            examples = (Example(int(offset), expected=wanted, found="neither") for offset in offsets[gone])
+            self._faults.add("missing", int(gone.sum()), examples)
+        self.not_recomputed += int(hits.is_hit.sum())
+
+    def beyond(self, stop: int) -> None:
+        """What names ticks from `stop` on, which the input does not hold."""
+        end = np.iinfo(np.int64).max
+        rest = self._predictions.between(stop, end)
+        self._unexpected(rest, np.zeros(len(rest.source), np.bool_), np.zeros(0, np.int64), {})
+        for offset, rows in _grouped(self._letters.between(stop, end)).items():
+            self._letter_fault("letter_unexpected", offset, rows, f"nothing: {_NO_RECORD}")
+
+    # Predictions
+
+    def _unexpected(self, found: Columns, is_hit: Flags, offsets: Offsets, refused: dict[int, Refusal]) -> None:
+        """Predictions without a tick, and those of another model."""
+
+        def example(n: int) -> Example:
+            source, code = int(found.source[n]), int(found.name[n])
+            if source in refused:
+                why = f"the tick is refused, {refused[source].code or 'and dropped'}"
+            elif (offsets == source).any():
+                why = f"of model {'(none)' if code == NO_LABEL else self._labels[code][0]} there is to be none here"
+            else:
+                why = _NO_RECORD
+            return Example(source, int(found.at[n]), expected=f"nothing: {why}")
+
+        self._faults.add("unexpected", int((~is_hit).sum()), map(example, np.flatnonzero(~is_hit).tolist()))
+
+    def _differing(self, found: Columns, hits: _Hits, expected: Expected) -> None:
+        rows = np.flatnonzero(hits.is_hit)
+        wrong = rows[(found.digest[rows] != expected.digest[hits.slot[rows]]).any(axis=1)]
+
+        def example(n: int) -> Example:
+            said = expected.records[int(hits.slot[n])]
+            return Example(int(found.source[n]), int(found.at[n]), said.key, value=said.value)
+
+        self._faults.add("differing", len(wrong), map(example, wrong.tolist()))
+
+    def _doubled(self, found: Columns, again: Flags) -> None:
+        def example(n: int) -> Example:
+            said = f"the same again as at output offset {int(found.at[n - 1])}"
+            return Example(int(found.source[n]), int(found.at[n]), expected="one prediction", found=said)
+
+        self._faults.add("doubled", int(again.sum()), map(example, np.flatnonzero(again).tolist()))
+
+    def _in_order(self, found: Columns, is_first: Flags) -> None:
+        """The first predictions of ascending ticks stand at ascending places."""
+        source, at = found.source[is_first], found.at[is_first]
+        if not len(at):
+            return
+        newest = np.maximum.accumulate(np.concatenate(([self._newest_at], at)))
+        wrong = np.flatnonzero(at < newest[:-1])
+
+        def example(n: int) -> Example:
+            behind = f"behind the earlier tick's at output offset {int(newest[n])}"
+            return Example(int(source[n]), int(at[n]), expected=behind, found="ahead of it")
+
+        self._faults.add("reordered", len(wrong), map(example, wrong.tolist()))
+        self._newest_at = int(newest[-1])
+
+    def _missing(
+        self, rules: Rules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, Columns]
+    ) -> None:
+        if not rules.must:
+            return
+        gone = np.flatnonzero((copies == 0) & (expected.offsets >= rules.first_prediction))
+        rows = [n for n in gone.tolist() if not self._is_refusal(letters.get(int(expected.offsets[n])))]
+
+        def example(n: int) -> Example:
+            said: OutRecord = expected.records[n]
+            return Example(int(expected.offsets[n]), key=said.key, found="no prediction", value=said.value)
+
+        self._faults.add("missing", len(rows), map(example, rows))
+
+    def _note_ahead(self, rules: Rules, found: Columns, letters: dict[int, Columns]) -> None:
+        if not rules.must:
+            self.ahead += len(found.source) + sum(len(rows.source) for rows in letters.values())
+        if rules.is_early:
+            early = "nothing yet: its offset is not committed"
+            rows = zip(found.source.tolist(), found.at.tolist(), strict=True)
+            examples = (Example(source, at, expected=early) for source, at in rows)
+            self._faults.add("ahead", len(found.source), examples)
+            for offset, copies in letters.items():
+                self._letter_fault("ahead", offset, copies, early)
+
+    # Dead letters
+
+    def _is_refusal(self, rows: Columns | None) -> bool:
+        """Whether one of a tick's dead letters says that the broker refused its prediction."""
+        return rows is not None and any(self._letter_names[code][1] == "publish" for code in rows.name.tolist())
+
+    def _dead_letters(
+        self, rules: Rules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, Columns]
+    ) -> None:
+        for offset, refusal in expected.refused.items():
+            rows = letters.get(offset)
+            if rows is not None:
+                self._refused(offset, refusal, rows)
+            elif refusal.code is not None and rules.must and offset >= rules.first_letter:
+                wanted = f"a dead letter, {refusal.code}"
+                self._faults.one("letter_missing", Example(offset, None, refusal.record.key, wanted, "none"))
+        for offset in letters.keys() - expected.refused.keys():
+            slot = int(np.searchsorted(expected.offsets, offset))
+            if slot == len(expected.offsets) or expected.offsets[slot] != offset:
+                self._letter_fault("letter_unexpected", offset, letters[offset], f"nothing: {_NO_RECORD}")
+            elif copies[slot] or not self._is_refusal(letters[offset]):
+                self._letter_fault("letter_unexpected", offset, letters[offset], "none: it is a good tick")
+            else:
+                self.broker_refused += 1
+                self._letter_fault("letter_doubled", offset, letters[offset], "one dead letter", 1)
+
+    def _refused(self, offset: int, refusal: Refusal, rows: Columns) -> None:
+        """A refused tick's dead letters: one, with its code, its model and, if any, its value."""
+        if refusal.code is None:
+            return self._letter_fault("letter_unexpected", offset, rows, "none: it is to be dropped")
+        self._letter_fault("letter_doubled", offset, rows, "one dead letter", 1)
+        whole = np.frombuffer(letter_digest(refusal.record.key, refusal.record.value), np.uint64)
+        for n, name in enumerate(rows.name.tolist()):
+            model, _, code = self._letter_names[name]
+            if (code, model) != (refusal.code, self._label):
+                said = f"{code} of model {model}"
+                wanted = f"{refusal.code} of model {self._label}"
+            elif rows.digest[n].any() and (rows.digest[n] != whole).any():
+                wanted, said = "the record's own key and value, or no value", "others"
+            else:
+                self.letters += 1
+                continue
+            self._faults.one("letter_differing", Example(offset, int(rows.at[n]), refusal.record.key, wanted, said))
+        return None
+
+    def _letters_present(self, letters: Columns, answers: _Hits, predictions: NDArray[np.intp]) -> None:
+        for offset, rows in _grouped(letters.rows(~answers.is_hit)).items():
+            self._letter_fault("letter_unexpected", offset, rows, f"nothing: {_NO_RECORD}")
+        again = answers.is_hit & _repeats(letters.source, answers.is_hit)
+        for offset, rows in _grouped(letters.rows(again)).items():
+            self._letter_fault("letter_doubled", offset, rows, "one dead letter")
+        both = answers.is_hit & ~again
+        both[both] = predictions[answers.slot[both]] > 0
+        for offset, rows in _grouped(letters.rows(both)).items():
+            self._letter_fault("letter_unexpected", offset, rows, "none: it has a prediction")
+
+    def _letter_fault(self, kind: str, offset: int, rows: Columns, expected: str, first: int = 0) -> None:
+        """The copies of a dead letter from the `first` on are at fault."""
+        for at, name in zip(rows.at[first:].tolist(), rows.name[first:].tolist(), strict=True):
+            _, stage, code = self._letter_names[name]
+            self._faults.one(kind, Example(offset, at, None, expected, f"dead letter: {stage} {code}"))
+
+
+def _hits(offsets: Offsets, source: Offsets, is_candidate: Flags) -> _Hits:
+    """Which of the candidates are of one of these ascending offsets."""
+    if not len(offsets):
+        return _Hits(np.zeros(len(source), np.bool_), np.zeros(len(source), np.intp), np.zeros(0, np.intp))
+    slot = np.minimum(np.searchsorted(offsets, source), len(offsets) - 1)
+    is_hit = is_candidate & (offsets[slot] == source)
+    return _Hits(is_hit, slot, np.bincount(slot[is_hit], minlength=len(offsets)))
+
+
+def _repeats(source: Offsets, among: Flags) -> Flags:
+    """Which of those among them have the source of an earlier one among them."""
+    again = np.zeros(len(source), np.bool_)
+    rows = np.flatnonzero(among)
+    again[rows[1:]] = source[rows[1:]] == source[rows[:-1]]
+    return again
+
+
+def _same_as_before(found: Columns) -> Flags:
+    """Which have the model and the content of the one just before."""
+    same = np.zeros(len(found.source), np.bool_)
+    same[1:] = (found.digest[1:] == found.digest[:-1]).all(axis=1) & (found.name[1:] == found.name[:-1])
+    return same
+
+
+def _grouped(columns: Columns) -> dict[int, Columns]:
+    """By source offset."""
+    rows: defaultdict[int, list[int]] = defaultdict(list)
+    for n, offset in enumerate(columns.source.tolist()):
+        rows[offset].append(n)
+    return {offset: columns.rows(slice(at[0], at[-1] + 1)) for offset, at in rows.items()}

@@ -1,0 +1,49 @@
+"""A state from the snapshots, for a partition whose first ticks the input no longer holds. Knows no topic."""
+
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.errors import StoreUnavailable
+from streamrnn.snapshots import Chain, Damaged, Shelf
+
+
+class Kept:
+    """The snapshots of one model, where the settings name a store."""
+
+    def __init__(self, settings: Settings, engine: Engine, fingerprint: str) -> None:
+        self._engine, url = engine, settings.snapshots.url
+        self._shelf = None
+        if url is not None:
+            self._shelf = Shelf(
+                url, settings.kafka.group, settings.input.topic, engine.spec.label, fingerprint,
+                columns=engine.columns(), device=str(engine.device),
+            )  # fmt: skip
+
+    def place(self, partition: int, start: int, stop: int, since: int) -> int | None:
+        """Give the engine the rows of the oldest whole snapshot at `start` to `stop`; its offset, None without one.
+
+        Waits for the store. StoreUnavailable when that fails.
+        """
+        if self._shelf is None:
+            return None
+        try:
+            while (chain := self._oldest(self._shelf, partition, start, stop, since)) is not None:
+                self._engine.drop(partition)
+                try:
+                    for rows in self._shelf.load(chain):
+                        self._engine.load(partition, rows)
+                except Damaged:  # from now on it is passed over
+                    continue
+                return chain.offset
+        except OSError as error:
+            raise StoreUnavailable(f"snapshots: {error}") from error
+        return None
+
+    @staticmethod
+    def _oldest(shelf: Shelf, partition: int, start: int, stop: int, since: int) -> Chain | None:
+        oldest, at_most = None, stop
+        while at_most >= start:
+            chain = shelf.find(partition, at_most, since).chain
+            if chain is None or chain.offset < start:
+                break
+            oldest, at_most = chain, chain.offset - 1
+        return oldest

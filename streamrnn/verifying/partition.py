@@ -1,0 +1,236 @@
+"""Verifies one partition: reads what was published, then the input, and judges. Owns the order of the readings.
+
+Committed offset, outputs, committed offset again, input: so that a service may run on meanwhile. What is below the
+first must be there; what is not below the second was not committed when the outputs were read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import aclosing, suppress
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerError, ConfigError
+from streamrnn.kafka.marks import Mark
+from streamrnn.kafka.whole import Extent
+from streamrnn.pedigree import Pedigree
+from streamrnn.ticks import Record
+from streamrnn.verifying.content import Content
+from streamrnn.verifying.faults import Example, Faults
+from streamrnn.verifying.found import Found, FoundLetters, FoundPredictions
+from streamrnn.verifying.judging import Judge, Stretch
+from streamrnn.verifying.kept import Kept
+from streamrnn.verifying.plan import Basis, Plan, Step, make_plan
+from streamrnn.verifying.recomputing import Recomputing
+from streamrnn.verifying.report import Fault, PartitionReport
+from streamrnn.verifying.topics import Topics
+
+
+class Progress(NamedTuple):
+    """What is being read of a partition, and how many offsets of how many are behind."""
+
+    partition: int
+    doing: str
+    done: int
+    total: int
+
+
+Watch = Callable[[Progress], None]
+T = TypeVar("T")
+
+
+class Terms(NamedTuple):
+    """What all partitions have in common; since: the state's first tick where no pedigree tells it."""
+
+    settings: Settings
+    label: str
+    fingerprint: str
+    is_exact: bool
+    since: int | None
+    limit: int
+
+
+class PartitionCheck:
+    """One partition, once."""
+
+    def __init__(
+        self, partition: int, terms: Terms, topics: Topics, recomputing: Recomputing, kept: Kept,
+        executor: Executor, watch: Watch,
+    ) -> None:  # fmt: skip
+        self._partition, self._terms, self._topics = partition, terms, topics
+        self._recomputing, self._kept, self._executor, self._watch = recomputing, kept, executor, watch
+        self._content = Content(terms.settings.output.codec)
+        self._faults = Faults(terms.limit)
+        self._records = self._ticks = 0
+
+    async def run(self) -> PartitionReport:
+        """Read, recompute, judge; ConfigError when another model served."""
+        settings, number = self._terms.settings, self._partition
+        mark = await self._mark()
+        pedigree = check_pedigree(number, mark, self._terms)
+        predictions = FoundPredictions(number, self._content)
+        letters = FoundLetters(number, settings.input.topic)
+        output = await self._gather(settings.output.topic, predictions)
+        dead = await self._gather(settings.dead_letter_topic, letters)
+        settled = await self._mark()
+        source = await self._topics.extent(settings.input.topic, number)
+        basis = self._basis(mark, pedigree, settled, source)._replace(output=output, dead=dead)
+        if source.start > basis.since:
+            basis = await self._placed(basis)
+        return await self._judge(basis, predictions, letters, _assumptions(basis, mark, pedigree, letters))
+
+    async def _mark(self) -> Mark | None:
+        return (await self._topics.marks([self._partition]))[self._partition]
+
+    async def _gather(self, topic: str, found: Found) -> Extent:
+        """Take the whole log."""
+        extent = await self._topics.extent(topic, self._partition)
+        async with aclosing(self._topics.read(topic, self._partition, extent.start, extent.stop)) as batches:
+            async for records in batches:
+                await self._on_thread(found.take, records)
+                self._say(topic, records[-1].offset + 1 - extent.start, extent.stop - extent.start)
+        return extent
+
+    def _basis(self, mark: Mark | None, pedigree: Pedigree | None, settled: Mark | None, source: Extent) -> Basis:
+        since = served_from = source.start if self._terms.since is None else self._terms.since
+        if pedigree is not None:
+            since, served_from = pedigree.since, pedigree.served_from
+        committed = since if mark is None else mark.offset
+        return Basis(
+            since=since,
+            placed=since,
+            served_from=served_from,
+            committed=committed,
+            settled=committed if settled is None else max(committed, settled.offset),
+            is_exact=self._terms.is_exact,
+            may_drop=self._recomputing.may_drop,
+            source=source,
+            output=source,
+            dead=source,
+        )
+
+    async def _placed(self, basis: Basis) -> Basis:
+        """With the oldest snapshot from which the input goes on, if there is one."""
+        stop = min(basis.committed, basis.source.stop)
+        at = await self._on_thread(self._kept.place, self._partition, basis.source.start, stop, basis.since)
+        return basis if at is None else basis._replace(placed=at)
+
+    async def _judge(
+        self, basis: Basis, predictions: FoundPredictions, letters: FoundLetters, notes: list[str]
+    ) -> PartitionReport:
+        said, refused = predictions.sealed(), letters.sealed()
+        plan = make_plan(basis, said, refused)
+        judge = Judge(self._terms.label, said, predictions.names, refused, letters.names, self._faults)
+        self._note_foreign("unexpected", predictions)
+        self._note_foreign("letter_unexpected", letters)
+        for step in plan.steps:
+            await self._take(step, judge, plan)
+        judge.beyond(plan.stop if not plan.unchecked else max(plan.stop, basis.committed))
+        await self._on_thread(self._recomputing.forget, self._partition)
+        return PartitionReport(
+            partition=self._partition,
+            since=basis.since,
+            served_from=basis.served_from,
+            committed=basis.committed,
+            records=self._records,
+            ticks=self._ticks,
+            checked=judge.checked,
+            not_recomputed=judge.not_recomputed,
+            ahead=judge.ahead,
+            letters=judge.letters,
+            broker_refused=judge.broker_refused,
+            counts=dict(self._faults.counts),
+            examples=await self._examples(),
+            notes=tuple(notes + plan.notes),
+            unchecked=plan.unchecked,
+        )
+
+    async def _take(self, step: Step, judge: Judge, plan: Plan) -> None:
+        """One stretch: its records in lists, and the offsets between them that hold none."""
+        topic, (start, stop, rules) = self._terms.settings.input.topic, step.stretch
+        async with aclosing(self._topics.read(topic, self._partition, start, stop)) as batches:
+            async for records in batches:
+                part = Stretch(start, records[-1].offset + 1, rules)
+                await self._on_thread(self._weigh, step, judge, part, records)
+                start = part.stop
+                self._say(topic, start - plan.start, plan.stop - plan.start)
+        await self._on_thread(self._weigh, step, judge, Stretch(start, stop, rules), [])
+
+    def _weigh(self, step: Step, judge: Judge, part: Stretch, records: list[Record]) -> None:
+        self._records += len(records)
+        self._ticks += len(records) if step.has_state else 0
+        if step.is_recomputed:
+            judge.recomputed(part, self._recomputing.step(records))
+            return
+        if step.has_state:
+            self._recomputing.warm(records)
+        judge.present(part, np.array([record.offset for record in records], np.int64))
+
+    async def _on_thread(self, call: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *given)
+
+    def _say(self, topic: str, done: int, total: int) -> None:
+        self._watch(Progress(self._partition, topic, done, total))
+
+    def _note_foreign(self, kind: str, found: Found) -> None:
+        examples = (Example(None, at, key, "the source position of a tick", why) for at, key, why in found.foreign)
+        self._faults.add(kind, found.foreign_count, examples)
+
+    # Examples
+
+    async def _examples(self) -> tuple[Fault, ...]:
+        kinds = self._faults.examples
+        return tuple([await self._fault(kind, example) for kind in kinds for example in kinds[kind]])
+
+    async def _fault(self, kind: str, example: Example) -> Fault:
+        """An example with what stands in the log, read once more: only digests were kept."""
+        settings, found, key = self._terms.settings, example.found, example.key
+        expected = example.expected
+        if example.value is not None:
+            expected = self._content.shown(example.value)
+        if example.at is not None and (not found or key is None):
+            is_letter = kind.startswith("letter_") or found.startswith("dead letter")
+            topic = settings.dead_letter_topic if is_letter else settings.output.topic
+            record = await self._reread(topic, example.at)
+            if record is not None:
+                key = record.key
+                found = found or self._content.shown(record.value)
+                if example.value is not None:
+                    expected, found = self._content.differences(example.value, record.value)
+                if example.key not in (None, key):
+                    expected, found = f"key {example.key!r}, {expected}", f"key {key!r}, {found}"
+        stream = "" if key is None else key.decode(errors="replace")
+        return Fault(kind, self._partition, example.source, example.at, stream, expected, found)
+
+    async def _reread(self, topic: str, at: int) -> Record | None:
+        with suppress(BrokerError):  # retention may have been there since
+            async with aclosing(self._topics.read(topic, self._partition, at, at + 1)) as batches:
+                async for records in batches:
+                    return records[0]
+        return None
+
+
+def check_pedigree(partition: int, mark: Mark | None, terms: Terms) -> Pedigree | None:
+    """The pedigree beside a committed offset, None without one; ConfigError when it is not the model's."""
+    pedigree = None if mark is None else Pedigree.from_text(mark.metadata)
+    if pedigree is None or (pedigree.model, pedigree.fingerprint) == (terms.label, terms.fingerprint):
+        return pedigree
+    served, given = f"{pedigree.model} ({pedigree.fingerprint[:16]})", f"{terms.label} ({terms.fingerprint[:16]})"
+    reason = "set model.version, model.name or model.path to that one"
+    if pedigree.model == terms.label:
+        reason = "the weights, or settings that change a state, are others: verify with those that served"
+    raise ConfigError(f"partition {partition} is served by {served}, the model given is {given}: {reason}")
+
+
+def _assumptions(basis: Basis, mark: Mark | None, pedigree: Pedigree | None, letters: FoundLetters) -> list[str]:
+    notes = []
+    if mark is None:
+        notes.append("the group has committed nothing here")
+    elif pedigree is None:
+        notes.append(f"no pedigree stands beside the offset: the state is taken to begin at {basis.since}")
+    if letters.of_others:
+        notes.append(f"{letters.of_others} dead letters of other topics were passed over")
+    return notes

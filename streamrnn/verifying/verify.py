@@ -1,0 +1,82 @@
+"""The verification as a function: topics and a model in, a report out. Owns the order of the partitions."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from streamrnn.config import Settings
+from streamrnn.errors import DataError, TopicError
+from streamrnn.fingerprint import fingerprint
+from streamrnn.nn.model import Model
+from streamrnn.verifying.kept import Kept
+from streamrnn.verifying.partition import PartitionCheck, Progress, Terms, Watch, check_pedigree
+from streamrnn.verifying.recomputing import Recomputing
+from streamrnn.verifying.report import Report
+from streamrnn.verifying.topics import KafkaTopics, Topics
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """partitions: only these; since: first tick of the state where no pedigree tells it; guarantee: in place of the
+    settings'; strict: doubled records are faults whatever the guarantee; limit: examples of each kind of fault."""
+
+    partitions: tuple[int, ...] = ()
+    since: int | None = None
+    guarantee: Literal["at_least_once", "exactly_once"] | None = None
+    strict: bool = False
+    limit: int = 10
+
+
+def _unwatched(_: Progress) -> None:
+    """Nobody looks."""
+
+
+async def verify(
+    settings: Settings,
+    model: Model,
+    options: Options | None = None,
+    *,
+    topics: Topics | None = None,
+    watch: Watch = _unwatched,
+) -> Report:
+    """Recompute what the service published for its committed input and compare, partition by partition.
+
+    Memory: some 80 bytes for each prediction of one partition, and the state of its streams. ConfigError when
+    another model served, DataError for a partition that does not exist, BrokerError as Kafka has it,
+    StoreUnavailable where snapshots are needed and cannot be read.
+    """
+    given, began_s = options or Options(), time.monotonic()
+    seen = topics or KafkaTopics(settings)
+    guarantee = given.guarantee or settings.delivery.guarantee
+    is_exact = guarantee == "exactly_once"
+    label = model.spec.label
+    terms = Terms(settings, label, fingerprint(model, settings), is_exact, given.since, given.limit)
+    numbers = await _numbers(settings, given, seen)
+    for number, mark in (await seen.marks(numbers)).items():
+        check_pedigree(number, mark, terms)  # before hours of work on those before it
+    recomputing, reports = Recomputing(settings, model), []
+    kept = Kept(settings, recomputing.engine, terms.fingerprint)
+    with ThreadPoolExecutor(1, "engine") as executor:
+        for number in numbers:
+            check = PartitionCheck(number, terms, seen, recomputing, kept, executor, watch)
+            reports.append(await check.run())
+    seconds = time.monotonic() - began_s
+    return Report(label, guarantee, is_exact or given.strict, seconds, tuple(reports))
+
+
+async def _numbers(settings: Settings, given: Options, topics: Topics) -> list[int]:
+    """The partitions asked for; all three topics must have them."""
+    names = (settings.input.topic, settings.output.topic, settings.dead_letter_topic)
+    counts: Mapping[str, int] = {name: await topics.partitions(name) for name in names}
+    count = counts[settings.input.topic]
+    for name in names:
+        if not counts[name]:
+            raise TopicError(f"topic {name} does not exist")
+        if counts[name] != count:
+            raise TopicError(f"{names[0]} has {count} partitions and {name} has {counts[name]}: which is whose?")
+    wrong = [number for number in given.partitions if number >= count]
+    if wrong:
+        raise DataError(f"{names[0]} has no partition {wrong[0]}: it has 0 to {count - 1}")
+    return sorted(set(given.partitions)) or list(range(count))

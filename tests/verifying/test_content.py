@@ -1,0 +1,62 @@
+"""Two predictions have one digest if and only if all but the origin of their state is the same."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamrnn.verifying.content import UNREADABLE, Content
+
+NUMBERS = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
+SAID = st.fixed_dictionaries(
+    {
+        "stream": st.text(max_size=3),
+        "time": st.integers(0, 9),
+        "prediction": st.fixed_dictionaries({"x": st.lists(NUMBERS, min_size=1, max_size=2)}),
+        "state": st.fixed_dictionaries({"steps": st.integers(1, 3), "origin": st.sampled_from(("new", "carried"))}),
+    }
+)
+
+
+def without_origin(said: dict[str, Any]) -> str:
+    return json.dumps({**said, "state": said["state"]["steps"]}, sort_keys=True)
+
+
+@given(SAID, SAID)
+def test_digests_are_equal_where_contents_are(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for codec, encode in (("json", msgspec.json.encode), ("msgpack", msgspec.msgpack.encode)):
+        content = Content(codec)
+        same = content.digest(b"k", encode(one)) == content.digest(b"k", encode(other))
+        assert same == (without_origin(one) == without_origin(other))
+        sides = content.differences(encode(one), encode(other))
+        assert (sides[0] == sides[1]) == (encode(one) == encode(other))
+        assert content.digest(b"k", encode(one)) != content.digest(b"l", encode(one))
+
+
+def test_the_order_of_fields_and_white_space_mean_nothing() -> None:
+    content, said = Content("json"), {"time": 1, "x": [0.5], "state": {"steps": 1, "origin": "new"}}
+    turned = dict(reversed(said.items()))
+    assert content.digest(b"k", json.dumps(said, indent=1).encode()) == content.digest(
+        b"k", msgspec.json.encode(turned)
+    )
+
+
+def test_zero_has_a_sign_and_nan_equals_itself() -> None:
+    content = Content("msgpack")
+    digests = [
+        content.digest(b"k", msgspec.msgpack.encode({"x": x, "state": {"origin": "new"}}))
+        for x in (0.0, -0.0, float("nan"), float("nan"), None, 0)
+    ]
+    assert digests[2] == digests[3]
+    assert len(set(digests)) == 5
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b"3", b'{"state":{}}', b'{"state":1}', b"[" * 100_000])
+def test_what_is_no_prediction_has_no_digest_and_can_be_shown(value: bytes | None) -> None:
+    content = Content("json")
+    assert content.digest(b"k", value) == UNREADABLE
+    assert 0 < len(content.shown(value)) <= 303
+    assert content.differences(b'{"state":{"origin":"new"}}', value)[1]
