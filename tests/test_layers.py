@@ -26,7 +26,7 @@ HOMES = {
     "pydantic_settings": ("config/",),
     "numba": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
-    "safetensors": ("nn/bundle.py", "train/checkpoint.py", "snapshots/rows.py"),
+    "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
     "pyarrow": ("replay", "train/"),
     "uvloop": ("interpreter.py",),

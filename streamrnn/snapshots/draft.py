@@ -27,7 +27,7 @@ from streamrnn.snapshots.manifest import (
     name_part,
     seal,
 )
-from streamrnn.snapshots.rows import cut, join
+from streamrnn.snapshots.rows import Piece, cut, piece_of
 from streamrnn.ticks import StreamRows
 
 MOST_PART_BYTES = 8 * 2**20
@@ -47,7 +47,8 @@ class Draft:
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
         self._number = 0 if cold is None else cold.begin()
-        self._pending: list[StreamRows] = []
+        self._pending: list[Piece] = []
+        self._hashed: list[NDArray[np.int64]] = []
         self._rows = self._bytes = 0
         self._parts: list[Part] = []
         self._hashes: list[NDArray[np.int64]] = []
@@ -82,19 +83,23 @@ class Draft:
                     self._write()
                     continue
                 end = start + 1
-            self._pending.append(cut(rows, start, end))
+            piece = piece_of(cut(rows, start, end), lengths[start:end])
+            self._pending.append(piece)
+            if self._cold is not None:  # here and not for a part at once: it holds the interpreter
+                self._hashed.append(self._cold.hashes(piece.rows.streams))
             self._rows += end - start
             self._bytes += int(through[end - 1]) - before
             start, before = end, int(through[end - 1])
 
     def _write(self) -> None:
         """The pending rows become a part."""
-        rows, self._pending, self._rows, self._bytes = join(self._pending), [], 0, 0
+        pieces, self._pending, self._rows, self._bytes = self._pending, [], 0, 0
         name = name_part(self._offset, self._token, len(self._parts))
         self._parts.append(Part(name, "", 0, 0))  # what fails from here on leaves a file to remove
-        self._parts[-1] = self._drawer.write_part(name, rows)
+        self._parts[-1] = self._drawer.write_part(name, pieces)
         if self._cold is not None:
-            self._hashes.append(self._cold.hashes(rows.streams))
+            self._hashes.append(np.concatenate(self._hashed))
+            self._hashed = []
 
     def finish(self) -> Chain:
         """Write what is pending and the manifest, once the parts of the base proved to be there still.

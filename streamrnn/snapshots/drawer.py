@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.manifest import Part
-from streamrnn.snapshots.rows import LARGEST_HEADER_BYTES, Layout, decode_rows, encode_rows, read_layout
+from streamrnn.snapshots.rows import LARGEST_HEADER_BYTES, Layout, Piece, decode_rows, encode_rows, read_layout
 from streamrnn.stores import NotPlain, Span, Store
 from streamrnn.ticks import StreamRows
 
@@ -41,7 +41,7 @@ class Drawer:
         except (NotPlain, FileNotFoundError) as error:
             raise Damaged(f"{self.place(name)}: {error.strerror}") from error
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes | memoryview) -> None:
         self._store.write(self._key(name), data)
 
     def delete(self, names: Iterable[str]) -> None:
@@ -49,10 +49,10 @@ class Drawer:
         for name in names:
             self._store.delete(self._key(name))
 
-    def write_part(self, name: str, rows: StreamRows) -> Part:
-        raw = encode_rows(rows)
+    def write_part(self, name: str, pieces: Sequence[Piece]) -> Part:
+        raw = encode_rows(pieces)
         self.write(name, raw)
-        return Part(name, hashlib.sha256(raw).hexdigest(), len(raw), len(rows.streams))
+        return Part(name, hashlib.sha256(raw).hexdigest(), len(raw), sum(len(piece.lengths) for piece in pieces))
 
     def read_part(self, part: Part) -> StreamRows:
         """All rows of a part, after its checksum proved to be the one told."""

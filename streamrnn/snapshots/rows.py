@@ -6,12 +6,12 @@ float32; integers (n, V) int64.
 
 import math
 import struct
-from typing import Annotated, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from streamrnn.snapshots.damage import Damaged
 from streamrnn.ticks import StreamRows
@@ -48,16 +48,46 @@ class Layout(NamedTuple):
     key_bytes: int
 
 
-def encode_rows(rows: StreamRows) -> bytes:
-    """A part's file; rows are copied."""
-    lengths = np.fromiter(map(len, rows.streams), np.int64, len(rows.streams))
-    raw: bytes = save({
-        "keys": np.frombuffer(b"".join(rows.streams), np.uint8),
-        "ends": np.cumsum(lengths, dtype=np.int64),
-        "floats": np.ascontiguousarray(rows.floats, np.float32),
-        "integers": np.ascontiguousarray(rows.integers, np.int64),
-    })  # fmt: skip
-    return raw
+class Piece(NamedTuple):
+    """Some rows of a part to be, and what their keys come to: made slice by slice, for it holds the interpreter."""
+
+    rows: StreamRows
+    keys: bytes
+    lengths: NDArray[np.int64]
+
+
+def piece_of(rows: StreamRows, lengths: NDArray[np.int64]) -> Piece:
+    """Rows whose keys are of these lengths (n,)."""
+    return Piece(rows, b"".join(rows.streams), lengths)
+
+
+def encode_rows(pieces: Sequence[Piece]) -> memoryview:
+    """A part's file of at least one piece; rows are copied, by numpy alone, which lets other threads run.
+
+    safetensors' own writer copies a part three times with the interpreter held: some ms in which no step goes on.
+    """
+    ends = np.cumsum(np.concatenate([piece.lengths for piece in pieces]))
+    columns: dict[str, tuple[str, list[NDArray[Any]]]] = {
+        "ends": ("I64", [ends]),
+        "integers": ("I64", [np.asarray(piece.rows.integers, np.int64) for piece in pieces]),
+        "floats": ("F32", [np.asarray(piece.rows.floats, np.float32) for piece in pieces]),
+        "keys": ("U8", [np.frombuffer(piece.keys, np.uint8) for piece in pieces]),
+    }
+    header: dict[str, _Tensor] = {}
+    end = 0
+    for name, (dtype, arrays) in columns.items():
+        start, end = end, end + sum(array.nbytes for array in arrays)
+        shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
+        header[name] = _Tensor(dtype, shape, (start, end))
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % 8)
+    raw = np.empty(8 + len(text) + end, np.uint8)
+    raw[: 8 + len(text)] = np.frombuffer(struct.pack("<Q", len(text)) + text, np.uint8)
+    for name, (_, arrays) in columns.items():
+        start, end = header[name].data_offsets
+        place = raw[8 + len(text) :][start:end].view(arrays[0].dtype).reshape(header[name].shape)
+        np.concatenate(arrays, out=place)
+    return raw.data
 
 
 def read_layout(start: bytes, total_bytes: int, place: str) -> Layout:

@@ -32,7 +32,7 @@ class Store(Protocol):
     def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
         """Ranges of bytes of files, as many at once as the backend can; shorter where a file ends before."""
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | memoryview) -> None:
         """Write or replace a file whole; on failure the old one stands."""
 
     def add(self, folder: str, files: Mapping[str, bytes]) -> bool:

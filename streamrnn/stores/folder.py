@@ -80,7 +80,7 @@ def _renamed(draft: Path, folder: Path) -> bool:
     return True
 
 
-def _write_durably(path: Path, data: bytes) -> None:
+def _write_durably(path: Path, data: bytes | memoryview) -> None:
     """Write a file and wait until the disk has it."""
     with path.open("wb") as file:
         file.write(data)
@@ -118,7 +118,7 @@ class FolderStore:
                     parts[number] = os.pread(file, end - start, start)
         return parts
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | memoryview) -> None:
         path = self._root / key
         draft = path.with_name(f"{DRAFT}{uuid.uuid4().hex}")
         with failing_at(path):

@@ -50,9 +50,9 @@ class ObjectStore:
             read = self._fs.cat_ranges(paths, starts, ends, on_error="raise")
         return split(merged, [bytes(data) for data in read], spans)
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | memoryview) -> None:
         with failing_at(self.place(key)):
-            self._fs.pipe_file(self._path(key), data)
+            self._fs.pipe_file(self._path(key), bytes(data))
 
     def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
         """A folder is his who, after writing a claim of his own into it, finds nothing else there.
