@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import msgspec
@@ -20,12 +20,19 @@ import torch
 from streamrnn.bench.engine_alone import engine_table
 from streamrnn.bench.job import Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
+from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.interpreter import new_event_loop
 from streamrnn.kafka.relay import Predict, loop_by_hand, relay
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.service import Service
 from streamrnn.ticks import PredictionBatch
+
+SNAPSHOTS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
+    "steps": steps_during,
+    "write": written,
+    "restore": restored,
+}
 
 
 class _Counted(Metrics):
@@ -36,9 +43,9 @@ class _Counted(Metrics):
         self._progress = progress
 
     def batch(self, predictions: PredictionBatch, now_ms: float) -> None:
-        """Count a batch whose predictions the broker has acknowledged."""
+        """Count a batch whose predictions readers see since `now_ms`."""
         super().batch(predictions, now_ms)
-        self._progress.published(predictions.ticks.arrival_ms[predictions.ok])
+        self._progress.published(predictions.ticks.arrival_ms[predictions.ok], now_ms)
 
 
 async def contend(job: Job) -> Measured:
@@ -46,7 +53,7 @@ async def contend(job: Job) -> Measured:
     stop = asyncio.Event()
     on_first = partial(_say, "live") if job.rate else None
     progress = Progress(job.ticks, job.limit_s, stop, on_first=on_first)
-    if job.role == "service":
+    if job.role in ("service", "exact"):
         await _serve(job, progress, stop)
     elif job.role == "relay":
         await _until(stop, relay(make_settings(job), progress.published))
@@ -115,7 +122,7 @@ def main() -> None:
         said = msgspec.json.encode(engine_table(job))
     else:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            said = msgspec.json.encode(runner.run(contend(job)))
+            said = msgspec.json.encode(runner.run(SNAPSHOTS.get(job.role, contend)(job)))
     _say(said.decode())
 
 

@@ -10,18 +10,18 @@ import msgspec
 from streamrnn.config import Settings
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 
-Contender = Literal["service", "relay", "loop"]
-CONTENDERS: tuple[Contender, ...] = ("service", "relay", "loop")
+Contender = Literal["service", "exact", "relay", "loop"]
+CONTENDERS: tuple[Contender, ...] = ("service", "exact", "relay", "loop")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement: who, on which broker, how many ticks, how long at most.
 
     rate 0 is a backlog, as fast as possible; above 0, ticks come at `rate` a second while it runs and
-    the latency of each is kept.
+    the latency of each is kept. folder: where snapshots are.
     """
 
-    role: Literal["service", "relay", "loop", "engine"]
+    role: Literal[Contender, "engine", "steps", "write", "restore"]
     bootstrap: str
     topic: str = "bench"
     idempotent: bool = False
@@ -36,6 +36,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[CellKind, ...] = ()
     hiddens: tuple[int, ...] = ()
     batches: tuple[int, ...] = ()
+    folder: str = ""
+    commit_interval_ms: int = 100
+
+    @property
+    def contenders(self) -> tuple[Contender, ...]:
+        """Who can run: exactly once takes transactions, which the embedded broker has not."""
+        return tuple(who for who in CONTENDERS if self.bootstrap or who != "exact")
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +77,50 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.plain_us / self.step_us
 
 
+class StepsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Engine.step in microseconds without and during snapshots; turn: from its submission on, with any wait."""
+
+    streams: int
+    batch: int
+    snapshots: int
+    steps_during: int
+    without_p50_us: float
+    without_p99_us: float
+    during_p50_us: float
+    during_p99_us: float
+    without_turn_p50_us: float
+    without_turn_p99_us: float
+    during_turn_p50_us: float
+    during_turn_p99_us: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer the slowest hundredth takes during a snapshot."""
+        return self.during_p99_us / self.without_p99_us
+
+
+class WrittenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A full snapshot and one on top of it, of the streams that changed; bytes of files, and of memory at most."""
+
+    streams: int
+    row_bytes: int
+    full_s: float
+    full_bytes: int
+    changed: int
+    changed_s: float
+    changed_bytes: int
+    peak_bytes: int
+
+
+class RestoredRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A restart from those two, in a process of its own; bytes of memory before and at most."""
+
+    streams: int
+    restore_s: float
+    start_bytes: int
+    peak_bytes: int
+
+
 def make_spec(cell: CellKind, hidden: int) -> ModelSpec:
     """The bench's model: two features in, the next change of one of them out."""
     return ModelSpec(
@@ -97,6 +148,11 @@ def make_settings(job: Job) -> Settings:
         },
         input={"topic": job.topic, "warmup_ticks": 0},
         output={"topic": f"{job.topic}-out"},
+        delivery={
+            "guarantee": "exactly_once" if job.role == "exact" else "at_least_once",
+            "commit_interval_ms": job.commit_interval_ms,
+        },
+        snapshots={"url": job.folder or None, "interval_s": 3600.0},
         engine={"device": job.device},
         http={"enabled": False},
     )

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from streamrnn.bench.job import Measured
 
-POINT_S = 0.005
 STEADY = (0.2, 0.9)
 """The part of a run, by ticks, that is measured: what is before is starting up, what is after running dry."""
 
 
 class Progress:
-    """Takes acknowledgements; sets `stop` after `ticks` of them or `limit_s` after the first.
+    """Takes acknowledgements; sets `stop` after `ticks` of them or `limit_s` after the first was told.
 
     With `on_first`, called at the first, latencies are kept: from timestamps in whole ms, so half a ms too long.
     """
@@ -27,39 +26,60 @@ class Progress:
         self._ticks, self._limit_s, self._stop = ticks, limit_s, stop
         self._on_first, self._now, self._cpu = on_first, now, cpu
         self._count = 0
-        self._points: list[tuple[float, int, float]] = []
+        self._acknowledged: list[tuple[float, int]] = []
+        self._spent: list[tuple[float, float]] = []
         self._latencies_ms: list[NDArray[np.float64]] = []
 
-    def published(self, timestamps_ms: Sequence[int] | NDArray[np.int64]) -> None:
-        """Records with these input timestamps (ms) are acknowledged now."""
+    def published(self, timestamps_ms: Sequence[int] | NDArray[np.int64], at_ms: float | None = None) -> None:
+        """Records with these input timestamps (ms) were acknowledged at `at_ms`, now if None."""
+        if not len(timestamps_ms):
+            return
         now = self._now()
-        if self._on_first is not None and not self._points:
+        at = now if at_ms is None else at_ms / 1000
+        if self._on_first is not None and not self._count:
             self._on_first()
         self._count += len(timestamps_ms)
+        self._acknowledged.append((at, len(timestamps_ms)))
+        self._spent.append((now, self._cpu()))
         if self._on_first is not None:
-            self._latencies_ms.append(now * 1000 - np.asarray(timestamps_ms, dtype=np.float64))
-        if not self._points or now - self._points[-1][0] >= POINT_S:
-            self._points.append((now, self._count, self._cpu()))
-        if self._count >= self._ticks or now - self._points[0][0] >= self._limit_s:
+            self._latencies_ms.append(at * 1000 - np.asarray(timestamps_ms, dtype=np.float64))
+        if self._count >= self._ticks or now - self._spent[0][0] >= self._limit_s:
             self._stop.set()
 
     def measured(self) -> Measured:
         """The steady middle; ValueError when too little came to have one."""
-        counts = np.array([count for _, count, _ in self._points])
+        moments, counts = self._moments()
         first, last = np.searchsorted(counts, [share * self._count for share in STEADY])
         last = min(int(last), len(counts) - 1)
         if last <= first:
-            raise ValueError(f"{self._count} ticks in {len(counts)} batches are too few to measure")
-        (t0, n0, cpu0), (t1, n1, cpu1) = self._points[first], self._points[last]
+            raise ValueError(f"{self._count} ticks at {len(counts)} moments are too few to measure")
+        ticks = int(counts[last] - counts[first])
         latencies = self._percentiles()
         return Measured(
-            ticks=n1 - n0,
-            ticks_per_s=(n1 - n0) / (t1 - t0),
-            cpu_us_per_tick=(cpu1 - cpu0) / (n1 - n0) * 1e6,
+            ticks=ticks,
+            ticks_per_s=ticks / float(moments[last] - moments[first]),
+            cpu_us_per_tick=self._cpu_s(moments[first], moments[last]) / ticks * 1e6,
             p50_ms=latencies[0],
             p99_ms=latencies[1],
             p999_ms=latencies[2],
         )
+
+    def _moments(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """When something was acknowledged, ascending, and how many were by then.
+
+        The acknowledgements of an interval are told together, each with its own time or all with the commit's; of
+        those with one time only the last says how many there were, or a part of them would count as all.
+        """
+        told = sorted(self._acknowledged)
+        at, counts = np.array([at for at, _ in told]), np.cumsum([count for _, count in told])
+        is_last = np.append(at[1:] != at[:-1], True)[: len(at)]
+        return at[is_last], counts[is_last]
+
+    def _cpu_s(self, start: float, end: float) -> float:
+        """Processor time between two moments, as if even between two looks at the clock."""
+        spent = np.array(self._spent)
+        from_s, to_s = np.interp([start, end], spent[:, 0], spent[:, 1])
+        return float(to_s - from_s)
 
     def _percentiles(self) -> tuple[float, float, float]:
         if not self._latencies_ms:

@@ -13,23 +13,28 @@ from typing import IO
 
 import msgspec
 
-from streamrnn.bench.job import CONTENDERS, Contender, EngineRow, Job, Measured
+from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow, StepsRow, WrittenRow
 from streamrnn.bench.ticker import fill, lay_out, tick
 from streamrnn.errors import EngineError
 from streamrnn.kafka.embedded import EmbeddedBroker
 
 START_S = 60.0
+SLOWEST_ROWS_PER_S = 5000
+"""Of snapshots, below which the bench gives up."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All rounds, in order: at full speed, at half load, and the engine alone."""
+    """All rounds, in order: at full speed, at half load, the engine alone, and snapshots (by streams)."""
 
     full: dict[Contender, list[Measured]] = field(default_factory=dict)
     half: dict[Contender, list[Measured]] = field(default_factory=dict)
     half_rate: dict[Contender, float] = field(default_factory=dict)
     engine: list[EngineRow] = field(default_factory=list)
+    steps: list[StepsRow] = field(default_factory=list)
+    written: dict[int, list[WrittenRow]] = field(default_factory=dict)
+    restored: dict[int, list[RestoredRow]] = field(default_factory=dict)
 
     def ratio(self, above: Contender, below: Contender) -> float:
         """Median over the rounds of one contender's ticks/s by another's in the same round."""
@@ -37,28 +42,26 @@ class Results:
         return median(a.ticks_per_s / b.ticks_per_s for a, b in pairs)
 
 
-async def run_rounds(job: Job, rounds: int, latency_s: float, say: Say) -> Results:
+async def run_rounds(results: Results, job: Job, rounds: int, latency_s: float, say: Say) -> None:
     """Full speed first, since it sets what half load is."""
-    results = Results()
     for number in range(rounds):
-        for who in _rotated(number):
+        for who in _rotated(job.contenders, number):
             measured = await _at_full_speed(job, who)
             results.full.setdefault(who, []).append(measured)
             say(f"round {number + 1}/{rounds} full speed  {who:8}{measured.ticks_per_s:>11,.0f} ticks/s")
     if latency_s:
         results.half_rate.update(_half_rates(results))
     for number in range(rounds if latency_s else 0):
-        for who in _rotated(number):
+        for who in _rotated(job.contenders, number):
             measured = await _at_rate(job, who, results.half_rate[who], latency_s)
             results.half.setdefault(who, []).append(measured)
             say(f"round {number + 1}/{rounds} half load   {who:8}{measured.p50_ms:>8.2f} ms p50")
-    return results
 
 
-def _rotated(number: int) -> tuple[Contender, ...]:
+def _rotated(contenders: tuple[Contender, ...], number: int) -> tuple[Contender, ...]:
     """Each round begins with another contender, so that drift of the machine favours none."""
-    first = number % len(CONTENDERS)
-    return CONTENDERS[first:] + CONTENDERS[:first]
+    first = number % len(contenders)
+    return contenders[first:] + contenders[:first]
 
 
 def _half_rates(results: Results) -> dict[Contender, float]:
@@ -96,6 +99,34 @@ async def run_engine(job: Job) -> list[EngineRow]:
     async with _child(job) as child:
         said = await child.line(START_S + rows * (5.0 + 4 * job.limit_s))
     return msgspec.json.decode(said, type=list[EngineRow])
+
+
+async def run_snapshots(results: Results, job: Job, sizes: list[int], rounds: int, say: Say) -> None:
+    """Steps over the fewest streams; then each size is written, and restored by a process that begins anew."""
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+            asked = msgspec.structs.replace(job, role="steps", streams=min(sizes), folder=f"{folder}/steps")
+            results.steps.append(msgspec.json.decode(await _answer(asked), type=StepsRow))
+        say(f"round {number + 1}/{rounds} snapshots   step p99 {results.steps[-1].ratio:.2f} x as long during one")
+        for size in sizes:
+            wrote, back = await _write_and_restore(msgspec.structs.replace(job, streams=size))
+            results.written.setdefault(size, []).append(wrote)
+            results.restored.setdefault(size, []).append(back)
+            took = f"{wrote.full_s:.2f} s to write, {back.restore_s:.2f} s to restore"
+            say(f"round {number + 1}/{rounds} snapshots   {size} streams: {took}")
+
+
+async def _write_and_restore(job: Job) -> tuple[WrittenRow, RestoredRow]:
+    with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+        asked = msgspec.structs.replace(job, role="write", folder=folder)
+        wrote = msgspec.json.decode(await _answer(asked), type=WrittenRow)
+        asked = msgspec.structs.replace(job, role="restore", folder=folder)
+        return wrote, msgspec.json.decode(await _answer(asked), type=RestoredRow)
+
+
+async def _answer(job: Job) -> bytes:
+    async with _child(job) as child:
+        return await child.line(START_S + job.streams / SLOWEST_ROWS_PER_S)
 
 
 @asynccontextmanager

@@ -2,15 +2,24 @@
 
 import argparse
 import asyncio
+import io
 import json
+from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
+from rich.console import Console
 
 from streamrnn.bench import add_arguments, run_bench
-from streamrnn.bench.job import Job, Measured
+from streamrnn.bench.child import _Counted
+from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
+from streamrnn.bench.snapshots import restored, steps_during, written
+from streamrnn.bench.tables import contenders
 from streamrnn.errors import EngineError
+from streamrnn.ticks import Errors, PredictionBatch, TickBatch
 
 
 def arguments(*words: str) -> argparse.Namespace:
@@ -43,6 +52,43 @@ def test_the_steady_middle_leaves_out_a_slow_start_and_a_slow_end() -> None:
     assert measured.ticks_per_s == pytest.approx(100)
     assert measured.cpu_us_per_tick == pytest.approx(5000)
     assert (measured.ticks, measured.p99_ms) == (700, 0.0)
+
+
+def test_acknowledgements_told_together_count_when_they_came() -> None:
+    clock, stop = Clock(), asyncio.Event()
+    run = progress(clock, 10_000, stop)
+    for _ in range(20):  # commits, each telling of ten batches, 10 ms and 40 ticks apart, the last one first
+        clock.now_s += 0.1
+        clock.cpu_s += 0.02
+        for back in range(10):
+            run.published([0] * 40, (clock.now_s - 0.01 * back) * 1000)
+    measured = run.measured()
+    assert measured.ticks_per_s == pytest.approx(4000, rel=0.001)
+    assert measured.cpu_us_per_tick == pytest.approx(50, rel=0.001)
+
+
+@pytest.mark.parametrize("batches", [1, 7])
+def test_what_one_commit_shows_counts_at_one_moment_however_many_batches_it_was(batches: int) -> None:
+    clock = Clock()
+    run = progress(clock, 10**6, asyncio.Event())
+    for commit in range(20):
+        clock.now_s += 0.1 if commit % 2 else 0.3
+        at_ms = clock.now_s * 1000
+        for batch in range(batches):
+            run.published([0] * (700 // batches), at_ms)
+            clock.now_s += 1e-4 * (batch + 1 < batches)  # counting takes time, too
+    # From the first commit after 20 % of the ticks (the 4th) to that which reaches 90 % (the 18th): 14 of 0.2 s.
+    assert run.measured().ticks_per_s == pytest.approx(14 * 700 / (7 * 0.4), rel=0.01)
+
+
+def test_the_latency_is_to_the_moment_told_not_to_when_it_was_told() -> None:
+    clock = Clock()
+    run = progress(clock, 10**6, asyncio.Event(), on_first=lambda: None)
+    for _ in range(100):
+        clock.now_s += 0.1
+        run.published([int(clock.now_s * 1000) - 90], clock.now_s * 1000 - 80)
+        run.published([])
+    assert run.measured().p50_ms == pytest.approx(10, abs=1.0)
 
 
 def test_a_run_stops_at_its_ticks_or_at_its_time() -> None:
@@ -80,6 +126,51 @@ def speeds(*ticks_per_s: float) -> list[Measured]:
     return [Measured(ticks=1, ticks_per_s=speed, cpu_us_per_tick=1.0) for speed in ticks_per_s]
 
 
+def test_the_service_counts_with_the_time_it_is_given() -> None:
+    clock = Clock()
+    run = progress(clock, 10**6, asyncio.Event(), on_first=lambda: None)
+    counted = _Counted(run)
+    for _ in range(20):
+        clock.now_s += 0.1
+        counted.batch(stepped(4, arrival_ms=int(clock.now_s * 1000) - 70), clock.now_s * 1000 - 50)
+    assert run.measured().p50_ms == pytest.approx(20, abs=1.0)
+    assert run.measured().ticks_per_s == pytest.approx(3 / 0.1)  # one of the four was refused
+
+
+def stepped(n: int, arrival_ms: int) -> PredictionBatch:
+    """n ticks that arrived together, the last of them refused."""
+    no_errors = Errors(*(np.zeros((1, 1)) for _ in range(5)))
+    at = np.full(n, arrival_ms, np.int64)
+    ticks = TickBatch(np.zeros(n, np.int32), np.arange(n), at, at, [b"a"] * n, np.zeros((n, 2), np.float32))
+    status = np.array([0] * (n - 1) + [1], np.uint8)
+    said, residual = np.zeros((n, 1, 1, 1), np.float32), np.zeros((n, 1), np.float32)
+    return PredictionBatch(
+        ticks, said, residual, np.ones(n, np.int64), np.zeros(n, np.uint8), status, no_errors, [n]
+    )
+
+
+def test_exactly_once_runs_where_there_are_transactions() -> None:
+    job = Job(role="service", bootstrap="", ticks=1, limit_s=1.0)
+    there = msgspec.structs.replace(job, bootstrap="kafka:9092", idempotent=True)
+    assert job.contenders == ("service", "relay", "loop")
+    assert there.contenders == ("service", "exact", "relay", "loop")
+    roles = {who: make_settings(msgspec.structs.replace(there, role=who)).delivery for who in there.contenders}
+    assert [who for who, delivery in roles.items() if delivery.guarantee == "exactly_once"] == ["exact"]
+    assert {delivery.commit_interval_ms for delivery in roles.values()} == {100}
+
+
+@pytest.mark.parametrize("is_exact", [False, True])
+def test_the_table_has_exactly_once_or_says_why_not(is_exact: bool) -> None:
+    full = {"service": speeds(100), "exact": speeds(80), "relay": speeds(200), "loop": speeds(10)}
+    results = Results(full={who: runs for who, runs in full.items() if is_exact or who != "exact"})  # type: ignore[misc]
+    console = Console(width=110, record=True, file=io.StringIO())
+    console.print(contenders(results))
+    text = console.export_text()
+    assert ("0.80 x streamrnn" in text) == is_exact
+    assert ("transactions, which the embedded broker has not" in text) != is_exact
+    assert "streamrnn 0.50 x" in text
+
+
 def test_ratios_are_medians_of_each_rounds_own_ratio() -> None:
     results = Results(full={"service": speeds(10, 40, 90), "relay": speeds(20, 40, 60), "loop": speeds(1, 1, 1)})
     assert results.ratio("service", "relay") == 1.0
@@ -87,8 +178,8 @@ def test_ratios_are_medians_of_each_rounds_own_ratio() -> None:
 
 
 def test_each_round_begins_with_another_contender() -> None:
-    assert {_rotated(number)[0] for number in range(3)} == {"service", "relay", "loop"}
-    assert _rotated(3) == _rotated(0)
+    assert {_rotated(CONTENDERS, number)[0] for number in range(4)} == set(CONTENDERS)
+    assert _rotated(CONTENDERS, 4) == _rotated(CONTENDERS, 0) == CONTENDERS
 
 
 async def test_a_child_that_fails_says_why() -> None:
@@ -97,15 +188,43 @@ async def test_a_child_that_fails_says_why() -> None:
         await run_engine(job)
 
 
+def snapshot_job(folder: Path, streams: int) -> Job:
+    return Job(role="write", bootstrap="", ticks=1, limit_s=1.0, hidden=8, streams=streams, folder=str(folder))
+
+
+async def test_what_is_written_is_weighed_and_restored_whole(tmp_path: Path) -> None:
+    job = snapshot_job(tmp_path, 9000)
+    wrote = await written(job)
+    assert (wrote.streams, wrote.changed) == (9000, 90)
+    assert 1.0 < wrote.full_bytes / (9000 * wrote.row_bytes) < 1.4  # keys, and headers, come on top
+    assert 0.009 < wrote.changed_bytes / wrote.full_bytes < 0.03
+    back = await restored(job)
+    assert 0 < back.start_bytes <= back.peak_bytes
+    with pytest.raises(ValueError, match="9000 of 9001"):
+        await restored(msgspec.structs.replace(job, streams=9001))
+
+
+async def test_as_many_steps_are_timed_without_a_snapshot_as_during_one(tmp_path: Path) -> None:
+    row = await steps_during(snapshot_job(tmp_path, 3000))
+    assert row.steps_during >= row.snapshots > 0
+    assert 0 < row.without_p50_us <= row.without_p99_us
+    assert 0 < row.during_p50_us <= row.during_p99_us <= row.during_turn_p99_us
+    assert row.ratio == row.during_p99_us / row.without_p99_us
+
+
 @pytest.mark.timeout(240)
 def test_the_last_line_of_a_small_bench_is_json_with_every_contender(capsys: pytest.CaptureFixture[str]) -> None:
     words = "--rounds 1 --ticks 30000 --limit-s 2 --latency-s 1 --streams 100 --partitions 2 --device cpu"
-    words += " --cells gru mingru --hiddens 16 --batches 8 --engine-s 0.05"
+    words += " --cells gru mingru --hiddens 16 --batches 8 --engine-s 0.05 --streams-kept 3000 5000"
     assert run_bench(arguments(*words.split())) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     for who in ("service", "relay", "loop"):
         assert report["full_speed"][who]["ticks_per_s"] > 0
         assert 0 < report["half_load"][who]["p50_ms"] <= report["half_load"][who]["p99_ms"]
     assert set(report["ratios"]) == {"service/relay", "service/loop"}
+    assert report["steps"]["streams"] == 3000
+    assert report["steps"]["p99 during/without"]["is"] > 0
+    assert list(report["written"]) == list(report["restored"]) == ["3000", "5000"]
+    assert report["restore_s"]["5000"]["is"] > 0
     assert [(row["cell"], row["batch"]) for row in report["engine"]] == [("gru", 8), ("mingru", 8)]
     assert all(row["step_us"] > 0 and row["speedup"] > 0 for row in report["engine"])

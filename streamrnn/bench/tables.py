@@ -1,0 +1,108 @@
+"""The bench's tables, for people: medians over the rounds. Knows results, not how they came about."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from rich.table import Table
+
+from streamrnn.bench.job import CONTENDERS, Contender, EngineRow
+from streamrnn.bench.rounds import Results
+
+NAMES: dict[Contender, str] = {
+    "service": "streamrnn",
+    "exact": "streamrnn, exactly once",
+    "relay": "bare relay",
+    "loop": "loop by hand",
+}
+CAPTION = "bare relay: getmany -> send_batch; loop by hand: one message, json.loads, nn.GRUCell, send"
+EXACT = "exactly once, a prediction is there when its transaction is committed, as a read-committed reader sees it"
+NO_EXACT = "exactly once needs transactions, which the embedded broker has not: --bootstrap an Apache Kafka"
+
+
+def middle(rows: Sequence[object], name: str) -> float:
+    """The median of an attribute."""
+    return median(float(getattr(row, name)) for row in rows)
+
+
+def _table(title: str, caption: str, *columns: str) -> Table:
+    """The first column to the left, numbers to the right."""
+    table = Table(title=title, caption=caption)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left")
+    return table
+
+
+def contenders(results: Results) -> Table:
+    """Latency from the tick's timestamp (whole ms) to the acknowledged prediction, exactly once to its commit."""
+    table = _table(
+        "through the broker, each in its own process: full speed | at half load",
+        f"{CAPTION}\n{EXACT if 'exact' in results.full else NO_EXACT}",
+        *("", "ticks/s", "CPU us/tick", "speed", "ticks/s", "p50 ms", "p99 ms", "p99.9 ms"),
+    )
+    for who in (who for who in CONTENDERS if who in results.full):
+        full, half = results.full[who], results.half.get(who)
+        speed = [f"{middle(full, 'ticks_per_s'):,.0f}", f"{middle(full, 'cpu_us_per_tick'):.1f}"]
+        late = ["", "", "", ""]
+        if half:
+            late = [f"{middle(half, 'ticks_per_s'):,.0f}"]
+            late += [f"{middle(half, name):.2f}" for name in ("p50_ms", "p99_ms", "p999_ms")]
+        table.add_row(NAMES[who], *speed, _speed(results, who), *late)
+    return table
+
+
+def _speed(results: Results, who: Contender) -> str:
+    if who == "service":
+        return "1"
+    if who == "exact":
+        return f"{results.ratio('exact', 'service'):.2f} x streamrnn"
+    return f"streamrnn {results.ratio('service', who):.2f} x"
+
+
+def engine(rows: list[EngineRow]) -> Table:
+    """Engine.step as a whole beside nn.GRUCell of the same size with index_select and index_copy_."""
+    table = _table(
+        f"the engine's step on {rows[0].device}, beside index_select + nn.GRUCell + index_copy_",
+        "",
+        *("cell", "hidden", "batch", "step us", "ticks/s", "plain us", "speedup"),
+    )
+    for row in rows:
+        times = (f"{row.step_us:,.0f}", f"{row.ticks_per_s:,.0f}", f"{row.plain_us:,.0f}", f"{row.speedup:.2f} x")
+        table.add_row(row.cell, str(row.hidden), str(row.batch), *times)
+    return table
+
+
+def steps(results: Results) -> Table:
+    """Engine.step while no snapshot is taken and while one is."""
+    row = results.steps[0]
+    table = _table(
+        f"the engine's step, {row.batch:,} random of {row.streams:,} streams, without and during a full snapshot",
+        "turn: from the step's submission to its end, with any wait for a slice that is being copied",
+        *("", "step p50 ms", "p99 ms", "turn p50 ms", "p99 ms"),
+    )
+    for kind in ("without", "during"):
+        names = [f"{kind}_{part}p{share}_us" for part in ("", "turn_") for share in (50, 99)]
+        table.add_row(kind, *(f"{middle(results.steps, name) / 1000:.2f}" for name in names))
+    table.add_row("p99 during / without", "", f"{middle(results.steps, 'ratio'):.2f} x", "", "")
+    return table
+
+
+def kept(results: Results) -> Table:
+    """Snapshots of so many streams: written, and restored by a process that begins anew."""
+    table = _table(
+        "snapshots in a folder, through the daemon's keeper",
+        "changed: an incremental one of 1 % of the streams; restored from both, files in the page cache",
+        *("streams", "full s", "MB", "changed s", "MB", "restored s", "peak MB writing", "restoring"),
+    )
+    for size, wrote in results.written.items():
+        back = results.restored[size]
+        table.add_row(
+            f"{size:,}",
+            *(f"{middle(wrote, 'full_s'):.2f}", _mb(wrote, "full_bytes")),
+            *(f"{middle(wrote, 'changed_s'):.2f}", _mb(wrote, "changed_bytes")),
+            *(f"{middle(back, 'restore_s'):.2f}", _mb(wrote, "peak_bytes"), _mb(back, "peak_bytes")),
+        )
+    return table
+
+
+def _mb(rows: Sequence[object], name: str) -> str:
+    return f"{middle(rows, name) / 1e6:,.1f}"
