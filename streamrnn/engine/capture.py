@@ -6,6 +6,7 @@ All on the engine thread. Knows no snapshot.
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,14 @@ from streamrnn.engine.table import SlotTable
 from streamrnn.errors import CaptureVoid
 from streamrnn.ticks import StreamRows
 
-Read = Callable[[Slots, Index], StreamRows]
+Reading = Callable[[], StreamRows]
+"""Rows that may be on their way from the device still; whoever calls it, on any thread, waits for them."""
+Copy = Callable[[Slots, Index], Reading]
+
+
+class _Copied(NamedTuple):
+    rows: int
+    reading: Reading
 
 
 class Capture:
@@ -24,11 +32,11 @@ class Capture:
     dropping it, loading it and beginning another capture of it end this one unless it is confirmed: is_void.
     """
 
-    def __init__(self, partition: int, table: SlotTable, read: Read, full: bool) -> None:
+    def __init__(self, partition: int, table: SlotTable, copy: Copy, full: bool) -> None:
         self.partition, self.is_void = partition, False
-        self._table, self._read, self._done = table, read, False
+        self._table, self._copy, self._done = table, copy, False
         self._to_copy: deque[tuple[Slots, Index]] = deque()
-        self._copied: deque[StreamRows] = deque()
+        self._copied: deque[_Copied] = deque()
         self.rows = 0
         for slots in (table.memory.host, table.memory.device):
             is_chosen = slots.owner == partition
@@ -40,6 +48,11 @@ class Capture:
             self.rows += len(self._to_copy[-1][1])
 
     def take(self, count: int) -> StreamRows | None:
+        """`take_soon`, and wait for them."""
+        reading = self.take_soon(count)
+        return None if reading is None else reading()
+
+    def take_soon(self, count: int) -> Reading | None:
         """Up to `count` >= 1 of the rows, None when there are no more; CaptureVoid when they are gone."""
         if self.is_void:
             raise CaptureVoid(f"the capture of partition {self.partition} was overtaken")
@@ -52,19 +65,20 @@ class Capture:
                 self._to_copy.appendleft((slots, chosen[count:]))
             if len(marked):
                 slots.marked[marked] = NOBODY
-                return self._read(slots, marked)
+                return self._copy(slots, marked)
         return None
 
-    def _take_copied(self, count: int) -> StreamRows:
-        rows = self._copied.popleft()
-        if len(rows.streams) > count:
-            self._copied.appendleft(_part(rows, slice(count, None)))
-        return _part(rows, slice(count))
+    def _take_copied(self, count: int) -> Reading:
+        rows, reading = self._copied.popleft()
+        if rows <= count:
+            return reading
+        self._copied.appendleft(_Copied(rows - count, lambda: _part(reading(), slice(count, None))))
+        return lambda: _part(reading(), slice(count))
 
     def save(self, slots: Slots, marked: Index) -> None:
         """Copy rows that are about to change; they were marked, and are not any more."""
         slots.marked[marked] = NOBODY
-        self._copied.append(self._read(slots, marked))
+        self._copied.append(_Copied(len(marked), self._copy(slots, marked)))
 
     def confirm(self) -> bool:
         """The rows are kept: what did not change meanwhile is clean. False when the capture is void."""
@@ -98,14 +112,14 @@ def _part(rows: StreamRows, which: slice) -> StreamRows:
 class Captures:
     """The capture of each partition that is not confirmed yet."""
 
-    def __init__(self, table: SlotTable, read: Read) -> None:
-        self._table, self._read = table, read
+    def __init__(self, table: SlotTable, copy: Copy) -> None:
+        self._table, self._copy = table, copy
         self._open: dict[int, Capture] = {}
 
     def begin(self, partition: int, full: bool) -> Capture:
         """Mark what is to be copied."""
         self.void(partition)
-        capture = self._open[partition] = Capture(partition, self._table, self._read, full)
+        capture = self._open[partition] = Capture(partition, self._table, self._copy, full)
         return capture
 
     def void(self, partition: int) -> None:

@@ -55,7 +55,7 @@ class Engine:
         self._slab = Slab(fresh_rows(model, self._scorer), self.device)
         self._parking = Parking(self._table, self._slab, idle_after_ms)
         self._undo = UndoLog(self._table, self._slab)
-        self._captures = Captures(self._table, self._parking.read)
+        self._captures = Captures(self._table, self._parking.copy)
         self._executor = make_executor(
             executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
         )

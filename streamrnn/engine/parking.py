@@ -3,9 +3,12 @@
 Which of the two a row is in changes no bit of it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
+from streamrnn.engine.copying import SideStream
 from streamrnn.engine.slab import Rows, Slab
 from streamrnn.engine.slots import Index, Slots
 from streamrnn.engine.table import Moves, SlotTable
@@ -21,6 +24,7 @@ class Parking:
 
     def __init__(self, table: SlotTable, slab: Slab, idle_after_ms: int | None) -> None:
         self._table, self._slab, self.idle_after_ms = table, slab, idle_after_ms
+        self._side = SideStream(slab.rows.floats.device)
         self._host = Slab({name: slab.fresh[name].cpu() for name in slab.fresh.names()}, torch.device("cpu"))
 
     @property
@@ -51,6 +55,15 @@ class Parking:
         """Copies of rows of the device or the host, with their streams, also of rows given up and not yet free."""
         slab = self._slab if slots is self._table.memory.device else self._host
         return StreamRows(slots.names[chosen].tolist(), *slab.read(chosen))
+
+    def copy(self, slots: Slots, chosen: Index) -> Callable[[], StreamRows]:
+        """`read`, but the answer is to be called to have the rows: on another thread, the step need not wait."""
+        if slots is not self._table.memory.device:
+            rows = self.read(slots, chosen)
+            return lambda: rows
+        names = slots.names[chosen].tolist()
+        copied = self._side.copy(self._slab.gather(self._slab.index(chosen)))
+        return lambda: StreamRows(names, *copied())
 
     def write(self, places: Index, rows: StreamRows) -> None:
         """Overwrite the rows at these places."""

@@ -239,8 +239,8 @@ class SnapshotKeeper:
     async def _write(self, partition: Partition, position: int, draft: Draft, capture: Capture) -> None:
         """All rows, and then the wait for the commit."""
         pedigree = partition.pedigree
-        while (rows := await self._on_engine(lambda: capture.take(SLICE_ROWS))) is not None:
-            await self._in_thread(lambda rows=rows: draft.add(rows))  # type: ignore[misc]
+        while (reading := await self._on_engine(lambda: capture.take_soon(SLICE_ROWS))) is not None:
+            await self._in_thread(lambda reading=reading: draft.add(reading()))  # type: ignore[misc]
         until = time.monotonic() + LONGEST_WAIT_S
         while partition.committed is None or partition.committed < position:
             if time.monotonic() > until:
