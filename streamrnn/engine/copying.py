@@ -1,4 +1,4 @@
-"""Copies of the device's rows on their way to the host, which the step does not wait for. Knows no streams' names."""
+"""Copies of the device's rows on their way to the host, which no step waits for. Knows no streams' names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ class SideStream:
             self._cuda_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def copy(self, rows: Rows) -> Callable[[], Numbers]:
-        """Begin to copy gathered rows, which nobody may write then; call the answer, on any thread, to have them."""
+        """Begin to copy gathered rows, which nobody may write then; call the answer on any thread to have them."""
         if self._cuda_stream is None:
             copied = rows.floats.numpy(), rows.integers.numpy()
             return lambda: copied
