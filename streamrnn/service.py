@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from streamrnn.config import Settings
@@ -171,6 +172,8 @@ class Service:
                     engine.brought_back_total, engine.forgotten_total,
                 )
             )  # fmt: skip
+            for number in worker.assigner.expired():
+                await self._on_engine(partial(engine.drop, number))
             await self._observe_broker(worker)
 
     async def _observe_broker(self, worker: Worker) -> None:

@@ -6,6 +6,7 @@ fails keeps its partition gated, is counted, and is tried again; others go on me
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 
 from streamrnn.errors import BrokerError, StoreUnavailable
@@ -18,6 +19,8 @@ from streamrnn.worker.recovery import Recovery
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
+LONGEST_PARKED_S = 600.0
+"""For which the rows of a partition that has gone are kept: rebalances come in bursts."""
 
 
 class Assigner:
@@ -27,6 +30,7 @@ class Assigner:
         self._source, self._recovery, self._metrics = source, recovery, metrics
         self._partitions: dict[int, Partition] = {}
         self._parked: dict[int, Partition] = {}
+        self._parked_s: dict[int, float] = {}
         self._recoveries: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(at_once)
         self._failure: BaseException | None = None
@@ -88,14 +92,23 @@ class Assigner:
     async def admit(self, numbers: Iterable[int]) -> None:
         """Follow a new assignment: park what went, gate what came, recover it in the background."""
         await self._cancel_recoveries()
-        known = self._parked | self._partitions
+        known, now_s = self._parked | self._partitions, time.monotonic()
         self._partitions = {n: known.pop(n, Partition(n)) for n in sorted(numbers)}
         self._parked = {n: p for n, p in known.items() if p.has_rows}
+        self._parked_s = {n: self._parked_s.get(n, now_s) for n in self._parked}
         for partition in self._partitions.values():
             partition.phase = Phase.GATED
             self._spawn(partition)
         self.is_assigned = True
         self._metrics.state(self.phases())
+
+    def expired(self) -> list[int]:
+        """Partitions that were others' for so long that their rows are to be dropped; they are parked no more."""
+        limit_s = time.monotonic() - LONGEST_PARKED_S
+        gone = [number for number, since_s in self._parked_s.items() if since_s < limit_s]
+        for number in gone:
+            del self._parked[number], self._parked_s[number]
+        return gone
 
     def _spawn(self, partition: Partition) -> None:
         task = asyncio.create_task(self._recover(partition), name=f"recover-{partition.number}")

@@ -6,6 +6,7 @@ from collections import deque
 import pytest
 
 from streamrnn.errors import BrokerUnavailable, EngineError
+from streamrnn.worker import assignment
 
 from .conftest import MakeWorld, World, alone, ticks
 from .fakes import Committed, check_order_of_durability
@@ -97,6 +98,27 @@ async def test_a_partition_whose_offset_another_worker_moved_is_rebuilt(world: M
         await w.until(lambda: w.source.offsets[0] == 40)
     mine = [offset for (partition, offset), _ in w.predictions() if partition == 0]
     assert mine == [*range(20), *range(30, 40)]
+    check_values(w)
+
+
+async def test_rows_of_a_partition_that_has_gone_are_kept_for_a_while_only(
+    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)})
+    async with w.serving():
+        await w.until(lambda: settled(w))
+        w.source.assign(1)
+        await w.until(lambda: w.worker.assigner.phases() == {1: "live"})
+        assert w.worker.assigner.expired() == []
+        monkeypatch.setattr(assignment, "LONGEST_PARKED_S", 0.0)
+        assert w.worker.assigner.expired() == [0]
+        assert w.worker.assigner.expired() == []
+        warm: list[bool] = []
+        w.engine.on_step = warm.append
+        w.source.assign(0, 1)
+        w.source.ticks[0].extend(ticks(0, 30)[20:])
+        await w.until(lambda: w.source.offsets[0] == 30)
+    assert warm[0], "its state is made anew"
     check_values(w)
 
 
