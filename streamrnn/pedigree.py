@@ -15,6 +15,12 @@ class Pedigree(NamedTuple):
     fingerprint: str
     since: int
     served_from: int
+    born: str = ""
+    """Drawn anew whenever a state begins: what begins at the same offset of another topic is another state."""
+
+    def is_kin(self, other: "Pedigree") -> bool:
+        """Whether both are of one beginning."""
+        return (self.since, self.born) == (other.since, other.born)
 
     def to_text(self) -> str:
         """For the metadata of an offset."""
@@ -29,7 +35,7 @@ class Pedigree(NamedTuple):
             return None
         if written.v != FORMAT:
             return None
-        return Pedigree(written.model, written.fingerprint, written.since, written.served_from)
+        return Pedigree(written.model, written.fingerprint, written.since, written.served_from, written.born)
 
 
 class _Written(msgspec.Struct):
@@ -38,3 +44,4 @@ class _Written(msgspec.Struct):
     fingerprint: str
     since: int
     served_from: int
+    born: str = ""

@@ -206,6 +206,8 @@ class Service:
             return False, "the broker is away"
         if worker.sender.breaker.is_open(time.monotonic()):
             return False, "too many dead letters: the breaker is open"
+        if worker.is_overfull:
+            return False, "too many streams wait for a snapshot: see the log for why none is written"
         waiting = {n: phase for n, phase in worker.assigner.phases().items() if phase != "live"}
         return not waiting, f"partitions not live: {waiting}" if waiting else "ok"
 

@@ -84,6 +84,7 @@ def refusal(**given: Any) -> str:
 def test_every_option_can_come_from_every_source(source: str, load_from: dict[str, Load]) -> None:
     wanted = {key: other_than_the_default(option) for key, option in OPTIONS.items()}
     wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7", "input.codec": "msgpack"}
+    wanted |= {"delivery.transaction_timeout_ms": "24000"}
     exact = {"kafka.acks_idempotent": "true"}
     for asked in (wanted | exact, wanted | {"delivery.guarantee": "at_least_once"}):
         loaded = load_from[source](asked)
@@ -203,6 +204,8 @@ def test_options_that_belong_together_are_checked_together() -> None:
         assert "belong together" in refusal(overrides={alone: "x.pem"})
     exact = {"delivery.guarantee": "exactly_once", "kafka.acks_idempotent": "false"}
     assert "exactly_once needs kafka.acks_idempotent" in refusal(overrides=exact)
+    slow = {"delivery.guarantee": "exactly_once", "delivery.commit_interval_ms": "5001"}
+    assert "must be at least twice commit_interval_ms" in refusal(overrides=slow)
     numbered = {"input.sequence_field": "n", "input.codec": "float32"}
     assert "input.sequence_field needs a codec with fields" in refusal(overrides=numbered)
 

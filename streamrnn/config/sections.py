@@ -281,8 +281,11 @@ class Settings(BaseSettings):
             raise ValueError("kafka.session_timeout_ms must be at least three heartbeat_interval_ms")
         if (self.kafka.ssl_cert is None) != (self.kafka.ssl_key is None):
             raise ValueError("kafka.ssl_cert and kafka.ssl_key belong together")
-        if self.delivery.guarantee == "exactly_once" and not self.kafka.acks_idempotent:
+        is_exact = self.delivery.guarantee == "exactly_once"
+        if is_exact and not self.kafka.acks_idempotent:
             raise ValueError("delivery.guarantee exactly_once needs kafka.acks_idempotent")
+        if is_exact and 2 * self.delivery.commit_interval_ms > self.delivery.transaction_timeout_ms:
+            raise ValueError("delivery.transaction_timeout_ms must be at least twice commit_interval_ms")
         if self.input.sequence_field is not None and self.input.codec == "float32":
             raise ValueError("input.sequence_field needs a codec with fields, json or msgpack")
         return self

@@ -257,6 +257,13 @@ class Engine:
         else:
             self._table.release(partition, moved, lambda streams: cold.holds(partition, streams))
 
+    def relieve(self, partition: int) -> None:
+        """Let parked rows beyond max_parked go that the cold tier holds by now, as the next step would."""
+        if self.cold is not None and not self._undo.is_waiting_for({partition}):
+            moved = Moves(partition)
+            self._trim(moved)
+            self._undo.free(moved.left)
+
     def capture(self, partition: int, full: bool) -> Capture:
         """Begin to copy the partition's rows as they are now: all, or those that changed since the last."""
         return self._captures.begin(partition, full)

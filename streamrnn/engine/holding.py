@@ -106,6 +106,7 @@ class Holding:
     on_device: int = 0
     newest_ms: int = ABSENT
     looked_ms: int = ABSENT
+    batches_since: int = 0
     has_no_clean: bool = False
     to_park: Oldest | None = None
     to_leave: Oldest | None = None

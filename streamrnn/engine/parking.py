@@ -16,6 +16,8 @@ from streamrnn.ticks import StreamRows
 
 LOOKS = 16
 """Times within idle_after_ms that a partition is looked through for idle streams."""
+LONGEST_BATCHES = 64
+"""Or once in so many batches: a tick from the far future is the newest for long."""
 AT_ONCE = 256
 
 
@@ -75,9 +77,13 @@ class Parking:
         """Whether a partition that has come to this event time is to be looked through for idle streams."""
         holding = self._table.holding(partition)
         holding.newest_ms = max(holding.newest_ms, newest_ms)
-        if self.idle_after_ms is None or holding.newest_ms - holding.looked_ms < self.idle_after_ms / LOOKS:
+        if self.idle_after_ms is None:
             return False
-        holding.looked_ms = holding.newest_ms
+        holding.batches_since += 1
+        is_early = holding.newest_ms - holding.looked_ms < self.idle_after_ms / LOOKS
+        if is_early and holding.batches_since < LONGEST_BATCHES:
+            return False
+        holding.looked_ms, holding.batches_since = holding.newest_ms, 0
         return True
 
     def idle(self, partition: int) -> Index:

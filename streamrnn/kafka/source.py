@@ -17,7 +17,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerUnavailable, TopicError
+from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, Unsettled
@@ -33,6 +33,12 @@ FETCH_WAIT_MS = 50
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
 """Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
 _HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
+
+
+class TicksLost(BrokerError):
+    """Retention has deleted ticks that were to be read next: the partition is to be recovered."""
+
+    retriable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,6 @@ class Source:
 
     def __init__(self, settings: Settings) -> None:
         self.rebalances = 0
-        self.lost_records = 0
         self._kafka, self._input = settings.kafka, settings.input
         self._topic = settings.input.topic
         self._settings = settings
@@ -164,14 +169,15 @@ class Source:
         """The next records of the live partitions, by (partition, offset); empty after `timeout_ms`.
 
         Call it also when nothing is live: that proves to the group that this worker works. A live partition
-        must have been sought since it was assigned. `positions` is valid until the next call.
+        must have been sought since it was assigned. `positions` is valid until the next call. TicksLost when
+        retention was faster.
         """
         opened = self._regate(live)
         tps = self._of(sorted(opened)) if opened else [TopicPartition(self._topic, -1)]
         try:
             batches = await self._getmany(tps, timeout_ms)
         except kafka_errors.OffsetOutOfRangeError as error:
-            await self._skip_lost(error)
+            await self._refuse_lost(error)
             return []
         return to_records(batches)
 
@@ -216,18 +222,16 @@ class Source:
             # aiokafka leaves its fetch context open on an error, then takes a stuck loop for a polling one.
             consumer._subscription._fetch_count = 0
 
-    async def _skip_lost(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
-        """Go on at the log's start where retention has overtaken us; a log that ends before us is another."""
+    async def _refuse_lost(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
+        """TicksLost where retention has overtaken us; a log that ends before us is another."""
         for tp, offset in error.args[0].items():
             start = (await self._log_starts([tp]))[tp]
             if offset > start:
                 raise TopicError(
                     f"{tp.topic}-{tp.partition} has no offset {offset}: was the topic made anew? "
-                    f"reset the offsets of group {self._kafka.group!r} or use another group"
+                    f"use another group, or delete the offsets of group {self._kafka.group!r} and its snapshots"
                 )
-            log.warning("%s-%d: offsets %d to %d are gone (retention)", *tp, offset, start - 1)
-            self.lost_records += start - offset
-            self.seek(tp.partition, start)
+            raise TicksLost(f"{tp.topic}-{tp.partition}: offsets {offset} to {start - 1} are gone (retention)")
 
     # Offsets
 

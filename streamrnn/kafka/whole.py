@@ -93,7 +93,7 @@ async def _until(
         if reached > position:
             position, heard_s = reached, time.monotonic()
         elif time.monotonic() - heard_s > QUIET_S:
-            raise BrokerUnavailable(f"{doing}: nothing comes at {position}, the log goes up to {stop}")
+            raise BrokerUnavailable(f"{doing}: nothing comes at {position}, below the {stop} it must reach")
         records = [record for record in to_records(batches) if record.offset < stop]
         if records:
             yield records

@@ -31,6 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.errors import CaptureVoid
 from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.index import Index, hash_keys
@@ -67,7 +68,8 @@ class Cold:
         self._lock = threading.Lock()
         self._layouts: dict[str, Layout] = {}
         self._void: dict[bytes, int] = {}
-        self._drafts = 0
+        self._drafts = self._cleared = 0
+        self._refused: set[int] = set()
         self.clear()
 
     @property
@@ -88,6 +90,7 @@ class Cold:
     def clear(self, since: int | None = None) -> None:
         """Hold nothing, or what is noted next, rows made of the ticks since then."""
         with self._lock:
+            self._cleared = self._drafts
             self._void.clear()
             self._empty(since)
 
@@ -130,18 +133,25 @@ class Cold:
     ) -> None:
         """Take on a finished draft: its new parts in place of those noted where it is full, else on top of them.
 
-        They are sorted before anybody who asks has to wait.
+        They are sorted before anybody who asks has to wait. CaptureVoid where this was cleared since the draft
+        began, or was told to refuse it: its snapshot is right, but of rows that memory does not go on from.
         """
         parts, entries = _View((), Index.empty()) if is_full else self._view()
         new = list(noted)
         if new:
             entries = entries.with_parts([(len(parts) + n, hashes) for n, (_, hashes) in enumerate(new)])
         with self._lock:
+            if draft <= self._cleared or draft in self._refused:
+                raise CaptureVoid("the rows were restored or dropped while their snapshot was written")
             if is_full:
                 self._empty(since)
                 self._void = {stream: at for stream, at in self._void.items() if at >= draft}
             self._parts = (*parts, *(part for part, _ in new))
             self._sorted = _View(self._parts, entries)
+
+    def refuse(self, draft: int) -> None:
+        """Do not turn to this draft any more; waits for nobody."""
+        self._refused.add(draft)
 
     def forget(self, streams: Iterable[bytes]) -> None:
         """Never find these again, until a full draft that begins after this is turned to; see above."""

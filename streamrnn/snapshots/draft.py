@@ -41,8 +41,10 @@ class Draft:
     """
 
     def __init__(
-        self, drawer: Drawer, identity: Identity, since: int, offset: int, base: Chain | None, cold: Cold | None
-    ) -> None:
+        self, drawer: Drawer, identity: Identity, since: int, offset: int, base: Chain | None, cold: Cold | None,
+        born: str,
+    ) -> None:  # fmt: skip
+        self._born = born
         self._drawer, self._identity, self._cold = drawer, identity, cold
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
@@ -54,6 +56,7 @@ class Draft:
         self._hashes: list[NDArray[np.int64]] = []
         self._carries = base is None and cold is not None and bool(cold.parts)
         self._streams: set[bytes] = set()
+        self._carried: Iterator[StreamRows] | None = None
 
     @property
     def bytes(self) -> int:
@@ -107,10 +110,9 @@ class Draft:
         A full draft takes over the rows of streams that only the cold tier has. Damaged where a part of the base
         or of the cold tier is gone or wrong, or one of its own was removed: take a full snapshot then.
         """
+        while self.carry():
+            pass
         with self._abandoning():
-            if self._carries and self._cold is not None:
-                for rows in self._cold.gather(without=self._streams):
-                    self._buffer(rows)
             if self._rows:
                 self._write()
             chain = self._seal()
@@ -119,6 +121,26 @@ class Draft:
             noted = zip(self._parts, self._hashes, strict=True)
             self._cold.turn(self._since, self._base is None, noted, self._number)
         return chain
+
+    def carry(self) -> bool:
+        """Take over a part's worth of rows that only the cold tier has; whether there may be more.
+
+        `finish` does what is left; who would not wait for all of it at once calls this before.
+        """
+        with self._abandoning():
+            if not self._carries or self._cold is None:
+                return False
+            if self._carried is None:
+                self._carried = self._cold.gather(without=self._streams)
+            rows = next(self._carried, None)
+            if rows is not None:
+                self._buffer(rows)
+            return rows is not None
+
+    def refuse(self) -> None:
+        """Whatever becomes of this draft, the cold tier is not to take it on; waits for nothing, on any thread."""
+        if self._cold is not None:
+            self._cold.refuse(self._number)
 
     def _seal(self) -> Chain:
         identity, own = self._identity, tuple(self._parts)
@@ -130,13 +152,14 @@ class Draft:
         name = name_manifest(self._offset, self._token)
         raw, digest = seal(Manifest(
             format=FORMAT, model=identity.model, fingerprint=identity.fingerprint, partition=identity.partition,
-            since=self._since, offset=self._offset, columns=identity.columns, device=identity.device,
-            base=base, parts=parts,
+            since=self._since, born=self._born, offset=self._offset, columns=identity.columns,
+            device=identity.device, base=base, parts=parts,
         ))  # fmt: skip
         if len(raw) > LARGEST_MANIFEST_BYTES:
             raise Damaged(f"{self._drawer.place(name)}: {len(parts)} parts are more than a manifest holds")
         self._drawer.write(name, raw)
-        return Chain(name, digest, identity.partition, self._offset, self._since, identity.device, base, parts)
+        at = (self._offset, self._since, self._born)
+        return Chain(name, digest, identity.partition, *at, identity.device, base, parts)
 
     def abandon(self) -> None:
         """Remove what was written; nothing after `finish`. Never raises: what cannot be removed is nobody's."""

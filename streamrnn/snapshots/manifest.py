@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     fingerprint: str
     partition: Offset
     since: Offset
+    born: str
     offset: Offset
     columns: str
     device: str
@@ -72,7 +73,8 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A snapshot that is there: the state of the streams at `offset`, made of the ticks from `since` on.
+    """A snapshot that is there: the state of the streams at `offset`, made of the ticks from `since` on;
+    `born` tells states that begin at the same offset of different topics apart.
 
     name and sha256: its manifest's. parts: oldest first; the first `base` of them are the last full snapshot.
     """
@@ -82,6 +84,7 @@ class Chain:
     partition: int
     offset: int
     since: int
+    born: str
     device: str
     base: int
     parts: tuple[Part, ...]
@@ -154,7 +157,8 @@ def read_chain(name: str, raw: bytes, identity: Identity) -> Chain:
     newest = max((offset_of(part.name) for part in told.parts), default=0)
     if told.offset != offset_of(name) or newest > told.offset or told.base > len(told.parts):
         raise Damaged(f"half-written or unreadable: says offset {told.offset}, base {told.base}")
-    return Chain(name, digest, told.partition, told.offset, told.since, told.device, told.base, told.parts)
+    at = (told.offset, told.since, told.born)
+    return Chain(name, digest, told.partition, *at, told.device, told.base, told.parts)
 
 
 def check_parts(parts: tuple[Part, ...], sizes: Mapping[str, int]) -> None:

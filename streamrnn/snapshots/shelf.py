@@ -7,7 +7,7 @@ that is whole and of the same fingerprint and beginning is right, whoever wrote 
 
 import hashlib
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -83,10 +83,11 @@ class Shelf:
         return Cold(self._drawer(partition))
 
     def draft(
-        self, partition: int, since: int, offset: int, base: Chain | None = None, cold: Cold | None = None
-    ) -> Draft:
+        self, partition: int, since: int, offset: int, base: Chain | None = None, cold: Cold | None = None,
+        born: str = "",
+    ) -> Draft:  # fmt: skip
         """Begin a snapshot, full or on top of `base`; ValueError where the base or `cold` is of another state."""
-        if base is not None and (base.partition, base.since) != (partition, since):
+        if base is not None and (base.partition, base.since, base.born) != (partition, since, born):
             raise ValueError(f"a snapshot of partition {partition} since {since} on top of {base.name}")
         if base is not None and base.offset > offset:
             raise ValueError(f"a snapshot at {offset} on top of one at {base.offset}")
@@ -94,9 +95,9 @@ class Shelf:
             raise ValueError(f"a cold tier of rows since {cold.since} for a snapshot since {since}: clear it")
         if base is not None and cold is not None and (cold.parts != base.parts or cold.needs_full):
             raise ValueError(f"the cold tier is not of {base.name}, or needs a full snapshot")
-        return Draft(self._drawer(partition), self._identity(partition), since, offset, base, cold)
+        return Draft(self._drawer(partition), self._identity(partition), since, offset, base, cold, born)
 
-    def find(self, partition: int, at_most: int, since: int | None = None) -> Found:
+    def find(self, partition: int, at_most: int, since: int | None = None, born: str | None = None) -> Found:
         """The newest snapshot at or below an offset that is whole, of this state, and of this beginning if given.
 
         Parts are looked for here and checked by `load`; one whose `load` found damage is passed over from then on,
@@ -111,6 +112,8 @@ class Shelf:
                 chain = self._read(drawer, partition, name, sizes)
                 if since is not None and chain.since != since:
                     raise Damaged(f"of the ticks since {chain.since}, not {since}")
+                if born is not None and chain.born != born:
+                    raise Damaged("of a state that began at the same offset of another topic, or for another group")
                 return Found(chain, passed_over)
             except Damaged as error:
                 passed_over.append(PassedOver(name, str(error)))
@@ -149,16 +152,19 @@ class Shelf:
                 self._damaged[chain.sha256] = str(error)
                 raise
 
-    def prune(self, partition: int, committed: int) -> int:
+    def prune(self, partition: int, committed: int, since: int | None = None, born: str | None = None) -> int:
         """Remove what no restore at or above `committed` needs; how many files went.
 
-        `keep` whole snapshots at or below it stay, all above, all their parts, and whatever is not below the
-        oldest of them: so neither a snapshot nor a draft goes that another writer makes at or above `committed`,
-        also where this one has long lost the partition. With fewer than `keep` nothing goes.
+        `keep` whole snapshots at or below it, of this beginning if given, stay, all above, all their parts, and
+        whatever is not below the oldest of them: so neither a snapshot nor a draft goes that another writer makes
+        at or above `committed`, also where this one has long lost the partition. With fewer nothing goes.
         """
         drawer = self._drawer(partition)
         sizes = drawer.files()
-        oldest = self._oldest_kept(drawer, partition, committed, sizes)
+        oldest = self._oldest_kept(
+            drawer, partition, sizes, lambda chain: chain.offset <= committed
+            and since in (None, chain.since) and born in (None, chain.born),
+        )  # fmt: skip
         removed = drawer.clear_stale()
         if oldest is None:
             return removed
@@ -171,15 +177,14 @@ class Shelf:
         drawer.delete(goes)
         return removed + len(goes)
 
-    def _oldest_kept(self, drawer: Drawer, partition: int, committed: int, sizes: dict[str, int]) -> int | None:
-        """The offset of the oldest of `keep` whole snapshots at or below `committed`; None if they are fewer."""
+    def _oldest_kept(
+        self, drawer: Drawer, partition: int, sizes: dict[str, int], is_wanted: Callable[[Chain], bool]
+    ) -> int | None:
+        """The offset of the oldest of `keep` whole snapshots that are wanted; None if they are fewer."""
         found = 0
         for name in _manifests(sizes):
-            if offset_of(name) > committed:
-                continue
             with suppress(Damaged):
-                self._read(drawer, partition, name, sizes)
-                found += 1
+                found += is_wanted(self._read(drawer, partition, name, sizes))
             if found == self._keep:
                 return offset_of(name)
         return None

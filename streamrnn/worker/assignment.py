@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from streamrnn.errors import BrokerError, StoreUnavailable
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.offsets import Unsettled
+from streamrnn.kafka.offsets import Rebalanced, Unsettled
 from streamrnn.kafka.source import Source
 from streamrnn.metrics import Metrics
 from streamrnn.worker.partition import Partition, Phase
@@ -80,14 +80,19 @@ class Assigner:
         """The engine has gone back to where it was settled."""
         for partition in (*self._partitions.values(), *self._parked.values()):
             partition.position = partition.settled
+            partition.undoings += 1
 
     def _those_of(self, positions: Mapping[int, int]) -> Iterable[tuple[Partition, int]]:
         found = ((self._partitions.get(number), position) for number, position in positions.items())
         return [(partition, position) for partition, position in found if partition is not None]
 
-    async def readmit(self) -> None:
-        """All partitions find out anew where they stand."""
-        await self.admit(list(self._partitions))
+    def readmit(self) -> None:
+        """Live partitions find out anew where they stand; the others are about to."""
+        for partition in self._partitions.values():
+            if partition.phase is Phase.LIVE:
+                partition.phase = Phase.GATED
+                self._spawn(partition)
+        self._metrics.state(self.phases())
 
     async def admit(self, numbers: Iterable[int]) -> None:
         """Follow a new assignment: park what went, gate what came, recover it in the background."""
@@ -95,6 +100,8 @@ class Assigner:
         known, now_s = self._parked | self._partitions, time.monotonic()
         self._partitions = {n: known.pop(n, Partition(n)) for n in sorted(numbers)}
         self._parked = {n: p for n, p in known.items() if p.has_rows}
+        for partition in self._parked.values():
+            partition.phase = Phase.GATED
         self._parked_s = {n: self._parked_s.get(n, now_s) for n in self._parked}
         for partition in self._partitions.values():
             partition.phase = Phase.GATED
@@ -136,7 +143,12 @@ class Assigner:
                 partition.phase = Phase.GATED
                 log.info("partition %d waits: %s", partition.number, error)
                 await asyncio.sleep(FIRST_RETRY_S)
+            except Rebalanced as error:  # a new assignment is on its way
+                partition.phase = Phase.GATED
+                log.debug("partition %d: %s", partition.number, error)
+                await asyncio.sleep(FIRST_RETRY_S)
             except (BrokerError, StoreUnavailable) as error:
+                _leave_if_cancelled()
                 partition.attempts += 1
                 partition.phase = Phase.GATED
                 self._metrics.recovery_failed()
@@ -153,9 +165,10 @@ class Assigner:
         self._metrics.state(self.phases())
 
     async def _cancel_recoveries(self) -> None:
-        for task in list(self._recoveries):
-            task.cancel()
-        await asyncio.gather(*self._recoveries, return_exceptions=True)
+        while self._recoveries:
+            for task in self._recoveries:
+                task.cancel()
+            await asyncio.wait(self._recoveries, timeout=1.0)
 
     async def close(self) -> None:
         """Stop recovering; phases say draining."""
@@ -163,3 +176,10 @@ class Assigner:
         for partition in self._partitions.values():
             partition.phase = Phase.DRAINING
         self._metrics.state(self.phases())
+
+
+def _leave_if_cancelled() -> None:
+    """An error that came of a cancellation must not take its place."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

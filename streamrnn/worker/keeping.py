@@ -8,20 +8,22 @@ Knows the engine and the shelf; asks no broker.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from streamrnn.config import SnapshotSettings
-from streamrnn.engine.capture import Capture
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import CaptureVoid, StoreUnavailable
 from streamrnn.metrics import Metrics
-from streamrnn.snapshots import Chain, Damaged, Draft, Shelf
-from streamrnn.ticks import StreamRows
+from streamrnn.pedigree import Pedigree
+from streamrnn.snapshots import Chain, Damaged, Shelf
 from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.keeper import Restored
 from streamrnn.worker.partition import Partition, Phase
+from streamrnn.worker.taking import Parts, Taking
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,66 +31,11 @@ SLICE_ROWS = 1024
 """Rows copied between two steps at most."""
 THREADS = 4
 """One for the snapshot being written, others for restores; each may hang with its store."""
+OVERFULL = 2
+"""Times engine.max_parked: so many rows that no snapshot holds may wait in memory."""
 LOOK_S = 0.05
 LONGEST_WAIT_S = 60.0
 """For a commit to reach the position of a snapshot that is otherwise done."""
-
-
-class Restored(NamedTuple):
-    """What a snapshot gave back: where it stands, what it is a function of, and how many rows were read."""
-
-    offset: int
-    since: int
-    rows: int
-
-
-class Keeper(Protocol):
-    """Takes snapshots, or does not."""
-
-    async def restore(self, number: int, at_most: int, since: int | None) -> Restored | None:
-        """Give the partition the rows of its newest snapshot to be trusted; StoreUnavailable may pass."""
-
-    def forget(self, number: int) -> None:
-        """The partition's rows are about to be dropped."""
-
-    @property
-    def damaged(self) -> set[int]:
-        """Partitions some of whose rows only snapshots held that turned out to be damaged: restore them."""
-
-    def close(self) -> None:
-        """Let go of all threads; those that hang in a store are left behind."""
-
-    async def run(self, partitions: Callable[[], Iterable[Partition]]) -> None:
-        """Take snapshots as they fall due, for ever."""
-
-    async def last(self, partitions: Iterable[Partition], patience_s: float) -> None:
-        """Take one of each live partition that has moved since its last, in that time."""
-
-
-class NoKeeper:
-    """Snapshots off."""
-
-    async def restore(self, number: int, at_most: int, since: int | None) -> Restored | None:
-        """Nothing is kept."""
-        return None
-
-    def forget(self, number: int) -> None:
-        """Nothing is known."""
-
-    @property
-    def damaged(self) -> set[int]:
-        """None."""
-        return set()
-
-    def close(self) -> None:
-        """Nothing was opened."""
-
-    async def run(self, partitions: Callable[[], Iterable[Partition]]) -> None:
-        """Nothing falls due."""
-        await asyncio.Event().wait()
-
-    async def last(self, partitions: Iterable[Partition], patience_s: float) -> None:
-        """Nothing is taken."""
 
 
 @dataclass(slots=True)
@@ -105,21 +52,24 @@ class SnapshotKeeper:
     def __init__(
         self, settings: SnapshotSettings, shelf: Shelf, engine: Engine, executor: ThreadPoolExecutor,
         cold: ColdTiers, metrics: Metrics, patience_s: float = 60.0,
+        max_parked: int = 1_000_000,
     ) -> None:  # fmt: skip
         """patience_s: longest wait for one answer of the store."""
         self._settings, self._shelf, self._engine, self._metrics = settings, shelf, engine, metrics
         self._executor, self._cold, self._patience_s = executor, cold, patience_s
+        self._max_parked, self._is_full = max_parked, False
         self._threads = ThreadPoolExecutor(THREADS, "snapshots")
         self._taken: dict[int, _Taken] = {}
         self._turn = asyncio.Lock()
 
     # Restoring
 
-    async def restore(self, number: int, at_most: int, since: int | None) -> Restored | None:
+    async def restore(self, number: int, at_most: int, known: Pedigree | None) -> Restored | None:
         """The newest that can be trusted; one whose parts are damaged gives way to an older one."""
         self.forget(number)
         while True:
-            found = await self._in_thread(lambda: self._shelf.find(number, at_most, since))
+            since, born = (None, None) if known is None else (known.since, known.born)
+            found = await self._in_thread(partial(self._shelf.find, number, at_most, since, born))
             for name, reason in found.passed_over:
                 log.warning("partition %d: snapshot %s is passed over: %s", number, name, reason)
             if found.chain is None:
@@ -132,18 +82,17 @@ class SnapshotKeeper:
                 log.warning("partition %d: snapshot %s: %s", number, found.chain.name, error)
                 continue
             self._taken[number] = _Taken(found.chain, time.monotonic())
-            return Restored(found.chain.offset, found.chain.since, rows)
+            return Restored(found.chain.offset, found.chain.since, found.chain.born, rows)
 
     async def _load(self, number: int, chain: Chain) -> int:
-        await self._on_engine(lambda: self._engine.drop(number))
-        parts: Generator[StreamRows, None, None] = self._shelf.load(chain, self._cold.of(number))
-        count = 0
+        await self._on_engine(partial(self._engine.drop, number))
+        parts, count = Parts(self._shelf.load(chain, self._cold.of(number)), self._threads), 0
         try:
-            while (rows := await self._in_thread(lambda: next(parts, None))) is not None:
+            while (rows := await self._wait(parts.next())) is not None:
                 count += len(rows.streams)
-                await self._on_engine(lambda rows=rows: self._engine.load(number, rows))  # type: ignore[misc]
+                await self._on_engine(partial(self._engine.load, number, rows))
         finally:
-            await self._in_thread(parts.close)
+            parts.let_go()
         return count
 
     def forget(self, number: int) -> None:
@@ -156,6 +105,21 @@ class SnapshotKeeper:
     def damaged(self) -> set[int]:
         """Those that the cold tier or a full snapshot came upon."""
         return self._cold.damaged
+
+    async def is_overfull(self, numbers: Collection[int], settle: Callable[[], None]) -> bool:
+        """More than twice `engine.max_parked` for each partition; said when it begins and when it ends."""
+        most = OVERFULL * max(1, self._max_parked) * max(1, len(numbers))
+        is_full = self._engine.parked > most
+        if is_full:
+            await self._on_engine(settle)
+            for number in numbers:
+                await self._on_engine(partial(self._engine.relieve, number))
+            is_full = self._engine.parked > most
+        if is_full != self._is_full:
+            self._is_full = is_full
+            log.warning("input waits: over %d parked streams wait for a snapshot" if is_full else
+                        "input goes on: at most %d parked streams wait for a snapshot", most)  # fmt: skip
+        return is_full
 
     # Taking
 
@@ -194,71 +158,76 @@ class SnapshotKeeper:
                 await self._take(partition)
 
     async def _take(self, partition: Partition) -> None:
+        """One snapshot, or the reason why there is none; nothing that may pass is raised."""
         number, begun = partition.number, time.monotonic()
         taken = self._taken.setdefault(number, _Taken(None, begun))
         taken.at_s = begun
-        position = partition.position
-        draft, captured, is_full = self._begin(partition, taken.chain)
-        capture = await captured
         try:
-            await self._write(partition, position, draft, capture)
-            chain = await self._in_thread(draft.finish)
+            taking = self._begin(partition, taken.chain)
+        except ValueError as error:  # the cold tier is of another chain: a full one mends that
+            log.info("partition %d: the next snapshot is a full one: %s", number, error)
+            taken.chain = None
+            return
+        try:
+            chain = await self._write(partition, taking)
+            await self._on_engine(taking.confirm)
         except CaptureVoid as void:
             log.info("partition %d: a snapshot was given up: %s", number, void)
-            await self._give_up(draft, capture)
+            taking.give_up(self._executor, self._threads)
         except (OSError, StoreUnavailable, Damaged) as error:
             log.warning("partition %d: no snapshot: %s", number, error)
             self._metrics.snapshot_failed()
-            if isinstance(error, Damaged) and is_full:  # rows that are nowhere else
-                self._cold.damaged.add(number)
-            if isinstance(error, Damaged):
-                taken.chain = None
-            await self._give_up(draft, capture)
+            self._note_damage(taken, number, error, taking.is_full)
+            taking.give_up(self._executor, self._threads)
         except BaseException:
-            await self._give_up(draft, capture)
+            taking.give_up(self._executor, self._threads)
             raise
         else:
-            await self._on_engine(capture.confirm)
             taken.chain = chain
-            self._metrics.snapshot_written(draft.bytes, time.monotonic() - begun)
-            log.debug("partition %d: snapshot %s, %d bytes", number, chain.name, draft.bytes)
+            self._metrics.snapshot_written(taking.draft.bytes, time.monotonic() - begun)
+            log.debug("partition %d: snapshot %s, %d bytes", number, chain.name, taking.draft.bytes)
             await self._prune(partition)
 
-    def _begin(
-        self, partition: Partition, base: Chain | None
-    ) -> tuple[Draft, "asyncio.Future[Capture]", bool]:
+    def _note_damage(self, taken: "_Taken", number: int, error: Exception, is_full: bool) -> None:
+        """What the next one would build on is wrong; in a full one, rows that are nowhere else."""
+        if isinstance(error, Damaged):
+            taken.chain = None
+            if is_full:
+                self._cold.damaged.add(number)
+
+    def _begin(self, partition: Partition, base: Chain | None) -> Taking:
         """Not a coroutine: between the look at the position and the engine's turn no further step may come."""
-        assert partition.pedigree is not None
-        number, cold = partition.number, self._cold.of(partition.number)
+        pedigree, number, cold = partition.pedigree, partition.number, self._cold.of(partition.number)
+        assert pedigree is not None
         base = None if base is None or base.is_due_full or cold.needs_full else base
-        draft = self._shelf.draft(number, partition.pedigree.since, partition.position, base, cold)
-        loop = asyncio.get_running_loop()
-        captured = loop.run_in_executor(self._executor, self._engine.capture, number, base is None)
-        return draft, captured, base is None
+        draft = self._shelf.draft(number, pedigree.since, partition.position, base, cold, pedigree.born)
+        captured = self._executor.submit(self._engine.capture, number, base is None)
+        return Taking(partition, draft, captured, base is None)
 
-    async def _write(self, partition: Partition, position: int, draft: Draft, capture: Capture) -> None:
-        """All rows, and then the wait for the commit."""
-        pedigree = partition.pedigree
-        while (reading := await self._on_engine(lambda: capture.take_soon(SLICE_ROWS))) is not None:
-            await self._in_thread(lambda reading=reading: draft.add(reading()))  # type: ignore[misc]
+    async def _write(self, partition: Partition, taking: Taking) -> Chain:
+        """All rows, then the wait for the commit, then the manifest; CaptureVoid when they are overtaken."""
+        capture = await asyncio.wrap_future(taking.captured)
+        while (reading := await self._on_engine(partial(capture.take_soon, SLICE_ROWS))) is not None:
+            await self._in_thread(lambda reading=reading: taking.draft.add(reading()))  # type: ignore[misc]
+        while await self._in_thread(taking.draft.carry):
+            taking.check()
         until = time.monotonic() + LONGEST_WAIT_S
-        while partition.committed is None or partition.committed < position:
+        while not taking.is_committed():
+            taking.check()
             if time.monotonic() > until:
-                raise CaptureVoid(f"{position} was not committed in {LONGEST_WAIT_S:g} s")
+                raise CaptureVoid(f"{taking.position} was not committed in {LONGEST_WAIT_S:g} s")
             await asyncio.sleep(LOOK_S)
-            if partition.position < position or partition.pedigree != pedigree:
-                raise CaptureVoid(f"{position} was undone")
-
-    async def _give_up(self, draft: Draft, capture: Capture) -> None:
-        await self._on_engine(capture.fail)
-        await self._in_thread(draft.abandon)
+        taking.check()
+        return await self._in_thread(taking.draft.finish)
 
     async def _prune(self, partition: Partition) -> None:
-        number, committed = partition.number, partition.committed
-        if committed is None:
+        number, committed, pedigree = partition.number, partition.committed, partition.pedigree
+        if committed is None or pedigree is None:
             return
         try:
-            await self._in_thread(lambda: self._shelf.prune(number, committed))
+            await self._in_thread(
+                partial(self._shelf.prune, number, committed, pedigree.since, pedigree.born)
+            )
         except (OSError, StoreUnavailable, Damaged) as error:
             log.warning("partition %d: old snapshots stay: %s", number, error)
 
@@ -270,9 +239,12 @@ class SnapshotKeeper:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         """What waits for the store; StoreUnavailable where it fails or hangs."""
+        return await self._wait(self._threads.submit(call))
+
+    async def _wait(self, future: "Future[T]") -> T:
         try:
             async with asyncio.timeout(self._patience_s):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+                return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise StoreUnavailable(f"snapshots: no answer in {self._patience_s:g} s") from error
         except OSError as error:

@@ -9,8 +9,7 @@ the last commit is an interval. The order of durability, for both guarantees:
 4. snapshots of positions at or below the committed ones may be finished.
 
 Whatever fails before 2 is known to have succeeded takes one way back: the interval is aborted, the engine undoes
-it, and each partition asks the broker again where it stands (assignment.py). Knows Kafka only through the source
-and the delivery, the device only through the engine.
+it, and each partition asks the broker again where it stands. Knows Kafka only by the source and the delivery.
 """
 
 import asyncio
@@ -27,13 +26,13 @@ from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
 from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused
 from streamrnn.kafka.marks import Membership
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.source import Source
+from streamrnn.kafka.source import Source, TicksLost
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.complaints import Complaints
 from streamrnn.worker.interval import Batch, Interval, Stepped
-from streamrnn.worker.keeping import Keeper
+from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ IDLE_FETCH_MS = 50
 RETRY_S = 0.5
 SNAPSHOT_SHARE = 0.4
 """Of the shutdown budget, for last snapshots."""
-_WAYS_BACK = (BrokerUnavailable, StoreUnavailable, Rebalanced, RecordsRefused)
+_WAYS_BACK = (BrokerUnavailable, StoreUnavailable, Rebalanced, RecordsRefused, TicksLost)
 """What ends an interval, not the process."""
 
 
@@ -60,7 +59,7 @@ class Worker:
         self._encoder = Encoder(engine.spec, settings.output.codec)
         self.sender = Sender(settings, delivery, engine.spec.label, metrics)
         self.complaints = Complaints(metrics)
-        self.beat_s = time.monotonic()
+        self.beat_s, self.is_overfull = time.monotonic(), False
         self._membership: Membership | None = None
         self._in_flight: Batch | None = None
         self._interval = Interval()
@@ -102,7 +101,8 @@ class Worker:
             await stepped.step
         self._in_flight = self._begin(records, positions)
         await self._send(stepped)
-        await self._commit_when_due()
+        if self._due_in_s() <= 0:
+            await self._commit()
 
     # Assignment
 
@@ -139,15 +139,15 @@ class Worker:
             log.info("commit came too late: the group has rebalanced")
         elif isinstance(error, BatchTooLarge):
             log.info("%s", error)
-        elif isinstance(error, StoreUnavailable):
-            log.warning("waiting for the store: %s", error)
+        elif isinstance(error, StoreUnavailable | TicksLost):
+            log.warning("%s", error)
             await asyncio.sleep(RETRY_S)
         else:
             self.complaints.note("publish", str(error))
             await asyncio.sleep(RETRY_S)
         self._metrics.undone()
         if not self._source.has_rebalanced():
-            await self.assigner.readmit()
+            self.assigner.readmit()
 
     async def _abandon(self) -> None:
         """Rows and positions are those of the last commit; nothing of the interval will be committed by us."""
@@ -178,9 +178,10 @@ class Worker:
     async def _fetch(self) -> list[Record]:
         """Records of live partitions; returns at once while a step is under way, to send it promptly."""
         started = time.perf_counter()
-        paused = self.sender.breaker.is_open(time.monotonic())
-        live = () if paused else self.assigner.live()
-        self._metrics.breaker(paused)
+        is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
+        self._metrics.breaker(is_open)
+        self.is_overfull = await self._keeper.is_overfull(live, self._settle)
+        live = [] if is_open or self.is_overfull else live
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
         try:
@@ -244,20 +245,19 @@ class Worker:
     def _due_in_s(self) -> float:
         return self._committed_at + self._settings.delivery.commit_interval_ms / 1000 - time.monotonic()
 
-    async def _commit_when_due(self) -> None:
-        if self._due_in_s() <= 0:
-            await self._commit()
-
     async def _commit(self) -> None:
-        """Steps 1 to 3 of the order of durability."""
+        """Steps 1 to 3."""
         self._committed_at = time.monotonic()
         interval = self._interval
         if not interval.steps or self._source.has_rebalanced():
             return None
         started = time.perf_counter()
+        marks = self.assigner.marks(interval.positions)
+        if not marks:
+            raise Rebalanced("nothing of what was sent is ours to commit")
         await self._delivery.acknowledged()
         try:
-            await self._delivery.commit(self.assigner.marks(interval.positions))
+            await self._delivery.commit(marks)
         except BrokerUnavailable as error:
             if self._is_exact:
                 raise
@@ -280,7 +280,7 @@ class Worker:
             self._metrics.dropped(sent.dropped)
 
     async def _flush(self) -> None:
-        """Send what is in flight, so that rows, positions and what was sent agree."""
+        """Send what is in flight."""
         batch, self._in_flight = self._in_flight, None
         await self._send(batch)
 

@@ -17,7 +17,8 @@ from streamrnn.nn.model import Model
 from streamrnn.snapshots import Cold, Shelf
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.cold import ColdTiers
-from streamrnn.worker.keeping import Keeper, NoKeeper, SnapshotKeeper
+from streamrnn.worker.keeper import Keeper, NoKeeper
+from streamrnn.worker.keeping import SnapshotKeeper
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.recovery import Recovery
 
@@ -74,5 +75,7 @@ def _make_keeper(settings: Settings, kept: Stateful, executor: ThreadPoolExecuto
         if settings.delivery.guarantee == "exactly_once":
             log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
         return NoKeeper()
-    patience_s = settings.limits.recovery_stall_s
-    return SnapshotKeeper(settings.snapshots, kept.shelf, kept.engine, executor, kept.cold, metrics, patience_s)
+    return SnapshotKeeper(
+        settings.snapshots, kept.shelf, kept.engine, executor, kept.cold, metrics,
+        settings.limits.recovery_stall_s, settings.engine.max_parked,
+    )  # fmt: skip

@@ -28,6 +28,7 @@ class Partition:
 
     position: the next offset its rows have not seen. settled: where an undo takes them back to. committed: what
     this worker last committed, None before its first commit. pedigree: what its rows are a function of.
+    undoings: how often its rows may have been taken back.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Partition:
     committed: int | None = None
     pedigree: Pedigree | None = None
     attempts: int = 0
+    undoings: int = 0
 
     @property
     def has_rows(self) -> bool:

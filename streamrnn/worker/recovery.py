@@ -7,6 +7,7 @@ state and gets a pedigree that says so. Nothing is published for what is replaye
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,13 @@ from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, StateError
-from streamrnn.kafka.history import read_range
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.source import Source
+from streamrnn.kafka.whole import read_whole
 from streamrnn.metrics import Metrics
 from streamrnn.pedigree import Pedigree
 from streamrnn.ticks import Record
-from streamrnn.worker.keeping import Keeper
+from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,9 @@ class Recovery:
         known = written if written is not None and written.fingerprint == self._fingerprint else None
         if known is not None and known.model != self._engine.spec.label:  # the same state under another name
             known = known._replace(model=self._engine.spec.label, served_from=mark.offset)
+        first = await self._source.log_start(partition.number)
+        if mark.offset < first:
+            return await self._after_gap(partition, mark.offset, first)
         is_ours = known is not None or written is None  # some brokers and tools keep no metadata
         if is_ours and await self._from_memory(partition, mark.offset, known):
             how = "memory"
@@ -77,8 +81,10 @@ class Recovery:
             await self._commit(partition)
         return how
 
-    def _pedigree(self, since: int, served_from: int) -> Pedigree:
-        return Pedigree(self._engine.spec.label, self._fingerprint, since, served_from)
+    def _pedigree(self, since: int, served_from: int, born: str | None = None) -> Pedigree:
+        """Of a state that begins, or of that which was `born` before."""
+        born = secrets.token_hex(4) if born is None else born
+        return Pedigree(self._engine.spec.label, self._fingerprint, since, served_from, born)
 
     async def _commit(self, partition: Partition) -> None:
         """What the rows are, before anything is published that was made of them."""
@@ -105,7 +111,7 @@ class Recovery:
         pedigree, number = partition.pedigree, partition.number
         if number in self._keeper.damaged:
             return False
-        if pedigree is None or not partition.has_rows or (known is not None and known.since != pedigree.since):
+        if pedigree is None or not partition.has_rows or (known is not None and not known.is_kin(pedigree)):
             return False
         if committed < partition.position:
             # All below `position` was published before a rebalance, which kept it from being committed.
@@ -123,14 +129,15 @@ class Recovery:
     async def _from_snapshot(self, partition: Partition, committed: int, known: Pedigree | None) -> bool:
         number = partition.number
         partition.void()
-        found = await self._keeper.restore(number, committed, None if known is None else known.since)
+        found = await self._keeper.restore(number, committed, known)
         if found is None:
             return False
         start = await self._source.log_start(number)
         if found.offset < committed and start > found.offset:
             self._say_gap(number, f"the snapshot at {found.offset}", start)
             return False
-        partition.pedigree = self._pedigree(found.since, committed if known is None else known.served_from)
+        served_from = committed if known is None else known.served_from
+        partition.pedigree = self._pedigree(found.since, served_from, found.born)
         partition.place(found.offset)
         replayed = await self._replay(partition, committed)
         log.info(
@@ -144,6 +151,13 @@ class Recovery:
         if self._settings.snapshots.on_gap == "fail":
             raise StateError(f"{said}; snapshots.on_gap is fail")
         log.warning("%s: warming up anew", said)
+
+    async def _after_gap(self, partition: Partition, committed: int, first: int) -> str:
+        """Ticks that were never stepped are gone: another state begins at the first that is left."""
+        self._say_gap(partition.number, f"the committed offset {committed}", first)
+        await self._empty(partition, first, self._pedigree(first, first))
+        await self._commit(partition)
+        return "warmup"
 
     async def _from_records(self, partition: Partition, committed: int, known: Pedigree | None) -> str:
         """All since the state's beginning where that is no more than a warm-up, else a warm-up."""
@@ -169,7 +183,8 @@ class Recovery:
             return 0
         begun = said = time.monotonic()
         pedigree = partition.pedigree
-        async with aclosing(read_range(self._settings, partition.number, start, stop, limit)) as batches:
+        topic = self._settings.input.topic
+        async with aclosing(read_whole(self._settings, topic, partition.number, start, stop, limit)) as batches:
             while True:
                 async with self._progress(partition.number):
                     records = await anext(batches, None)

@@ -77,18 +77,17 @@ def stall(at: str, nth: int = 1, seconds: float = 2.0, times: int = 1) -> None:
 @fault
 def unreadable(partition: int, times: int) -> None:
     """The log of one partition cannot be read again, so often."""
-    reading = importlib.import_module("streamrnn.kafka.history")
-    refuse, real, left = found("streamrnn.errors:BrokerUnavailable"), reading.read_range, times
+    recovery = importlib.import_module("streamrnn.worker.recovery")
+    refuse, real, left = found("streamrnn.errors:BrokerUnavailable"), recovery.read_whole, times
 
-    def read_range(settings: Any, number: int, *range_: int) -> Any:
+    def read_whole(settings: Any, topic: str, number: int, *range_: int) -> Any:
         nonlocal left
         if number == partition and left > 0:
             left -= 1
             raise refuse("broken on purpose")
-        return real(settings, number, *range_)
+        return real(settings, topic, number, *range_)
 
-    for module in ("streamrnn.kafka.history", "streamrnn.worker.recovery"):
-        importlib.import_module(module).read_range = read_range
+    recovery.read_whole = read_whole
 
 
 @fault

@@ -141,10 +141,10 @@ MakeWorld = Callable[..., World]
 
 
 def read_again(
-    settings: Settings, partition: int, start: int, stop: int, most: int
+    settings: Settings, topic: str, partition: int, start: int, stop: int, most: int
 ) -> AsyncGenerator[list[Record], None]:
-    """What `read_range` would read of the world whose settings these are."""
-    return SOURCES[settings.input.topic].read_range(settings, partition, start, stop, most)
+    """What `read_whole` would read of the world whose settings these are."""
+    return SOURCES[topic].read_again(partition, start, stop, most)
 
 
 def assemble(settings: Settings, source: FakeSource, executor: ThreadPoolExecutor) -> World:
@@ -172,7 +172,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     monkeypatch.setattr(keeping, "LOOK_S", 0.001)
     monkeypatch.setattr(making, "make_engine", make_tapped)
     monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
-    monkeypatch.setattr(recovery, "read_range", read_again)
+    monkeypatch.setattr(recovery, "read_whole", read_again)
 
     def make(
         topic: dict[int, list[Record]], poll: int = 1000, after: World | None = None, **sections: dict[str, object]

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.delivery import RecordsRefused
 from streamrnn.kafka.marks import Mark, Membership
@@ -131,10 +130,10 @@ class FakeSource(Source):
         self.metadata.update({p: mark.metadata for p, mark in marks.items()})
         self.journal.append(Committed({p: mark.offset for p, mark in marks.items()}))
 
-    async def read_range(
-        self, _: Settings, partition: int, start: int, stop: int, most: int
+    async def read_again(
+        self, partition: int, start: int, stop: int, most: int
     ) -> AsyncGenerator[list[Record], None]:
-        """What the module's `read_range` would read again."""
+        """What a recovery would read again."""
         for first in range(start, stop, most):
             await asyncio.sleep(0)
             yield self.ticks[partition][first : min(stop, first + most)]

@@ -1,6 +1,7 @@
 """State that survives: a new process on the same broker and store goes on as if there had been no other."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,15 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamrnn.errors import BrokerUnavailable, StateError
-from streamrnn.pedigree import Pedigree
+from streamrnn.errors import BrokerUnavailable, StateError, StoreUnavailable
 from streamrnn.snapshots import Draft
-from streamrnn.ticks import Record
+from streamrnn.snapshots.drawer import Drawer
+from streamrnn.ticks import Record, StreamRows
 from streamrnn.worker import keeping
+from streamrnn.worker.cold import ColdTiers
 
 from .conftest import MakeWorld, World, alone, tick, ticks
 from .fakes import Lost
-from .test_exactly_once import EXACT, check_exact
+from .test_exactly_once import EXACT, beginning, check_exact
 
 AWAY = BrokerUnavailable("nobody there")
 
@@ -97,9 +99,7 @@ def test_through_any_number_of_lives_faults_and_small_caps_each_prediction_is_it
     with TemporaryDirectory() as folder:
         w = asyncio.run(run(Path(folder)))
     check_exact(w)
-    pedigrees = {Pedigree.from_text(text) for text in w.source.metadata.values()}
-    if pedigrees != {Pedigree("toy@1", "f" * 64, 0, 0)}:
-        pytest.fail(f"no warm-up may have been needed: {pedigrees}")
+    assert {beginning(text) for text in w.source.metadata.values()} == {("toy@1", "f" * 64, 0, 0)}
 
 
 async def kept_at(world: MakeWorld, folder: Path, offset: int, **more: dict[str, object]) -> World:
@@ -168,7 +168,7 @@ async def test_ticks_that_retention_took_before_a_snapshot_could_use_them_are_a_
         return
     await serve()
     assert "warming up anew" in caplog.text
-    assert Pedigree.from_text(w.source.metadata[0]) == Pedigree("toy@1", "f" * 64, 70, 80)
+    assert beginning(w.source.metadata[0]) == ("toy@1", "f" * 64, 70, 80)
     expected = alone(ticks(0, 100, streams=5)[70:])
     assert again.predictions()[-20:] == [((0, n), expected[0, n]) for n in range(80, 100)]
 
@@ -210,4 +210,83 @@ async def test_a_stream_that_only_snapshots_hold_goes_on_where_it_was(world: Mak
         await tick_streams([*range(40)] * 2)
     check_exact(w)
     assert w.engine.brought_back_total >= 38
+    assert w.engine.forgotten_total == 0
+
+
+async def test_a_topic_made_anew_is_not_given_the_state_of_the_old_one(world: MakeWorld, tmp_path: Path) -> None:
+    """Nor when the process dies before its first snapshot of it."""
+    w = await kept_at(world, tmp_path, 60)
+    w.source.offsets.clear()  # the operator deletes the group's offsets with the topic
+    w.source.metadata.clear()
+    fresh = {0: [tick(0, n, 9.0 - n % 4, b"s%d" % (n % 5)) for n in range(100)]}
+    seldom = kept(tmp_path, interval_s=3600.0, interval_records=0)
+    dies = world(dict(fresh), after=w, **seldom)
+    dies.source.journal.clear()
+    dies.source.ticks[0] = fresh[0][:80]
+    await serve_until(dies, 80, crash=True)
+    again = world(fresh, after=dies, **seldom)
+    await serve_until(again, 100)
+    check_exact(again)
+
+
+async def test_a_step_that_fails_for_the_store_spoils_no_snapshot(
+    world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A capture that is queued behind a failed step is of rows before their label."""
+    options = kept(tmp_path) | {"engine": {"max_streams": 2, "max_parked": 2}}
+    topic = {0: ticks(0, 200, streams=9)}
+    w, fails, real = world(topic, poll=3, **options), iter([False, False, True] * 20), ColdTiers.find
+
+    def find(self: ColdTiers, partition: int, streams: list[bytes]) -> StreamRows:
+        if next(fails, False):
+            raise StoreUnavailable("away")
+        return real(self, partition, streams)
+
+    with monkeypatch.context() as store:
+        store.setattr(ColdTiers, "find", find)
+        await serve_until(w, 120, crash=True)
+    again = world(topic, after=w, **options)
+    await serve_until(again, 200)
+    check_exact(again)
+
+
+async def test_a_store_that_hangs_holds_up_neither_ticks_nor_rebalances_nor_the_end(
+    world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, hung = await kept_at(world, tmp_path, 60), threading.Event()
+    again = world(w.source.ticks, after=w, **(kept(tmp_path) | {"limits": {"shutdown_budget_s": 1.0}}))
+    again.worker._keeper._patience_s = 0.2  # type: ignore[attr-defined]
+    with monkeypatch.context() as store:
+        store.setattr(Drawer, "read", lambda *_: hung.wait(20))
+        async with again.serving():
+            await again.until(lambda: again.worker.assigner.phases() == {0: "recovering"})
+            polls = again.source.polls
+            again.source.assign()
+            await again.until(lambda: again.worker.assigner.phases() == {})
+            again.source.assign(0)
+            await again.until(lambda: again.source.polls > polls + 20)
+    hung.set()
+    assert again.worker.assigner.phases() == {0: "draining"}
+
+
+async def test_the_input_waits_while_no_snapshot_takes_what_memory_cannot_hold(
+    world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = {0: [tick(0, n, 1.0 + n % 5, b"s%d" % n) for n in range(400)] + [tick(0, 400, 2.0, b"s0")]}
+    w = world(topic, poll=10, **(kept(tmp_path) | {"engine": {"max_streams": 10, "max_parked": 10}}))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path))
+
+    async with w.serving():
+        with monkeypatch.context() as disk:
+            disk.setattr(Drawer, "write", full)
+            await w.until(lambda: w.worker.is_overfull)
+            held, polls = w.engine.parked, w.source.polls
+            assert held <= 20 + 2 * 10
+            await w.until(lambda: w.source.polls > polls + 20)
+            assert w.engine.parked == held
+        await w.until(lambda: w.source.offsets[0] == 401)
+    check_exact(w)
+    assert "input goes on" in caplog.text
     assert w.engine.forgotten_total == 0

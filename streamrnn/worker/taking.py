@@ -1,0 +1,66 @@
+"""A snapshot on its way, and one being read: let go of at any moment, whoever hangs. Waits for nothing."""
+
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from streamrnn.engine.capture import Capture
+from streamrnn.errors import CaptureVoid
+from streamrnn.snapshots import Draft
+from streamrnn.ticks import StreamRows
+from streamrnn.worker.partition import Partition, Phase
+
+
+class Taking:
+    """A draft, and the capture of the rows that go into it, of a partition at its position of this moment."""
+
+    def __init__(self, partition: Partition, draft: Draft, captured: "Future[Capture]", is_full: bool) -> None:
+        self.draft, self.captured, self.is_full = draft, captured, is_full
+        self.position = partition.position
+        self._partition, self._pedigree, self._undoings = partition, partition.pedigree, partition.undoings
+
+    def is_committed(self) -> bool:
+        """Whether no undo goes below its position any more."""
+        return self._partition.committed is not None and self._partition.committed >= self.position
+
+    def check(self) -> None:
+        """CaptureVoid where the rows may not be those of the position, or nobody will commit it here."""
+        partition = self._partition
+        if partition.undoings != self._undoings or partition.pedigree != self._pedigree:
+            raise CaptureVoid(f"{self.position} was undone")
+        if partition.phase is not Phase.LIVE:
+            raise CaptureVoid(f"partition {partition.number} is {partition.phase}")
+
+    def confirm(self) -> None:
+        """On the engine thread: the rows are kept; CaptureVoid where they are no more what they were."""
+        if not self.captured.result().confirm():
+            raise CaptureVoid(f"{self.position} was overtaken")
+
+    def give_up(self, engine: ThreadPoolExecutor, threads: ThreadPoolExecutor) -> None:
+        """Have the rows count as not kept, and what was written removed, when somebody comes to it."""
+        self.draft.refuse()
+        engine.submit(self._fail)
+        threads.submit(self.draft.abandon)
+
+    def _fail(self) -> None:
+        if self.captured.done() and not self.captured.cancelled() and self.captured.exception() is None:
+            self.captured.result().fail()
+
+
+class Parts:
+    """A snapshot's parts, read by threads one after the other."""
+
+    def __init__(self, parts: Generator[StreamRows, None, None], threads: ThreadPoolExecutor) -> None:
+        self._parts, self._threads = parts, threads
+        self._reading: Future[StreamRows | None] | None = None
+
+    def next(self) -> "Future[StreamRows | None]":
+        """The next part, None after the last."""
+        self._reading = self._threads.submit(next, self._parts, None)
+        return self._reading
+
+    def let_go(self) -> None:
+        """Close, once the thread that reads has come back."""
+        if self._reading is None or self._reading.done():
+            self._threads.submit(self._parts.close)
+        else:
+            self._reading.add_done_callback(lambda _: self._parts.close())
