@@ -133,9 +133,8 @@ class SnapshotSettings(Section):
         None, description="Folder or URL (s3://, gs://) of snapshots; unset, state is rebuilt by warm-up alone."
     )
     interval_s: Annotated[float, Field(gt=0)] = Field(30.0, description="Pause between a partition's snapshots.")
-    interval_records: Annotated[int, Field(ge=0)] = Field(
-        0, description="Take one as soon as a partition has moved on by so many records; 0: by time alone."
-    )
+    interval_records: Annotated[int, Field(ge=0)] = Field(0, description="Or after so many records; 0: time alone.")
+    max_replay: Annotated[int, Field(ge=0)] = Field(10_000_000, description="Most ticks replayed without one.")
     keep: Annotated[int, Field(ge=2)] = Field(2, description="Snapshots kept at or below the committed offset.")
     on_gap: Literal["warmup", "fail"] = Field(
         "warmup", description="When retention has deleted ticks that the state needs: warm up anew, or end."

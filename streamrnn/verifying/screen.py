@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,7 +17,11 @@ from streamrnn.verifying.partition import Watch
 from streamrnn.verifying.report import KINDS, Fault, PartitionReport, Report
 
 LINE_S = 5.0
-COLUMNS = ("records", "checked", "letters", "not_recomputed", "ahead")
+COLUMNS = {
+    "records": "ticks", "checked": "checked", "letters": "letters",
+    "not_recomputed": "older", "ahead": "ahead",
+}
+"""What is counted of a partition, and what it is called above the numbers."""
 
 
 @contextmanager
@@ -65,9 +70,10 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _table(report: Report) -> Table:
-    table = Table("partition", "since", "served from", "committed", *(name.replace("_", " ") for name in COLUMNS))
-    for name in ("faults",):
-        table.add_column(name)
+    """Ten columns that fit 80 characters."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("part", "since", "from", "committed", *COLUMNS.values(), "faults"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in report.partitions:
         table.add_row(*map(str, _cells(one, report)))
     if len(report.partitions) > 1:

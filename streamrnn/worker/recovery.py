@@ -1,8 +1,8 @@
 """How one partition's rows come to be those of its committed offset. Owns the choice; knows no phases.
 
 In this order: the rows still in memory, and what came since; the newest snapshot that can be trusted, and what came
-since; all records since the state's beginning where they are few; else a warm-up from fresh rows, which is another
-state and gets a pedigree that says so. Nothing is published for what is replayed.
+since; all records since the state's beginning where they are not too many; else a warm-up from fresh rows, which is
+another state and gets a pedigree that says so. Nothing is published for what is replayed.
 """
 
 import asyncio
@@ -160,10 +160,12 @@ class Recovery:
         return "warmup"
 
     async def _from_records(self, partition: Partition, committed: int, known: Pedigree | None) -> str:
-        """All since the state's beginning where that is no more than a warm-up, else a warm-up."""
+        """All since the state's beginning where that is not too much, else a warm-up."""
         number, most = partition.number, self._settings.input.warmup_ticks
+        kept = self._settings.snapshots
+        whole = max(most, kept.max_replay if kept.url is not None else 0)
         first = await self._source.log_start(number)
-        if known is not None and committed - known.since <= most and first <= known.since:
+        if known is not None and committed - known.since <= whole and first <= known.since:
             pedigree, how = known, "beginning"
         else:
             start = min(committed, max(first, committed - most))

@@ -63,9 +63,14 @@ async def test_a_worker_may_die_while_it_recovers(
     """Fault 1, mid-replay: with rows of a snapshot in place, and from the beginning."""
     if point == "loaded" and not snapshots:
         pytest.skip("nothing to load")
-    s = await scene(partitions=2, snapshots={} if snapshots else {"url": None}, input={"max_poll_records": 50})
+    seldom = {"interval_s": 3600.0, "interval_records": 800}
+    s = await scene(partitions=2, snapshots=seldom if snapshots else {"url": None}, input={"max_poll_records": 50})
     await s.feed.send(2000)
     worker = await s.start()
+    await s.until_drained()
+    if snapshots:
+        await worker.until_total("streamrnn_snapshots_total", 2)
+    await s.feed.send(600)
     await s.until_drained()
     await worker.kill()
     async with load(s.feed, rate=300):
