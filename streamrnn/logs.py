@@ -30,4 +30,6 @@ def configure_logging(settings: Settings) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     lines.setFormatter(JsonLines() if settings.log.format == "json" else text)
     logging.basicConfig(level=settings.log.level.upper(), handlers=[lines], force=True)
-    logging.getLogger("aiokafka").setLevel(max(logging.INFO, logging.root.level))  # at debug it shows passwords
+    # It tells of each step of joining at info, which is our debug; at its debug it shows passwords.
+    theirs = logging.INFO if settings.log.level == "debug" else logging.WARNING
+    logging.getLogger("aiokafka").setLevel(max(theirs, logging.root.level))

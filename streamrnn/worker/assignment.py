@@ -106,6 +106,7 @@ class Assigner:
         for partition in self._partitions.values():
             partition.phase = Phase.GATED
             self._spawn(partition)
+        log.info("assigned partitions: %s", ", ".join(map(str, self._partitions)) or "none")
         self.is_assigned = True
         self._metrics.state(self.phases())
 
