@@ -40,6 +40,12 @@ class Rebalanced(BrokerError):
     retriable = True
 
 
+class TicksLost(BrokerError):
+    """Retention has deleted ticks that were to be read next: the partition is to be recovered."""
+
+    retriable = True
+
+
 class Unsettled(BrokerUnavailable):
     """A transaction that may yet move the committed offset is pending: ask again, it ends or times out."""
 

@@ -17,14 +17,14 @@ from aiokafka import errors as kafka_errors
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
 from streamrnn.kafka.marks import Mark, Membership
-from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, Unsettled
+from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
 from streamrnn.kafka.reading import make_lean, to_records
 from streamrnn.ticks import Record
 
-__all__ = ["Assignment", "Membership", "Rebalanced", "Source", "Unsettled"]
+__all__ = ["Assignment", "Membership", "Rebalanced", "Source", "TicksLost", "Unsettled"]
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 50
@@ -33,12 +33,6 @@ FETCH_WAIT_MS = 50
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
 """Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
 _HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
-
-
-class TicksLost(BrokerError):
-    """Retention has deleted ticks that were to be read next: the partition is to be recovered."""
-
-    retriable = True
 
 
 @dataclass(frozen=True, slots=True)
