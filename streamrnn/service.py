@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from streamrnn.config import Settings
@@ -172,8 +171,9 @@ class Service:
                     engine.brought_back_total, engine.forgotten_total,
                 )
             )  # fmt: skip
-            for number in worker.assigner.expired():
-                await self._on_engine(partial(engine.drop, number))
+            # All at once: one that is assigned while another is dropped is then restored behind its own drop.
+            drops = [self._executor.submit(engine.drop, number) for number in worker.assigner.expired()]
+            await asyncio.gather(*map(asyncio.wrap_future, drops))
             await self._observe_broker(worker)
 
     async def _observe_broker(self, worker: Worker) -> None:

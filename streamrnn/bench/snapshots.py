@@ -177,7 +177,7 @@ async def restored(job: Job) -> RestoredRow:
     """A restart: what `written` left, found, checked, and in the engine. ValueError where streams are missing."""
     async with _bed(job) as bed:
         start_bytes, started = _peak_bytes(), time.perf_counter()
-        await bed.keeper.restore(bed.partition.number, LATEST, None)
+        await bed.keeper.restore(bed.partition.number, LATEST, None, None)
         restore_s = time.perf_counter() - started
         held = bed.engine.resident + bed.engine.parked
         if held != job.streams:

@@ -5,6 +5,7 @@ batches (law 2). Beside the device's rows there are those parked on the host (pa
 tier may hold (cold.py). All methods but the counters are called from the one engine thread. Knows no Kafka.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -71,6 +72,10 @@ class Engine:
     def parked(self) -> int:
         """Streams whose rows wait in the host's memory."""
         return self._table.memory.host.live
+
+    def parked_of(self, partitions: Collection[int]) -> int:
+        """Streams of these partitions whose rows wait in the host's memory."""
+        return sum(self._table.parked_of(partition) for partition in partitions)
 
     @property
     def slab_bytes(self) -> int:

@@ -50,6 +50,11 @@ class SlotTable:
             holding = self._holdings[partition] = Holding(partition, self.memory)
         return holding
 
+    def parked_of(self, partition: int) -> int:
+        """How many of a partition's streams are on the host."""
+        holding = self._holdings.get(partition)
+        return 0 if holding is None else len(holding.places) - holding.on_device
+
     def claim(self, partition: int, streams: list[bytes], moved: Moves) -> Index:
         """Slots of the device for streams that have none there."""
         slots, holding = self.memory.device.claim(partition, streams, -1), self.holding(partition)

@@ -68,7 +68,7 @@ class Cold:
         self._lock = threading.Lock()
         self._layouts: dict[str, Layout] = {}
         self._void: dict[bytes, int] = {}
-        self._drafts = self._cleared = 0
+        self._drafts = self._cleared = self._turns = 0
         self._refused: set[int] = set()
         self.clear()
 
@@ -87,12 +87,14 @@ class Cold:
         """Whether a stream was forgotten that the parts still hold."""
         return bool(self._void)
 
-    def clear(self, since: int | None = None) -> None:
-        """Hold nothing, or what is noted next, rows made of the ticks since then."""
+    def clear(self, since: int | None = None) -> int:
+        """Hold nothing, or what is noted next, rows made of the ticks since then; the turn to note them with."""
         with self._lock:
+            self._turns += 1
             self._cleared = self._drafts
             self._void.clear()
             self._empty(since)
+            return self._turns
 
     def _empty(self, since: int | None) -> None:
         self._since, self._parts = since, tuple[Part, ...]()
@@ -104,9 +106,11 @@ class Cold:
         """(n,) int64 hashes of keys, for `note` and `turn`."""
         return self._hashed(streams)
 
-    def note(self, part: Part, hashes: NDArray[np.int64]) -> None:
+    def note(self, part: Part, hashes: NDArray[np.int64], turn: int | None = None) -> None:
         """A part that overrides all noted before; hashes (n,) of its keys, in their order."""
         with self._lock:
+            if turn is not None and turn != self._turns:
+                return  # of a restore that was given up
             self._unsorted.append((len(self._parts), hashes))
             self._parts = (*self._parts, part)
 

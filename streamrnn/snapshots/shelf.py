@@ -134,7 +134,7 @@ class Shelf:
         the manifest says: then what was yielded is to be dropped, and `find` tells of the next one.
         """
         if cold is not None:
-            cold.clear(chain.since)
+            turn = cold.clear(chain.since)
         drawer, waiting = self._drawer(chain.partition), deque(chain.parts)
         with ThreadPoolExecutor(READERS, "snapshot") as readers:
             reading: deque[Future[StreamRows]] = deque()
@@ -144,7 +144,7 @@ class Shelf:
                         reading.append(readers.submit(drawer.read_part, waiting.popleft()))
                     rows = reading.popleft().result()
                     if cold is not None:
-                        cold.note(part, cold.hashes(rows.streams))
+                        cold.note(part, cold.hashes(rows.streams), turn)
                     yield rows
                 if cold is not None:
                     cold.settle()

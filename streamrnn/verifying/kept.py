@@ -18,7 +18,7 @@ class Kept:
                 columns=engine.columns(), device=str(engine.device),
             )  # fmt: skip
 
-    def place(self, partition: int, start: int, stop: int, since: int) -> int | None:
+    def place(self, partition: int, start: int, stop: int, since: int, born: str | None = None) -> int | None:
         """Give the engine the rows of the oldest whole snapshot at `start` to `stop`; its offset, None without one.
 
         Waits for the store. StoreUnavailable when that fails.
@@ -26,7 +26,7 @@ class Kept:
         if self._shelf is None:
             return None
         try:
-            while (chain := self._oldest(self._shelf, partition, start, stop, since)) is not None:
+            while (chain := self._oldest(self._shelf, partition, start, stop, since, born)) is not None:
                 self._engine.drop(partition)
                 try:
                     for rows in self._shelf.load(chain):
@@ -39,10 +39,12 @@ class Kept:
         return None
 
     @staticmethod
-    def _oldest(shelf: Shelf, partition: int, start: int, stop: int, since: int) -> Chain | None:
+    def _oldest(
+        shelf: Shelf, partition: int, start: int, stop: int, since: int, born: str | None
+    ) -> Chain | None:
         oldest, at_most = None, stop
         while at_most >= start:
-            chain = shelf.find(partition, at_most, since).chain
+            chain = shelf.find(partition, at_most, since, born).chain
             if chain is None or chain.offset < start:
                 break
             oldest, at_most = chain, chain.offset - 1

@@ -101,6 +101,7 @@ class PartitionCheck:
         committed = since if mark is None else mark.offset
         return Basis(
             since=since,
+            born=None if pedigree is None else pedigree.born,
             placed=since,
             served_from=served_from,
             committed=committed,
@@ -115,7 +116,9 @@ class PartitionCheck:
     async def _placed(self, basis: Basis) -> Basis:
         """With the oldest snapshot from which the input goes on, if there is one."""
         stop = min(basis.committed, basis.source.stop)
-        at = await self._on_thread(self._kept.place, self._partition, basis.source.start, stop, basis.since)
+        at = await self._on_thread(
+            self._kept.place, self._partition, basis.source.start, stop, basis.since, basis.born
+        )
         return basis if at is None else basis._replace(placed=at)
 
     async def _judge(

@@ -17,6 +17,7 @@ class Basis(NamedTuple):
     """
 
     since: int
+    born: str | None
     placed: int
     served_from: int
     committed: int

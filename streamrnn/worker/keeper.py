@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
-from streamrnn.pedigree import Pedigree
 from streamrnn.worker.partition import Partition
 
 
@@ -20,7 +19,7 @@ class Restored(NamedTuple):
 class Keeper(Protocol):
     """Takes snapshots, or does not."""
 
-    async def restore(self, number: int, at_most: int, known: Pedigree | None) -> Restored | None:
+    async def restore(self, number: int, at_most: int, since: int | None, born: str | None) -> Restored | None:
         """Give the partition the rows of its newest snapshot to be trusted; StoreUnavailable may pass."""
 
     def forget(self, number: int) -> None:
@@ -49,7 +48,7 @@ class Keeper(Protocol):
 class NoKeeper:
     """Snapshots off."""
 
-    async def restore(self, number: int, at_most: int, known: Pedigree | None) -> Restored | None:
+    async def restore(self, number: int, at_most: int, since: int | None, born: str | None) -> Restored | None:
         """Nothing is kept."""
         return None
 

@@ -18,7 +18,6 @@ from streamrnn.config import SnapshotSettings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import CaptureVoid, StoreUnavailable
 from streamrnn.metrics import Metrics
-from streamrnn.pedigree import Pedigree
 from streamrnn.snapshots import Chain, Damaged, Shelf
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.keeper import Restored
@@ -33,6 +32,8 @@ THREADS = 4
 """One for the snapshot being written, others for restores; each may hang with its store."""
 OVERFULL = 2
 """Times engine.max_parked: so many rows that no snapshot holds may wait in memory."""
+HURRY_S = 1.0
+"""Between two snapshots of a partition while the input waits for one."""
 LOOK_S = 0.05
 LONGEST_WAIT_S = 60.0
 """For a commit to reach the position of a snapshot that is otherwise done."""
@@ -64,11 +65,10 @@ class SnapshotKeeper:
 
     # Restoring
 
-    async def restore(self, number: int, at_most: int, known: Pedigree | None) -> Restored | None:
+    async def restore(self, number: int, at_most: int, since: int | None, born: str | None) -> Restored | None:
         """The newest that can be trusted; one whose parts are damaged gives way to an older one."""
         self.forget(number)
         while True:
-            since, born = (None, None) if known is None else (known.since, known.born)
             found = await self._in_thread(partial(self._shelf.find, number, at_most, since, born))
             for name, reason in found.passed_over:
                 log.warning("partition %d: snapshot %s is passed over: %s", number, name, reason)
@@ -109,12 +109,12 @@ class SnapshotKeeper:
     async def is_overfull(self, numbers: Collection[int], settle: Callable[[], None]) -> bool:
         """More than twice `engine.max_parked` for each partition; said when it begins and when it ends."""
         most = OVERFULL * max(1, self._max_parked) * max(1, len(numbers))
-        is_full = self._engine.parked > most
+        is_full = self._engine.parked_of(numbers) > most
         if is_full:
             await self._on_engine(settle)
             for number in numbers:
                 await self._on_engine(partial(self._engine.relieve, number))
-            is_full = self._engine.parked > most
+            is_full = self._engine.parked_of(numbers) > most
         if is_full != self._is_full:
             self._is_full = is_full
             log.warning("input waits: over %d parked streams wait for a snapshot" if is_full else
@@ -138,7 +138,11 @@ class SnapshotKeeper:
         start = partition.pedigree.since if partition.pedigree is not None else 0
         moved = partition.position - (start if taken.chain is None else taken.chain.offset)
         many = self._settings.interval_records
-        if moved <= 0 or not partition.has_rows or partition.phase is not Phase.LIVE:
+        if not partition.has_rows or partition.phase is not Phase.LIVE:
+            return False
+        if self._is_full:  # also where an undo has made the rows of the last one dirty again
+            return time.monotonic() - taken.at_s >= min(self._settings.interval_s, HURRY_S)
+        if moved <= 0:
             return False
         return time.monotonic() - taken.at_s >= self._settings.interval_s or 0 < many <= moved
 

@@ -66,16 +66,18 @@ class Recovery:
         known = written if written is not None and written.fingerprint == self._fingerprint else None
         if known is not None and known.model != self._engine.spec.label:  # the same state under another name
             known = known._replace(model=self._engine.spec.label, served_from=mark.offset)
+        if known is not None and known.since > mark.offset:
+            known = None  # of another log: somebody has copied it
         first = await self._source.log_start(partition.number)
         if mark.offset < first:
-            return await self._after_gap(partition, mark.offset, first)
+            return await self._after_gap(partition, mark.offset, first, _born(written))
         is_ours = known is not None or written is None  # some brokers and tools keep no metadata
         if is_ours and await self._from_memory(partition, mark.offset, known):
             how = "memory"
-        elif await self._from_snapshot(partition, mark.offset, known):
+        elif await self._from_snapshot(partition, mark.offset, known, _born(written)):
             how = "snapshot"
         else:
-            how = await self._from_records(partition, mark.offset, known)
+            how = await self._from_records(partition, mark.offset, known, _born(written))
         partition.committed = mark.offset
         if partition.pedigree != written or partition.position != mark.offset:
             await self._commit(partition)
@@ -126,10 +128,12 @@ class Recovery:
         log.info("partition %d goes on at %d with its rows in memory", number, partition.position)
         return True
 
-    async def _from_snapshot(self, partition: Partition, committed: int, known: Pedigree | None) -> bool:
+    async def _from_snapshot(
+        self, partition: Partition, committed: int, known: Pedigree | None, born: str | None
+    ) -> bool:
         number = partition.number
         partition.void()
-        found = await self._keeper.restore(number, committed, known)
+        found = await self._keeper.restore(number, committed, None if known is None else known.since, born)
         if found is None:
             return False
         start = await self._source.log_start(number)
@@ -152,14 +156,16 @@ class Recovery:
             raise StateError(f"{said}; snapshots.on_gap is fail")
         log.warning("%s: warming up anew", said)
 
-    async def _after_gap(self, partition: Partition, committed: int, first: int) -> str:
+    async def _after_gap(self, partition: Partition, committed: int, first: int, born: str | None) -> str:
         """Ticks that were never stepped are gone: another state begins at the first that is left."""
         self._say_gap(partition.number, f"the committed offset {committed}", first)
-        await self._empty(partition, first, self._pedigree(first, first))
+        await self._empty(partition, first, self._pedigree(first, first, born))
         await self._commit(partition)
         return "warmup"
 
-    async def _from_records(self, partition: Partition, committed: int, known: Pedigree | None) -> str:
+    async def _from_records(
+        self, partition: Partition, committed: int, known: Pedigree | None, born: str | None
+    ) -> str:
         """All since the state's beginning where that is not too much, else a warm-up."""
         number, most = partition.number, self._settings.input.warmup_ticks
         kept = self._settings.snapshots
@@ -168,8 +174,10 @@ class Recovery:
         if known is not None and committed - known.since <= whole and first <= known.since:
             pedigree, how = known, "beginning"
         else:
+            if known is not None and first > known.since and kept.url is not None:
+                self._say_gap(number, f"its state, which begins at {known.since},", first)
             start = min(committed, max(first, committed - most))
-            pedigree, how = self._pedigree(start, committed), "warmup"
+            pedigree, how = self._pedigree(start, committed, born), "warmup"
         await self._empty(partition, pedigree.since, pedigree)
         replayed = await self._replay(partition, committed)
         if how == "warmup" and known is not None:
@@ -221,3 +229,8 @@ class Recovery:
 
     async def _on_engine(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def _born(written: Pedigree | None) -> str | None:
+    """Whatever model wrote it: a state of the same log."""
+    return (written.born or None) if written is not None else None
