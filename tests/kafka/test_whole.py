@@ -48,7 +48,7 @@ async def test_silence_below_the_end_is_an_error(
     made = await settings(1)
     await write(made, 3)
     monkeypatch.setattr(whole, "QUIET_S", 0.5)
-    with pytest.raises(BrokerUnavailable, match="nothing comes at 3, the log goes up to 9"):
+    with pytest.raises(BrokerUnavailable, match="nothing comes at 3, below the 9"):
         await offsets(made, 0, 9)
 
 
