@@ -13,7 +13,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.client import client_options, deadline, start_client, stop_consumer
-from streamrnn.kafka.history import read_range
+from streamrnn.kafka.whole import read_whole
 from streamrnn.terminal import moment
 from streamrnn.ticks import Record
 
@@ -72,10 +72,12 @@ async def read_spans(
     """The spans' records, one span after the other in offset order, in lists of one partition.
 
     Lists hold at most `max_records`. Transaction markers and aborted records are passed over; offset + 1 - start is
-    how far a span has come. Close it early with `contextlib.aclosing`. BrokerUnavailable when nobody answers.
+    how far a span has come. Close it early with `contextlib.aclosing`. BrokerUnavailable when a span
+    cannot be read to its end: silence is not taken for it.
     """
+    topic = settings.input.topic
     for partition, start, stop in spans:
-        async with aclosing(read_range(settings, partition, start, stop, max_records)) as batches:
+        async with aclosing(read_whole(settings, topic, partition, start, stop, max_records)) as batches:
             async for records in batches:
                 yield records
 
@@ -125,7 +127,8 @@ class _Log:
         if earliest is None:
             return span.stop
         later = span._replace(start=max(span.start, earliest))
-        async with aclosing(read_range(self._settings, *later, SCAN_RECORDS)) as batches:
+        topic = self._settings.input.topic
+        async with aclosing(read_whole(self._settings, topic, *later, SCAN_RECORDS)) as batches:
             async for records in batches:
                 for record in records:
                     if record.timestamp_ms >= time_ms:
