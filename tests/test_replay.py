@@ -30,7 +30,6 @@ from streamrnn.config import InputSettings, Settings
 from streamrnn.errors import BrokerUnavailable, DataError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.history import read_range
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.replay.encoding import Chunk, Places, TickEncoder, chunks, murmur2
 from streamrnn.replay.pacing import Pacer
@@ -38,6 +37,7 @@ from streamrnn.replay.progress import Watch
 from streamrnn.replay.sender import Sender, Stopped
 from streamrnn.ticks import OutRecord, Record
 from streamrnn.train.tables import Columns, TableBatch, read_table
+from tests.kafka.reading_back import read_range
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PROGRAM = [sys.executable, "-c", "import sys; from streamrnn.cli import main; sys.exit(main())"]

@@ -13,7 +13,7 @@ from signal import Signals
 from pydantic import SecretStr
 
 from streamrnn.config import Settings
-from streamrnn.kafka.history import read_range
+from tests.kafka.reading_back import read_range
 
 PATIENCE_S = 30.0
 _MAIN = "import sys; from streamrnn.cli import main; sys.exit(main())"

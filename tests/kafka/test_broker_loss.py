@@ -18,11 +18,11 @@ from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka import client
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.history import read_range
 from streamrnn.kafka.sink import Sink
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord, Record
+from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, kafka_home, real_kafka, real_only
 from .served import start

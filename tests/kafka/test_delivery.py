@@ -15,11 +15,11 @@ from streamrnn.kafka import sending
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.delivery import AtLeastOnce, BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.history import read_range
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.sending import Place
 from streamrnn.kafka.source import Rebalanced, Source
 from streamrnn.ticks import DeadLetter, OutRecord, Record
+from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .test_source_and_sink import running, taken

@@ -13,12 +13,12 @@ from bokeh_sampledata import __file__ as sample_data
 
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.kafka.history import read_range
 from streamrnn.kafka.sink import Sink
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord, TickBatch
+from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory
 

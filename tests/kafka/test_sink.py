@@ -8,9 +8,9 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.history import read_range
 from streamrnn.kafka.sink import IndexesRefused, Sink
 from streamrnn.ticks import OutRecord, Record
+from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .test_source_and_sink import publish, running, ticks

@@ -1,4 +1,4 @@
-"""A range read again: bounds, gaps, ends."""
+"""What a log holds of a range: bounds, gaps, ends."""
 
 import time
 from contextlib import aclosing
@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.history import read_range
+from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .test_source_and_sink import publish, ticks
