@@ -5,7 +5,7 @@ Knows no records and no groups.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -17,6 +17,9 @@ from streamrnn.errors import BrokerError, TopicError
 from streamrnn.kafka.client import client_options, deadline, foreign, start_client
 
 APPEAR_DEADLINE_S = 15.0
+POLL_S = 0.1
+LAG_S = 2.0
+"""How long a topic that was just created may be unknown to the one broker of several that is asked."""
 _NOT_YET = {3, 5}
 """Unknown topic (yet) and no leader (yet), in a metadata answer."""
 
@@ -31,21 +34,21 @@ async def prepare_topics(settings: Settings) -> int:
 
     TopicError when the input is missing, when one may not be created, or when the counts differ.
     """
-    made = (settings.output.topic, dead_letter_topic(settings))
+    source, made = settings.input.topic, (settings.output.topic, dead_letter_topic(settings))
     async with _Admin(settings.kafka) as admin:
-        counts = await admin.counts([settings.input.topic, *made])
-        if not counts[settings.input.topic]:
+        needed = (source,) if settings.output.create_topics else (source, *made)
+        counts = await admin.counts([source, *made], needed)
+        count = counts[source]
+        if not count:
             raise TopicError(_no_input(settings))
-        count = counts[settings.input.topic]
         missing = [topic for topic in made if not counts[topic]]
         if missing and not settings.output.create_topics:
             raise TopicError(f"topics {missing} do not exist and output.create_topics is off")
         if missing:
-            await admin.create(missing, count, settings.output.replication_factor)
-            counts |= await admin.counts(missing)
+            counts |= await admin.create(missing, count, settings.output.replication_factor)
     for topic in made:
         if counts[topic] != count:
-            raise TopicError(_unequal(settings.input.topic, count, topic, counts[topic]))
+            raise TopicError(_unequal(source, count, topic, counts[topic]))
     return count
 
 
@@ -80,9 +83,14 @@ class _Admin:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def counts(self, topics: Sequence[str]) -> dict[str, int]:
-        """Partitions of each topic, 0 where it does not exist."""
-        return {topic: len(leaders) for topic, leaders in (await self._leaders(topics)).items()}
+    async def counts(self, topics: Sequence[str], needed: Collection[str] = ()) -> dict[str, int]:
+        """Partitions of each topic, 0 where it does not exist; a needed one, nor came to in LAG_S."""
+        end = time.monotonic() + LAG_S
+        while True:
+            found = {topic: len(leaders) for topic, leaders in (await self._leaders(topics)).items()}
+            if all(found[topic] for topic in needed) or time.monotonic() >= end:
+                return found
+            await asyncio.sleep(POLL_S)
 
     async def _leaders(self, topics: Sequence[str]) -> dict[str, list[int]]:
         """The leader of each partition of each topic, -1 where there is none.
@@ -95,8 +103,8 @@ class _Admin:
         described = {topic["topic"]: topic for topic in response.to_object()["topics"]}
         return {topic: _leaders(described[topic]) for topic in topics}
 
-    async def create(self, topics: Sequence[str], count: int, replication_factor: int) -> None:
-        """Create what is not there; another process may win the race, that is fine."""
+    async def create(self, topics: Sequence[str], count: int, replication_factor: int) -> dict[str, int]:
+        """Create what is not there; another process may win the race, that is fine. Returns the counts that are."""
         # aiokafka takes -1, "the broker's default", only beside an explicit (empty) replica assignment.
         replicas: dict[int, list[int]] | None = {} if replication_factor == -1 else None
         wanted = [NewTopic(topic, count, replication_factor, replicas) for topic in topics]
@@ -104,14 +112,18 @@ class _Admin:
             response = await self._client.create_topics(wanted)
         for topic, code, *message in response.topic_errors:
             _check_created(topic, code, str(message[0] or "") if message else "")
-        await self._wait_for(topics)
+        return await self._appeared(topics)
 
-    async def _wait_for(self, topics: Sequence[str]) -> None:
+    async def _appeared(self, topics: Sequence[str]) -> dict[str, int]:
+        """The counts once all partitions have leaders; asked for again, another broker may not know yet."""
         end = time.monotonic() + APPEAR_DEADLINE_S
-        while any(not leaders or min(leaders) < 0 for leaders in (await self._leaders(topics)).values()):
+        while True:
+            found = await self._leaders(topics)
+            if all(leaders and min(leaders) >= 0 for leaders in found.values()):
+                return {topic: len(leaders) for topic, leaders in found.items()}
             if time.monotonic() > end:
                 raise TopicError(f"topics {list(topics)} were created and did not appear")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_S)
 
 
 def _leaders(topic: dict[str, Any]) -> list[int]:

@@ -7,6 +7,8 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import pytest
 
+from streamrnn.config import Settings
+from streamrnn.kafka.admin import create_topic, prepare_topics
 from tests.chaos.broker import Broker, three_brokers
 from tests.chaos.conftest import SceneFactory
 from tests.chaos.feeding import load
@@ -99,6 +101,17 @@ def cluster(tmp_path: Path) -> Iterator[Broker]:
     """Three brokers of which two must have each record."""
     with three_brokers(tmp_path / "cluster") as brokers:
         yield brokers
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(200)
+async def test_topics_that_a_cluster_was_just_given_are_there(cluster: Broker) -> None:
+    """Each request asks any of the brokers, and some know of a topic later than the one that made it."""
+    kafka = {"bootstrap": cluster.direct}
+    for turn in range(40):
+        await create_topic(Settings(kafka=kafka).kafka, f"in{turn}", 6, 3)
+        settings = Settings(kafka=kafka, input={"topic": f"in{turn}"}, output={"topic": f"out{turn}"})
+        assert await prepare_topics(settings) == 6
 
 
 @pytest.mark.chaos

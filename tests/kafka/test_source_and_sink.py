@@ -1,15 +1,16 @@
 """What goes in through the sink comes out of the source: both brokers, no mock."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from streamrnn.config import Settings
 from streamrnn.errors import TopicError
-from streamrnn.kafka.admin import prepare_topics
+from streamrnn.kafka.admin import _Admin, prepare_topics
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.sink import Sink
 from streamrnn.kafka.source import Assignment, Rebalanced, Source
@@ -232,6 +233,24 @@ async def test_a_missing_input_topic_is_refused_with_the_command_to_make_it(sett
         await prepare_topics(s)
     with pytest.raises(TopicError):
         await prepare_topics(s)
+
+
+async def test_a_broker_that_lags_behind_the_one_that_made_a_topic_is_borne_with(
+    settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request asks any broker of a cluster; here every second answer is that of one that knows nothing yet."""
+    s = await settings(partitions=3)
+    asked, answers = _Admin._leaders, itertools.count()
+
+    async def lagging(admin: _Admin, topics: Sequence[str]) -> dict[str, list[int]]:
+        known = await asked(admin, topics)
+        return known if next(answers) % 2 else {topic: [] for topic in topics}
+
+    monkeypatch.setattr(_Admin, "_leaders", lagging)
+    assert await prepare_topics(s) == 3
+    s = await settings(input={"topic": s.input.topic}, output={"topic": s.output.topic, "create_topics": False})
+    next(answers)
+    assert await prepare_topics(s) == 3
 
 
 async def test_unequal_partition_counts_are_refused(settings: SettingsFactory) -> None:

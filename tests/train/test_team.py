@@ -64,8 +64,9 @@ def told(fitted: Fitted) -> dict[str, Any]:
 
 
 def member(folder: Path) -> None:
-    """What each rank does in the test of many: every recipe, then one again that is kept and resumed."""
-    said, seen = {}, []
+    """What each rank does in the test of many: every recipe, one again that is kept and resumed, and leaves."""
+    said: dict[str, Any] = {}
+    seen: list[int] = []
     with join_team(60) as team:
         for name, recipe in RECIPES.items():
             said[name] = told(run(recipe, team))
@@ -82,7 +83,8 @@ def member(folder: Path) -> None:
             (spread_bytes(team, b"" if raw else b"x") or b"").hex(),
             (spread_bytes(team, raw) or b"").hex(),
         ]
-        (folder / f"{team.rank}.json").write_text(json.dumps(said))
+    said["threads"] = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"{team.rank}.json").write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, An
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_rank_ends_with_the_same_bits(pair: list[dict[str, Any]], name: str) -> None:
     assert pair[0][name] == pair[1][name]
+
+
+def test_no_thread_of_the_group_outlives_it(pair: list[dict[str, Any]]) -> None:
+    """One that does may take the interpreter's lock while Python ends, and then the process aborts."""
+    assert [thread for rank in pair for thread in rank["threads"] if "gloo" in thread] == []
 
 
 @pytest.mark.parametrize("name", ["first step", "one piece", "by stream", "short"])
