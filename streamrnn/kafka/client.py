@@ -253,6 +253,7 @@ async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> Non
         _retrieve(batch.future)
         _retrieve(batch._drain_waiter)
     accumulator._batches.clear()  # else the sender might still send them
+    accumulator.reenqueue = _forget  # for those that wait to be tried again
     numbers = producer._txn_manager
     if numbers is not None and numbers._transaction_waiter is not None:
         _retrieve(numbers._transaction_waiter)
@@ -263,6 +264,10 @@ async def stop_producer(producer: Any, seconds: float = CLOSE_DEADLINE_S) -> Non
         return
     await cancel_all([sender.sender_task] if sender.sender_task is not None else [])
     await _close_rest([], producer.client)
+
+
+def _forget(batch: Any) -> None:
+    """A batch that has failed with its producer is not to be sent."""
 
 
 async def cancel_all(tasks: list["asyncio.Task[Any]"]) -> None:

@@ -5,14 +5,17 @@ import gc
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from aiokafka import errors as kafka_errors
 
 from streamrnn.codecs.dead_letters import dead_letter_record
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka import sending
 from streamrnn.kafka.admin import create_topic
+from streamrnn.kafka.client import stop_producer
 from streamrnn.kafka.delivery import AtLeastOnce, BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
@@ -266,6 +269,27 @@ async def test_a_broker_that_goes_away_is_told_in_time_and_the_next_interval_goe
         await delivery.stop()
         assert await numbers(s, s.output.topic) == [2]
     assert done == [], "what is not acknowledged is never called so"
+
+
+async def test_a_producer_may_be_closed_while_batches_wait_to_be_tried_again(settings: SettingsFactory) -> None:
+    s = await settings(partitions=2)
+    await create_topic(s.kafka, s.output.topic, 2)
+    async with delivering(s) as (delivery, _):
+        producer = delivery._publisher.producer
+        assert producer is not None
+        tried = asyncio.Event()
+
+        async def away(*_: Any, **__: Any) -> Any:
+            tried.set()
+            raise kafka_errors.NodeNotReadyError
+
+        producer.client.send = away
+        await delivery.send(s.output.topic, predictions(4, 2))
+        await tried.wait()
+        await stop_producer(producer)
+        delivery._publisher.producer = None
+        ended = producer._sender.sender_task
+        assert ended.cancelled() or ended.exception() is None
 
 
 async def test_abort_and_stop_without_an_interval_or_a_start_do_nothing(settings: SettingsFactory) -> None:
