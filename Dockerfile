@@ -14,13 +14,15 @@ RUN pip install --index-url "${TORCH_INDEX}" "torch>=2.11,<2.14"
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY streamrnn streamrnn
-RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
+# Times of whole seconds: a layer keeps no more of them, and what is compiled below belongs to a file of that time.
+RUN pip install ".[s3,gcs]" && cd /opt/streamrnn/lib/python*/site-packages && \
+    find streamrnn -name '*.py' -exec touch -d @1700000000 {} + && python -m compileall -q streamrnn
 # The CPU step is compiled once here; a host with another processor compiles it anew at its first start.
 ENV NUMBA_CACHE_DIR=/opt/streamrnn/numba
 RUN python -m streamrnn.engine.compiled
 
 FROM python:${PYTHON}-slim
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin streamrnn
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin streamrnn
 COPY --from=build /opt/streamrnn /opt/streamrnn
 RUN chown -R streamrnn /opt/streamrnn/numba
 ENV PATH=/opt/streamrnn/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
