@@ -14,10 +14,10 @@ RUN pip install --index-url "${TORCH_INDEX}" "torch>=2.11,<2.14"
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY streamrnn streamrnn
-# Times of whole seconds: a layer keeps no more of them, and what is compiled below belongs to a file of that time.
-RUN pip install ".[s3,gcs]" && cd /opt/streamrnn/lib/python*/site-packages && \
-    find streamrnn -name '*.py' -exec touch -d @1700000000 {} + && python -m compileall -q streamrnn
+RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
 # The CPU step is compiled once here; a host with another processor compiles it anew at its first start.
+# Away from /src: what is kept belongs to the path of the package it was compiled from.
+WORKDIR /
 ENV NUMBA_CACHE_DIR=/opt/streamrnn/numba
 RUN python -m streamrnn.engine.compiled
 
