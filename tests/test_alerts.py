@@ -1,0 +1,140 @@
+"""The alert rules and their route, by Prometheus's and Alertmanager's own tools: what fires and who hears of it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.test_deploy import ROOT, rules
+
+PROMETHEUS = ROOT / "deploy/prometheus"
+AN_HOUR, A_DAY = 60, 1440
+WHO = 'job="s",instance="a"'
+promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on the path (Prometheus)")
+amtool = pytest.mark.skipif(shutil.which("amtool") is None, reason="no amtool on the path (Alertmanager)")
+
+
+class Case(NamedTuple):
+    """Series in promtool's notation, a value each minute or so many, and whether the alert fires at minute `at`."""
+
+    alert: str
+    at: int
+    fires: bool
+    series: dict[str, str]
+    every: int = 1
+
+
+def mse(model: float, minutes: int, truths: int = 100) -> dict[str, str]:
+    where = f'{WHO},target="OT",horizon="1"'
+    return {
+        f'streamrnn_rolling_mse{{model="model",{where}}}': f"{model}x{minutes}",
+        f'streamrnn_rolling_mse{{model="persistence",{where}}}': f"1x{minutes}",
+        f"streamrnn_truths_total{{{where}}}": f"0+{truths}x{minutes}",
+    }
+
+
+def ages(ticks: int) -> dict[str, str]:
+    """The last snapshot at time 0; so many ticks a minute since."""
+    return {
+        f"streamrnn_snapshot_last_success_timestamp_seconds{{{WHO}}}": "0x60",
+        f"streamrnn_ticks_total{{{WHO}}}": f"0+{ticks}x60",
+    }
+
+
+def one(name: str, values: str, labels: str = "") -> dict[str, str]:
+    return {f"streamrnn_{name}{{{','.join(filter(None, (WHO, labels)))}}}": values}
+
+
+AGE = one("retrain_last_success_timestamp_seconds", "0x1000")
+CASES = (
+    Case("StreamrnnWorseThanPersistence", 300, True, mse(1.2, 300)),
+    Case("StreamrnnWorseThanPersistence", 100, False, mse(1.2, 100)),
+    Case("StreamrnnWorseThanPersistence", 300, False, mse(1.01, 300)),
+    Case("StreamrnnWorseThanPersistence", 300, False, mse(1.2, 300, truths=10)),
+    Case("StreamrnnRetrainFailed", 20, True, one("retrain_runs_total", "0x10 1x10", 'outcome="failed"')),
+    Case("StreamrnnRetrainFailed", 20, False, one("retrain_runs_total", "0x10 1x10", 'outcome="succeeded"')),
+    Case("StreamrnnRetrainStuck", 5 * AN_HOUR, True, one("retrain_running", "1x400")),
+    Case("StreamrnnRetrainStuck", 3 * AN_HOUR, False, one("retrain_running", "1x400")),
+    Case("StreamrnnModelOld", 31 * A_DAY, True, AGE, AN_HOUR),
+    Case("StreamrnnModelOld", 29 * A_DAY, False, AGE, AN_HOUR),
+    Case("StreamrnnSnapshotsFail", 40, True, one("snapshot_failures_total", "0+1x60")),
+    Case("StreamrnnSnapshotsFail", 40, False, one("snapshot_failures_total", "3x60")),
+    Case("StreamrnnSnapshotsOld", 20, True, ages(ticks=100)),
+    Case("StreamrnnSnapshotsOld", 20, False, ages(ticks=0)),
+    Case("StreamrnnSnapshotsOld", 10, False, ages(ticks=100)),
+    Case("StreamrnnNotLive", 15, True, one("partition_phase", "1x30", 'partition="3",phase="recovering"')),
+    Case("StreamrnnNotLive", 15, False, one("partition_phase", "1x30", 'partition="3",phase="live"')),
+    Case("StreamrnnNotLive", 5, False, one("partition_phase", "1x30", 'partition="3",phase="gated"')),
+    Case("StreamrnnStateWarmedUp", 10, True, one("recoveries_total", "0x5 1x20", 'source="warmup"')),
+    Case("StreamrnnStateWarmedUp", 10, False, one("recoveries_total", "0x5 1x20", 'source="snapshot"')),
+    Case("StreamrnnIntervalsUndone", 20, True, one("intervals_undone_total", "0+3x30")),
+    Case("StreamrnnIntervalsUndone", 20, False, one("intervals_undone_total", "0+1x30")),
+    Case("StreamrnnStreamsForgotten", 30, True, one("streams_forgotten_total", "0x20 4x20")),
+    Case("StreamrnnStreamsForgotten", 30, False, one("streams_forgotten_total", "4x60")),
+    Case("StreamrnnBreakerOpen", 10, True, one("breaker_open", "1x30")),
+    Case("StreamrnnBreakerOpen", 3, False, one("breaker_open", "1x30")),
+)
+
+
+def run(tool: str, *arguments: object) -> str:
+    done = subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def firing(case: Case) -> list[Any]:
+    """What promtool is to expect: the alert with its labels and annotations as the rules have them, filled in."""
+    [rule] = [rule for rule in rules() if rule["alert"] == case.alert]
+    labels: dict[str, str] = {}
+    for series in case.series:
+        labels |= dict(pair.split("=") for pair in series[series.index("{") + 1 : -1].replace('"', "").split(","))
+    kept = {name: labels[name] for name in labels if name in KEPT[case.alert]}
+    texts = dict(rule["annotations"])
+    for name, value in kept.items():
+        texts = {key: text.replace(f"{{{{ $labels.{name} }}}}", value) for key, text in texts.items()}
+    return [{"exp_labels": rule["labels"] | kept, "exp_annotations": texts}]
+
+
+KEPT = {alert: {"job", "instance"} for alert in {case.alert for case in CASES}} | {
+    "StreamrnnWorseThanPersistence": {"job", "target", "horizon"},
+    "StreamrnnRetrainFailed": {"job", "instance", "outcome"},
+    "StreamrnnNotLive": {"job", "instance", "partition"},
+    "StreamrnnStateWarmedUp": {"job", "instance", "source"},
+}
+"""The labels an alert is left with by its expression."""
+
+
+def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    assert {(case.alert, case.fires) for case in CASES} == {(r["alert"], f) for r in rules() for f in (True, False)}
+
+
+@promtool
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}-{case.at}-{case.fires}")
+def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
+    expected = firing(case) if case.fires else []
+    test = {
+        "rule_files": [str(path) for path in sorted(PROMETHEUS.glob("*-alert.yaml"))],
+        "evaluation_interval": f"{case.every}m",
+        "tests": [{
+            "interval": f"{case.every}m",
+            "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+            "alert_rule_test": [{"alertname": case.alert, "eval_time": f"{case.at}m", "exp_alerts": expected}],
+        }],
+    }  # fmt: skip
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump(test), encoding="utf-8")
+    run("promtool", "test", "rules", path)
+
+
+@amtool
+def test_alertmanager_takes_the_route_and_sends_only_what_asks_for_a_retrain() -> None:
+    path = PROMETHEUS / "alertmanager-retrain.yaml"
+    run("amtool", "check-config", path)
+    for rule in rules():
+        labels = [f"{name}={value}" for name, value in rule["labels"].items()]
+        labels.append(f"alertname={rule['alert']}")
+        heard = run("amtool", "config", "routes", "test", f"--config.file={path}", *labels)
+        assert heard.strip() == ("streamrnn-retrain" if rule["labels"].get("action") == "retrain" else "default")
