@@ -4,7 +4,6 @@ Each has all of the history and every rank the same weights; a batch's pieces ar
 weighted by what they were taken over, so that a step is the one that a single process would make.
 """
 
-import importlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+
+# An optimizer imports it, and imported only then its functions' defaults hold the group for good: its threads
+# outlive destroy_process_group, and one that lets go of a tensor while Python ends aborts the process.
+import torch.distributed.nn.functional
 from torch import Tensor, distributed
 from torch.nn import Parameter
 
@@ -150,9 +153,6 @@ def join_team(timeout_s: float = 300.0) -> Iterator[Team]:
 
 def _join(place: _Place, timeout_s: float) -> None:
     """Tensors on a GPU go through NCCL, others through gloo."""
-    # An optimizer imports it, and imported only then its functions' defaults hold the group for good: its threads
-    # outlive destroy_process_group, and one that lets go of a tensor while Python ends aborts the process.
-    importlib.import_module("torch.distributed.nn.functional")
     backend = "gloo"
     if torch.cuda.is_available():
         if place.gpu >= torch.cuda.device_count():
