@@ -30,7 +30,7 @@ class Pedigree(NamedTuple):
     def from_text(text: str) -> "Pedigree | None":
         """None for what somebody else wrote, or nobody."""
         try:
-            written = msgspec.json.decode(text, type=_Written)
+            written = _WRITTEN.decode(text)
         except msgspec.DecodeError:
             return None
         if written.v != FORMAT:
@@ -45,3 +45,6 @@ class _Written(msgspec.Struct):
     since: int
     served_from: int
     born: str = ""
+
+
+_WRITTEN = msgspec.json.Decoder(_Written)

@@ -42,6 +42,9 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     history: tuple[Version, ...] = ()
 
 
+_CHAMPION = msgspec.json.Decoder(Champion)
+
+
 class _Damaged(BundleError):
     """A champion pointer that is there and says nothing; another may be set in its place."""
 
@@ -71,7 +74,7 @@ class Registry:
         """The champion and those before it; None when none was chosen, BundleError when the pointer is damaged."""
         key = f"{_checked(name)}/{CHAMPION}"
         try:
-            return msgspec.json.decode(self._store.read(key, LARGEST_POINTER_BYTES), type=Champion)
+            return _CHAMPION.decode(self._store.read(key, LARGEST_POINTER_BYTES))
         except FileNotFoundError:
             return None
         except NotPlain as error:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_no_module_is_imported_by_a_name_made_at_run_time() -> None:
     hidden = ("import_module", "__import__", "spec_from_file_location", "exec_module")
     assert [name for name, source in SOURCES.items() if any(word in source for word in hidden)] == []
+
+
+def test_types_are_decoded_by_decoders_made_at_import() -> None:
+    """msgspec learns a type when it is first decoded, and when two threads do that at once the process crashes."""
+    found = [name for name, source in SOURCES.items() if re.search(r"msgspec\.\w+\.decode\([^\n]*type=", source)]
+    assert [name for name in found if not name.startswith("streamrnn.bench.")] == [], "bench has one thread"
 
 
 @pytest.mark.parametrize("library", HOMES)

@@ -51,6 +51,9 @@ class Summary(msgspec.Struct, frozen=True):
         return self.scores[0].overall if self.scores else None
 
 
+_SUMMARY = msgspec.json.Decoder(Summary)
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A version in the list; problem: why there is no more to say of it."""
 
@@ -153,7 +156,7 @@ def _summary(registry: Registry, name: str, version: int) -> tuple[Summary | Non
     """The report if there is one, and what is wrong with it if something is."""
     try:
         raw = registry.report(name, version)
-        return (None, None) if raw is None else (msgspec.json.decode(raw, type=Summary), None)
+        return (None, None) if raw is None else (_SUMMARY.decode(raw), None)
     except (BundleError, msgspec.DecodeError, ValueError, RecursionError) as error:
         return None, f"report.json: {error}"
 

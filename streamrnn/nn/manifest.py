@@ -29,6 +29,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     streamrnn: str
 
 
+_MANIFEST = msgspec.json.Decoder(Manifest)
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
     """A file that cannot be read or written is a BundleError that names it."""
@@ -41,7 +44,7 @@ def refusing() -> Iterator[None]:
 def decode_manifest(raw: bytes, place: str) -> Manifest:
     """The manifest in these bytes; BundleError names `place` and what is wrong."""
     try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
+        manifest = _MANIFEST.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BundleError(f"{place}: {error}") from error
     if manifest.format != FORMAT:

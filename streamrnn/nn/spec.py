@@ -91,9 +91,12 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"quantiles lie between 0 and 1: {list(self.quantiles)}")
 
 
+_SPEC = msgspec.json.Decoder(ModelSpec)
+
+
 def spec_from_json(raw: bytes, where: str) -> ModelSpec:
     """Decode and check a spec; BundleError names `where` and the field."""
     try:
-        return msgspec.json.decode(raw, type=ModelSpec)
+        return _SPEC.decode(raw)
     except (msgspec.DecodeError, ValueError) as error:
         raise BundleError(f"{where}: not a model spec: {error}") from error

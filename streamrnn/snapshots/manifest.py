@@ -61,6 +61,12 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: msgspec.Raw
 
 
+_SEALED, _VERSIONED = msgspec.json.Decoder(_Sealed), msgspec.json.Decoder(_Versioned)
+_MANIFEST = msgspec.json.Decoder(Manifest)
+"""Made at import, once: msgspec crashes where two threads are the first to decode a type, as those that restore
+two partitions are."""
+
+
 class Identity(NamedTuple):
     """Whose state it is, and in which columns; the device is told, not asked for."""
 
@@ -133,14 +139,14 @@ def seal(manifest: Manifest) -> tuple[bytes, str]:
 def unseal(raw: bytes) -> tuple[Manifest, str]:
     """The manifest in a file and its checksum; Damaged says what is wrong with it, without the place."""
     try:
-        sealed = msgspec.json.decode(raw, type=_Sealed)
+        sealed = _SEALED.decode(raw)
         said = bytes(sealed.snapshot)
         if hashlib.sha256(said).hexdigest() != sealed.sha256:
             raise Damaged("its checksum is not that of what it says: corrupt")
-        written = msgspec.json.decode(said, type=_Versioned).format
+        written = _VERSIONED.decode(said).format
         if written != FORMAT:
             raise Damaged(f"format {written}, this version reads {FORMAT}")
-        return msgspec.json.decode(said, type=Manifest), sealed.sha256
+        return _MANIFEST.decode(said), sealed.sha256
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Damaged(f"half-written or unreadable: {error}") from error
 

@@ -35,6 +35,9 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: _Tensor
 
 
+_HEADER = msgspec.json.Decoder(_Header)
+
+
 class Layout(NamedTuple):
     """Where in a part's file what begins, in bytes; a row of floats is W * 4 bytes, of integers V * 8."""
 
@@ -96,7 +99,7 @@ def read_layout(start: bytes, total_bytes: int, place: str) -> Layout:
     if not 2 <= length <= min(LARGEST_HEADER_BYTES, len(start)) - 8:
         raise Damaged(f"{place}: its header claims {length} bytes")
     try:
-        header = msgspec.json.decode(start[8 : 8 + length], type=_Header)
+        header = _HEADER.decode(start[8 : 8 + length])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Damaged(f"{place}: not a part of a snapshot: {error}") from error
     return _layout(header, 8 + length, total_bytes, place)

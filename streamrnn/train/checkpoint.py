@@ -110,6 +110,9 @@ class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: msgspec.Raw
 
 
+_SEALED, _DOCUMENT = msgspec.json.Decoder(_Sealed), msgspec.json.Decoder(_Document)
+
+
 class Folder:
     """Keeps the last checkpoint of one fit in a folder, made if it is not there; one process writes to it."""
 
@@ -158,12 +161,12 @@ class Folder:
 
     def _opened(self, raw: bytes) -> _Document:
         try:
-            sealed = msgspec.json.decode(raw, type=_Sealed)
+            sealed = _SEALED.decode(raw)
             if sealed.format != FORMAT:
                 raise DataError(f"{self._path / DOCUMENT}: format {sealed.format}, this version reads {FORMAT}")
             if sealed.sha256 != _sha256(bytes(sealed.document)):
                 raise self._damaged(DOCUMENT, "it is not what was written")
-            return msgspec.json.decode(sealed.document, type=_Document)
+            return _DOCUMENT.decode(sealed.document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged(DOCUMENT, str(error)) from error
 
