@@ -1,4 +1,4 @@
-"""Threads that are the first of a process to read manifests, all at once, as when several partitions are restored."""
+"""Threads that are the first of a process to read manifests, all at once, as those that restore partitions are."""
 
 import subprocess
 import sys
