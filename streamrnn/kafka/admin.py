@@ -52,16 +52,17 @@ async def prepare_topics(settings: Settings) -> int:
     return count
 
 
-async def partition_count(kafka: KafkaSettings, topic: str) -> int:
-    """Partitions of a topic, 0 where it does not exist."""
+async def partition_count(kafka: KafkaSettings, topic: str, *, is_needed: bool = False) -> int:
+    """Partitions of a topic, 0 where it does not exist; one that is needed is waited for, LAG_S."""
     async with _Admin(kafka) as admin:
-        return (await admin.counts([topic]))[topic]
+        return (await admin.counts([topic], [topic] if is_needed else ()))[topic]
 
 
-async def create_topic(kafka: KafkaSettings, topic: str, partitions: int, replication_factor: int = 1) -> None:
-    """Create one topic and wait until it has leaders; TopicError when the broker refuses."""
+async def create_topic(kafka: KafkaSettings, topic: str, partitions: int, replication_factor: int = 1) -> int:
+    """Create one topic, wait until it has leaders, and return the partitions it has: another may have been first
+    to create it. TopicError when the broker refuses."""
     async with _Admin(kafka) as admin:
-        await admin.create([topic], partitions, replication_factor)
+        return (await admin.create([topic], partitions, replication_factor))[topic]
 
 
 class _Admin:

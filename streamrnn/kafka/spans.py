@@ -3,6 +3,7 @@
 Knows no group and no meaning of a record. Times are the records' timestamps, ms since the epoch.
 """
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.client import client_options, deadline, start_client, stop_consumer
-from streamrnn.kafka.whole import read_whole
+from streamrnn.kafka.offsets import TicksLost
+from streamrnn.kafka.whole import log_extent, read_whole
 from streamrnn.terminal import moment
 from streamrnn.ticks import Record
 
+log = logging.getLogger(__name__)
 POLL_MS = 200
 SCAN_RECORDS = 4096
 
@@ -50,7 +53,7 @@ async def find_spans(
     """
     if since is not None and until is not None and since >= until:
         raise DataError(f"nothing is since {moment(since)} and before {moment(until)}")
-    topic, count = settings.input.topic, await partition_count(settings.kafka, settings.input.topic)
+    topic, count = settings.input.topic, await partition_count(settings.kafka, settings.input.topic, is_needed=True)
     if not count:
         raise TopicError(f"topic {topic} does not exist")
     _check_partitions(topic, count, offsets or {})
@@ -73,13 +76,32 @@ async def read_spans(
 
     Lists hold at most `max_records`. Transaction markers and aborted records are passed over; offset + 1 - start is
     how far a span has come. Close it early with `contextlib.aclosing`. BrokerUnavailable when a span
-    cannot be read to its end: silence is not taken for it.
+    cannot be read to its end: silence is not taken for it. What retention takes meanwhile is told and left out.
     """
-    topic = settings.input.topic
-    for partition, start, stop in spans:
-        async with aclosing(read_whole(settings, topic, partition, start, stop, max_records)) as batches:
+    for span in spans:
+        async with aclosing(_read_what_is_left(settings, span, max_records)) as batches:
             async for records in batches:
                 yield records
+
+
+async def _read_what_is_left(
+    settings: Settings, span: Span, max_records: int
+) -> AsyncGenerator[list[Record], None]:
+    topic, (partition, at, stop) = settings.input.topic, span
+    while at < stop:
+        try:
+            async with aclosing(read_whole(settings, topic, partition, at, stop, max_records)) as batches:
+                async for records in batches:
+                    at = records[-1].offset + 1
+                    yield records
+            return
+        except TicksLost:
+            first = (await log_extent(settings, topic, partition)).start
+            if first <= at:
+                raise
+            gone = f"offsets {at} to {first - 1} are gone (retention) and left out"
+            log.warning("%s-%d: %s", topic, partition, gone)
+            at = first
 
 
 class _Log:
@@ -127,8 +149,7 @@ class _Log:
         if earliest is None:
             return span.stop
         later = span._replace(start=max(span.start, earliest))
-        topic = self._settings.input.topic
-        async with aclosing(read_whole(self._settings, topic, *later, SCAN_RECORDS)) as batches:
+        async with aclosing(_read_what_is_left(self._settings, later, SCAN_RECORDS)) as batches:
             async for records in batches:
                 for record in records:
                     if record.timestamp_ms >= time_ms:

@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
+from streamrnn.kafka.offsets import TicksLost
 from streamrnn.kafka.reading import make_lean, to_records
 from streamrnn.kafka.source import FETCH_WAIT_MS
 from streamrnn.ticks import Record
@@ -70,7 +72,7 @@ async def read_whole(
     """All records that a read-committed reader sees with start <= offset < stop, in lists of at most `max_records`.
 
     Both must lie within the log's extent. Close it early with `contextlib.aclosing`. BrokerUnavailable when the
-    log cannot be read up to `stop`.
+    log cannot be read up to `stop`, TicksLost when retention is faster.
     """
     if start >= stop:
         return
@@ -87,9 +89,12 @@ async def _until(
 ) -> AsyncIterator[list[Record]]:
     heard_s, doing = time.monotonic(), f"reading {tp.topic}-{tp.partition}"
     while position < stop:
-        with mapped(doing):
-            batches = await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=max_records)
-            reached = await consumer.position(tp)
+        try:
+            with mapped(doing, but=(kafka_errors.OffsetOutOfRangeError,)):
+                batches = await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=max_records)
+                reached = await consumer.position(tp)
+        except kafka_errors.OffsetOutOfRangeError as error:
+            raise TicksLost(f"{doing}: what was at offset {position} is gone (retention)") from error
         if reached > position:
             position, heard_s = reached, time.monotonic()
         elif time.monotonic() - heard_s > QUIET_S:

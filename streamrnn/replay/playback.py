@@ -66,12 +66,11 @@ async def _replay(settings: Settings, playback: Playback, table: Table) -> int:
 async def _partitions(settings: Settings, create: int | None) -> int:
     """Of the input topic; TopicError when it is not there and not to be created."""
     topic = settings.input.topic
-    count = await partition_count(settings.kafka, topic)
+    count = await partition_count(settings.kafka, topic, is_needed=create is None)
     if not count and create is None:
         raise TopicError(f"the input topic {topic!r} does not exist; --create-topic PARTITIONS creates it")
     if not count and create is not None:
-        await create_topic(settings.kafka, topic, create, settings.output.replication_factor)
-        return create
+        return await create_topic(settings.kafka, topic, create, settings.output.replication_factor)
     return count
 
 

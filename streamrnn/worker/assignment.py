@@ -31,6 +31,7 @@ class Assigner:
         self._partitions: dict[int, Partition] = {}
         self._parked: dict[int, Partition] = {}
         self._parked_s: dict[int, float] = {}
+        self._broken_off: set[int] = set()
         self._recoveries: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(at_once)
         self._failure: BaseException | None = None
@@ -100,6 +101,8 @@ class Assigner:
         known, now_s = self._parked | self._partitions, time.monotonic()
         self._partitions = {n: known.pop(n, Partition(n)) for n in sorted(numbers)}
         self._parked = {n: p for n, p in known.items() if p.has_rows}
+        # A recovery that was cancelled may have left some of its rows.
+        self._broken_off = (self._broken_off | known.keys()) - self._parked.keys() - self._partitions.keys()
         for partition in self._parked.values():
             partition.phase = Phase.GATED
         self._parked_s = {n: self._parked_s.get(n, now_s) for n in self._parked}
@@ -111,12 +114,17 @@ class Assigner:
         self._metrics.state(self.phases())
 
     def expired(self) -> list[int]:
-        """Partitions that were others' for so long that their rows are to be dropped; they are parked no more."""
+        """Partitions whose rows are to be dropped, for they were others' for long or are of no use; each is told
+        once and parked no more."""
         limit_s = time.monotonic() - LONGEST_PARKED_S
-        gone = [number for number, since_s in self._parked_s.items() if since_s < limit_s]
+        gone = {number for number, since_s in self._parked_s.items() if since_s < limit_s}
         for number in gone:
             del self._parked[number], self._parked_s[number]
-        return gone
+        gone |= self._broken_off
+        self._broken_off = set()
+        for number in gone:
+            self._recovery.forget(number)
+        return sorted(gone)
 
     def _spawn(self, partition: Partition) -> None:
         task = asyncio.create_task(self._recover(partition), name=f"recover-{partition.number}")

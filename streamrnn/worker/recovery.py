@@ -101,6 +101,10 @@ class Recovery:
         await self._commit(partition)
         log.info("partition %d begins at %d", partition.number, start)
 
+    def forget(self, number: int) -> None:
+        """The partition's rows are about to be dropped, for it is another worker's."""
+        self._keeper.forget(number)
+
     async def _empty(self, partition: Partition, start: int, pedigree: Pedigree) -> None:
         partition.void()
         self._keeper.forget(partition.number)

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from streamrnn.engine.capture import Capture
 from streamrnn.errors import CaptureVoid
@@ -60,7 +61,12 @@ class Parts:
 
     def let_go(self) -> None:
         """Close, once the thread that reads has come back."""
-        if self._reading is None or self._reading.done():
-            self._threads.submit(self._parts.close)
+        if self._reading is None:
+            self._close()
         else:
-            self._reading.add_done_callback(lambda _: self._parts.close())
+            self._reading.add_done_callback(self._close)
+
+    def _close(self, _: object = None) -> None:
+        """On a thread of theirs, for it waits for what is read ahead; where they are let go too, nobody waits."""
+        with suppress(RuntimeError):
+            self._threads.submit(self._parts.close)

@@ -10,7 +10,7 @@ import pytest
 
 from streamrnn.config import Settings
 from streamrnn.errors import TopicError
-from streamrnn.kafka.admin import _Admin, prepare_topics
+from streamrnn.kafka.admin import _Admin, create_topic, prepare_topics
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.sink import Sink
 from streamrnn.kafka.source import Assignment, Rebalanced, Source
@@ -251,6 +251,14 @@ async def test_a_broker_that_lags_behind_the_one_that_made_a_topic_is_borne_with
     s = await settings(input={"topic": s.input.topic}, output={"topic": s.output.topic, "create_topics": False})
     next(answers)
     assert await prepare_topics(s) == 3
+
+
+async def test_a_topic_that_another_was_first_to_create_has_the_partitions_that_it_has(
+    settings: SettingsFactory,
+) -> None:
+    s = await settings(partitions=3)
+    assert await create_topic(s.kafka, s.input.topic, 5) == 3
+    assert await create_topic(s.kafka, s.output.topic, 5) == 5
 
 
 async def test_unequal_partition_counts_are_refused(settings: SettingsFactory) -> None:

@@ -166,6 +166,22 @@ async def test_it_begins_at_the_logs_start_where_retention_took_the_rest(setting
 
 
 @real_only
+async def test_what_retention_takes_before_or_while_it_is_read_is_left_out_and_told(
+    settings: SettingsFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    s = await log_of(settings)
+    spans = await find_spans(s)
+    admin = AIOKafkaAdminClient(bootstrap_servers=s.kafka.bootstrap)
+    await admin.start()
+    await admin.delete_records({TopicPartition(s.input.topic, 0): RecordsToDelete(before_offset=12)})
+    await admin.close()
+    async with aclosing(read_spans(s, spans, 5)) as batches:
+        read = [record.offset async for records in batches for record in records if record.partition == 0]
+    assert read == list(range(12, 20))
+    assert f"{s.input.topic}-0: offsets 0 to 11 are gone (retention) and left out" in caplog.messages
+
+
+@real_only
 async def test_it_ends_where_a_transaction_is_still_open(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
     producer = AIOKafkaProducer(bootstrap_servers=s.kafka.bootstrap, transactional_id=s.input.topic)

@@ -122,6 +122,18 @@ async def test_rows_of_a_partition_that_has_gone_are_kept_for_a_while_only(
     check_values(w)
 
 
+async def test_rows_of_a_recovery_that_was_broken_off_are_dropped_once(world: MakeWorld) -> None:
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)})
+    async with w.serving():
+        await w.until(lambda: settled(w))
+        for partition in w.worker.assigner.owned():
+            partition.void()  # as one that is being restored
+        w.source.assign(1)
+        await w.until(lambda: w.worker.assigner.phases() == {1: "live"})
+        assert w.worker.assigner.expired() == [0]
+        assert w.worker.assigner.expired() == []
+
+
 async def test_what_was_published_and_not_yet_committed_is_committed_when_the_partition_comes_back(
     world: MakeWorld,
 ) -> None:
