@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from streamrnn.config import Settings
-from streamrnn.kafka.client import CLOSE_DEADLINE_S
+from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.producing import start_producer
 from streamrnn.kafka.publisher import Publisher

@@ -12,7 +12,8 @@ from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError, TopicError
-from streamrnn.kafka.client import client_options, start_client, stop_producer
+from streamrnn.kafka.client import client_options, start_client
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.ticks import OutRecord
 
 TOO_MUCH = (

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from aiokafka import AIOKafkaProducer
 
 from streamrnn.errors import TopicError
-from streamrnn.kafka.client import stop_producer
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.offsets import Rebalanced
 from streamrnn.kafka.sending import BatchTooLarge, RecordsRefused, Sending, Sent
 from streamrnn.ticks import OutRecord

@@ -12,7 +12,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streamrnn.config import Settings
-from streamrnn.kafka.client import client_options, mapped, start_client, stop_consumer, stop_producer
+from streamrnn.kafka.client import client_options, mapped, start_client
+from streamrnn.kafka.closing import stop_consumer, stop_producer
 
 POLL_MS = 50
 BATCHES_AHEAD = 8

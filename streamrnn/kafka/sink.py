@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streamrnn.config import Settings
 from streamrnn.errors import RecordRefused
-from streamrnn.kafka.client import deadline, stop_producer
+from streamrnn.kafka.client import deadline
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.producing import TOO_MUCH, check_partitions, fill, start_producer
 from streamrnn.ticks import OutRecord
 

@@ -18,7 +18,8 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, TopicError
-from streamrnn.kafka.client import client_options, deadline, mapped, start_client, stop_consumer
+from streamrnn.kafka.client import client_options, deadline, mapped, start_client
+from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
 from streamrnn.kafka.reading import make_lean, to_records

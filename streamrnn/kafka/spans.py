@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.kafka.admin import partition_count
-from streamrnn.kafka.client import client_options, deadline, start_client, stop_consumer
+from streamrnn.kafka.client import client_options, deadline, start_client
+from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.offsets import TicksLost
 from streamrnn.kafka.whole import log_extent, read_whole
 from streamrnn.terminal import moment

@@ -26,7 +26,8 @@ from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable
-from streamrnn.kafka.client import CLOSE_DEADLINE_S, deadline, foreign
+from streamrnn.kafka.client import deadline, foreign
+from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.offsets import STALE, raise_for
 from streamrnn.kafka.producing import start_producer

@@ -6,7 +6,7 @@ import time
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streamrnn.kafka.client import stop_producer
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.ticks import Record
 from tests.chaos.broker import Broker
 from tests.chaos.checking import Log, Said, problems, read_log

@@ -15,7 +15,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka import sending
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.client import stop_producer
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.delivery import AtLeastOnce, BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark

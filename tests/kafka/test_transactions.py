@@ -14,7 +14,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.client import stop_producer
+from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
