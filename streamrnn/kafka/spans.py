@@ -4,19 +4,18 @@ Knows no group and no meaning of a record. Times are the records' timestamps, ms
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.kafka.admin import partition_count
-from streamrnn.kafka.client import client_options, deadline, start_client
-from streamrnn.kafka.closing import stop_consumer
+from streamrnn.kafka.client import deadline
 from streamrnn.kafka.offsets import TicksLost
-from streamrnn.kafka.whole import log_extent, read_whole
+from streamrnn.kafka.whole import log_extent, open_reader, read_whole
 from streamrnn.terminal import moment
 from streamrnn.ticks import Record
 
@@ -58,11 +57,12 @@ async def find_spans(
     if not count:
         raise TopicError(f"topic {topic} does not exist")
     _check_partitions(topic, count, offsets or {})
-    async with _open_log(settings) as log:
-        whole = await log.extents(sorted(offsets or range(count)))
+    async with open_reader(settings) as consumer:
+        history = _Log(settings, consumer)
+        whole = await history.extents(sorted(offsets or range(count)))
         spans = [_cut(topic, span, *offsets[span.partition]) for span in whole] if offsets else whole
-        starts = {} if since is None else await log.first_at(since, whole)
-        stops = {} if until is None else await log.first_at(until, whole)
+        starts = {} if since is None else await history.first_at(since, whole)
+        stops = {} if until is None else await history.first_at(until, whole)
     found = [Span(n, max(start, starts.get(n, start)), min(stop, stops.get(n, stop))) for n, start, stop in spans]
     found = [span for span in found if span.length > 0]
     if not found:
@@ -156,22 +156,6 @@ class _Log:
                     if record.timestamp_ms >= time_ms:
                         return record.offset
         return span.stop
-
-
-@asynccontextmanager
-async def _open_log(settings: Settings) -> AsyncIterator[_Log]:
-    options = client_options(settings.kafka) | {
-        "group_id": None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "none",
-        "isolation_level": "read_committed",
-    }
-    consumer = AIOKafkaConsumer(**options)
-    try:
-        await start_client(consumer, settings.kafka, settings.kafka.request_timeout_ms / 1000)
-        yield _Log(settings, consumer)
-    finally:
-        await stop_consumer(consumer)
 
 
 def _check_partitions(topic: str, count: int, offsets: OffsetBounds) -> None:

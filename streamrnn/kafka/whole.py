@@ -43,7 +43,7 @@ async def log_extent(settings: Settings, topic: str, partition: int, patience_s:
     """
     tp = TopicPartition(topic, partition)
     limit_s = settings.kafka.request_timeout_ms / 1000
-    async with _open_consumer(settings) as consumer:
+    async with open_reader(settings) as consumer:
         async with deadline(limit_s, f"looking up the ends of {topic}-{partition}"):
             start = (await consumer.beginning_offsets([tp]))[tp]
             end = (await consumer.end_offsets([tp]))[tp]
@@ -78,7 +78,7 @@ async def read_whole(
     if start >= stop:
         return
     tp = TopicPartition(topic, partition)
-    async with _open_consumer(settings) as consumer:
+    async with open_reader(settings) as consumer:
         consumer.assign([tp])
         consumer.seek(tp, start)
         async for records in _until(consumer, tp, start, stop, max_records):
@@ -107,7 +107,8 @@ async def _until(
 
 
 @asynccontextmanager
-async def _open_consumer(settings: Settings) -> AsyncIterator[Any]:
+async def open_reader(settings: Settings) -> AsyncIterator[Any]:
+    """A started consumer without a group, of what is committed; whoever reads assigns and seeks."""
     options = client_options(settings.kafka) | {
         "group_id": None,
         "enable_auto_commit": False,
