@@ -1,12 +1,12 @@
 """Settings: each option declared once, loaded from flags, environment and file, shown with secrets masked."""
 
+from streamrnn.config.input import InputSettings
 from streamrnn.config.loading import load_settings
 from streamrnn.config.options import Option, options
 from streamrnn.config.rendering import example_toml, markdown_table, masked, to_toml
 from streamrnn.config.sections import (
     PREFIX,
     RESERVED,
-    InputSettings,
     KafkaSettings,
     RetrainSettings,
     Settings,

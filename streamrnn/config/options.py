@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import SecretStr
 
-from streamrnn.config.sections import PREFIX, Section, Settings
+from streamrnn.config.section import Section
+from streamrnn.config.sections import PREFIX, Settings
 
 
 class Option(NamedTuple):

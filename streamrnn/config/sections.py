@@ -9,17 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streamrnn.config.input import InputSettings
+from streamrnn.config.section import Port, Positive, Section, Share
 
 PREFIX = "STREAMRNN_"
 RESERVED = ("STREAMRNN_TEST_",)
 """Environment variables of our own that are not options."""
-
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Policy = Literal["process", "drop", "dead-letter"]
 
 
 class Compression(StrEnum):
@@ -30,12 +28,6 @@ class Compression(StrEnum):
     SNAPPY = "snappy"
     LZ4 = "lz4"
     ZSTD = "zstd"
-
-
-class Section(BaseModel):
-    """A table of options; immutable, and closed to unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class KafkaSettings(Section):
@@ -66,30 +58,6 @@ class KafkaSettings(Section):
     max_poll_interval_ms: Positive = Field(300_000, description="Longest pause between two fetches.")
     request_timeout_ms: Positive = Field(40_000, description="Longest wait for one answer of a broker.")
     acks_idempotent: bool = Field(True, description="Idempotent producer; off for brokers that have none.")
-
-
-class InputSettings(Section):
-    """Where ticks come from and how they are read."""
-
-    topic: str = Field("ticks", description="Topic of the ticks.")
-    codec: Literal["json", "msgpack", "float32"] = Field("json", description="Format of a tick's value.")
-    stream_field: str | None = Field(None, description="Field that names the stream; the record's key if unset.")
-    time_field: str | None = Field("time", description="Field of the event time; the record's timestamp if absent.")
-    start: Literal["earliest", "latest"] = Field("earliest", description="Where a group without offsets begins.")
-    warmup_ticks: Annotated[int, Field(ge=0)] = Field(
-        1000, description="Records of a partition replayed before its committed offset to rebuild state."
-    )
-    max_poll_records: Positive = Field(4096, description="Most records taken into one batch.")
-    max_record_bytes: Positive = Field(1_048_576, description="A larger value goes to the dead letters unread.")
-    sequence_field: str | None = Field(
-        None, description="Field of a whole number that orders a stream's ticks; the event time if unset."
-    )
-    duplicates: Policy = Field("process", description="What to do with a tick as old as its stream's newest.")
-    out_of_order: Policy = Field("process", description="What to do with a tick older than its stream's newest.")
-    late: Policy = Field("process", description="What to do with one older by more than late_after_s.")
-    late_after_s: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
-    )
 
 
 class OutputSettings(Section):
@@ -193,8 +161,6 @@ class LimitSettings(Section):
     shutdown_budget_s: Annotated[float, Field(gt=0)] = Field(
         25.0, description="Longest time from a stop signal to the end."
     )
-
-
     recoveries: Positive = Field(4, description="Partitions whose state is rebuilt at the same time.")
     recovery_stall_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest time without progress before a recovery begins again."
