@@ -155,7 +155,7 @@ def foreign(error: BaseException, doing: str) -> BrokerError:
     if isinstance(error, kafka_errors.UnknownTopicOrPartitionError | kafka_errors.InvalidTopicError):
         return TopicError(said)
     if isinstance(error, kafka_errors.UnsupportedCodecError):
-        return BrokerError(f"{said}: install aiokafka[all]")
+        return BrokerError(f"{said} (pip install cramjam)")
     may_pass = isinstance(error, (*_LOST_PLACE, TimeoutError, OSError, kafka_errors.KafkaTimeoutError))
     return BrokerUnavailable(said) if may_pass or getattr(error, "retriable", False) else BrokerError(said)
 

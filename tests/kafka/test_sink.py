@@ -42,7 +42,7 @@ async def test_null_keys_values_and_no_headers_pass(settings: SettingsFactory) -
     assert [(r.key, r.value) for r in await everything(s, 0, 3)] == [(r.key, r.value) for r in sent]
 
 
-@pytest.mark.parametrize("compression", ["gzip"])
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
 async def test_compressed_batches_come_back(settings: SettingsFactory, compression: str) -> None:
     s = await settings(partitions=1, output={"compression": compression})
     await publish(s, ticks(50, partitions=1, size=1000))
