@@ -14,6 +14,7 @@ StreamrnnError
     +-- BrokerRefused      password, certificate, rights
     +-- TopicError         a topic is missing or has the wrong shape
     +-- RecordRefused      the broker refused one record (too large)
+    +-- WorkerFenced       another worker has this one's name         exit 7
 """
 
 from typing import ClassVar
@@ -94,3 +95,9 @@ class TopicError(BrokerError):
 
 class RecordRefused(BrokerError):
     """The broker refused one record for good, for example because it is too large."""
+
+
+class WorkerFenced(BrokerError):
+    """Another worker of the same name has taken this one's place; started again, it would take it back."""
+
+    exit_code = 7

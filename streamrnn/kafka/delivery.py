@@ -27,6 +27,7 @@ class Delivery(Protocol):
     BrokerUnavailable: not done, or not known to be; abort, then ask what is committed. BatchTooLarge is one: the
     same records go in smaller batches next time. RecordsRefused: these will never be taken; abort, send the
     others again. Rebalanced: this worker may not commit any more; abort. TopicError, BrokerRefused: for good.
+    WorkerFenced, of any call but `stop`: another worker has this one's name; this one is to end.
     """
 
     async def start(self) -> None:
@@ -48,7 +49,7 @@ class Delivery(Protocol):
         """`acknowledged`, then commit; ends the interval when it succeeds."""
 
     async def abort(self) -> None:
-        """End the interval whatever its state; never raises. Without one, does nothing."""
+        """End the interval whatever its state; raises nothing but WorkerFenced. Without one, does nothing."""
 
 
 class AtLeastOnce:

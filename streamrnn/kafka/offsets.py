@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.commit import OffsetCommitRequest
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable
 from streamrnn.kafka.client import client_options, deadline, start_client
 from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.membership import MemberOffsetCommit, fenced, is_fenced
 from streamrnn.kafka.wire import StableOffsetFetch, read_errors, read_offsets
 
 T = TypeVar("T")
@@ -27,8 +27,8 @@ RETRY_S = 0.1
 SETTLE_S, LOOK_AGAIN_S = 0.5, 0.01
 """A transaction that has been committed is pending for some more milliseconds: so long is that waited for."""
 _REJOINING = 27
-STALE = {22, 25, _REJOINING, 82}
-"""Illegal generation, unknown member, rebalance in progress, fenced instance: not a member of now."""
+STALE = {22, 25, _REJOINING}
+"""Illegal generation, unknown member, rebalance in progress: not a member of now."""
 _UNSTABLE = 88
 _MOVED = (kafka_errors.NotCoordinatorForGroupError, kafka_errors.GroupCoordinatorNotAvailableError)
 
@@ -89,15 +89,15 @@ class GroupOffsets:
             return await _insist(attempt, self._consumer._coordinator.coordinator_dead)
 
     async def commit(self, member: Membership, marks: Mapping[int, Mark]) -> None:
-        """Commit as `member`, who may be of the past by now: then the broker refuses, Rebalanced."""
-        rows = [(partition, mark.offset, mark.metadata) for partition, mark in marks.items()]
-        request = OffsetCommitRequest(
-            member.group, member.generation, member.member_id,
-            OffsetCommitRequest.DEFAULT_RETENTION_TIME, [(self._topic, rows)],
-        )  # fmt: skip
+        """Commit as `member`, who may be of the past by now: then the broker refuses, Rebalanced. WorkerFenced
+        when another has its name."""
+        request = MemberOffsetCommit(member, self._topic, marks)
 
         async def attempt() -> None:
-            for code in read_errors(await self._ask(request)):
+            answer = await self._ask(request)
+            if is_fenced(answer):
+                raise fenced(member.group, member.instance_id)
+            for code in read_errors(answer):
                 self._rejoin(member, code)
                 raise_for(code, f"committing {self._topic}")
 

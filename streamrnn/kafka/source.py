@@ -14,22 +14,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka_errors
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerUnavailable, TopicError
-from streamrnn.kafka.client import client_options, deadline, mapped, start_client
+from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.kafka.client import deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.membership import check_name, make_member
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
 from streamrnn.kafka.reading import make_lean, to_records
 from streamrnn.ticks import Record
 
 __all__ = ["Assignment", "Membership", "Rebalanced", "Source", "TicksLost", "Unsettled"]
 log = logging.getLogger(__name__)
-
-FETCH_WAIT_MS = 50
-"""How long a broker may hold an empty fetch: a newly opened gate waits that long at most."""
 
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
 """Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
@@ -81,7 +78,7 @@ class Source:
 
         BrokerRefused, BrokerUnavailable or TopicError when it cannot; nothing stays open then.
         """
-        consumer = AIOKafkaConsumer(**self._options())
+        consumer = make_member(self._kafka)
         consumer.subscribe([self._topic], listener=_Notes(self))
         self._consumer = consumer
         # A member that vanished holds the join up for its session, a slow one for the rebalance timeout.
@@ -92,6 +89,7 @@ class Source:
             self._partitions = self.partition_count()
         except BaseException:
             await self.stop()
+            check_name(consumer, self._kafka.group)
             raise
 
     async def stop(self) -> None:
@@ -106,7 +104,9 @@ class Source:
         """The new assignment, once after each change; None when nothing changed since.
 
         TopicError when the topic has grown: its keys have moved to other partitions, away from their state.
+        WorkerFenced when another worker has this one's name.
         """
+        check_name(self._started, self._kafka.group)
         self._check_growth()
         pending, self._pending = self._pending, None
         if pending is None:
@@ -213,6 +213,9 @@ class Source:
                     )
                     return polled
             return {}
+        except BrokerError:
+            check_name(consumer, self._kafka.group)
+            raise
         finally:
             # aiokafka leaves its fetch context open on an error, then takes a stuck loop for a polling one.
             consumer._subscription._fetch_count = 0
@@ -279,21 +282,3 @@ class Source:
 
     def _of(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
-
-    def _options(self) -> dict[str, Any]:
-        kafka = self._kafka
-        # The assignor keeps its memory on its class: a class for each member of this process.
-        assignor = type("Sticky", (StickyPartitionAssignor,), {})
-        return client_options(kafka) | {
-            "group_id": kafka.group,
-            "group_instance_id": kafka.group_instance_id,
-            "enable_auto_commit": False,
-            "auto_offset_reset": "none",
-            "isolation_level": "read_committed",
-            "session_timeout_ms": kafka.session_timeout_ms,
-            "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
-            "rebalance_timeout_ms": kafka.rebalance_timeout_ms,
-            "max_poll_interval_ms": kafka.max_poll_interval_ms,
-            "partition_assignment_strategy": (assignor,),
-            "fetch_max_wait_ms": FETCH_WAIT_MS,
-        }

@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
+from streamrnn.kafka.membership import FETCH_WAIT_MS
 from streamrnn.kafka.reading import make_lean, to_records
-from streamrnn.kafka.source import FETCH_WAIT_MS
 from streamrnn.ticks import Record
 
 POLL_MS = 50

@@ -8,10 +8,15 @@ producer goes, and the next one, of the same transactional id, has the broker co
 before it starts. So no EndTxn can reach a later transaction than its own (what KIP-890 is about). What stays of
 that: a produce request that arrives when its transaction has ended; brokers refuse it since 3.6, older ones leave
 a transaction hanging, which `kafka-transactions.sh find-hanging` shows.
+
+Another worker of the same transactional id cuts this one off; then this one ends, for a next producer of its own
+would cut off the other in turn. Whose transaction has outlived its timeout is cut off by the broker, and goes on.
 """
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,10 +30,11 @@ from aiokafka.producer.transaction_manager import TransactionState
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable
+from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
 from streamrnn.kafka.client import deadline, foreign
 from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.membership import NamedHeartbeat, fenced, is_fenced
 from streamrnn.kafka.offsets import STALE, raise_for
 from streamrnn.kafka.producing import start_producer
 from streamrnn.kafka.publisher import Publisher
@@ -42,7 +48,9 @@ BUSY_S = 0.002
 """Pause before asking again while the broker still ends the transaction before."""
 _BUSY = kafka_errors.ConcurrentTransactions.errno
 _FENCED_CODES = {kafka_errors.InvalidProducerEpoch.errno, 90}
-_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch, kafka_errors.InvalidTxnState)
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+_CUT_OFF = (*_FENCED, kafka_errors.InvalidTxnState)
+_UNHEARD = (kafka_errors.KafkaError, OSError, TimeoutError)
 
 
 class _AddPartitions(AddPartitionsToTxnHandler):  # type: ignore[misc]
@@ -69,6 +77,8 @@ class ExactlyOnce:
         kafka, delivery = settings.kafka, settings.delivery
         own = f"{kafka.group}.{kafka.group_instance_id or uuid4().hex}"
         self.transactional_id = delivery.transactional_id or own
+        self._is_shareable = bool(delivery.transactional_id or kafka.group_instance_id)
+        self._timeout_s, self._opened_s = delivery.transaction_timeout_ms / 1000, -math.inf
         self._settings, self._topic = settings, settings.input.topic
         self._member: Membership | None = None
         # Once the broker has given a transaction up, waiting longer for it is in vain.
@@ -112,9 +122,13 @@ class ExactlyOnce:
         self._publisher.close()
 
     async def abort(self) -> None:
-        """See Delivery; a producer that is no longer any good is replaced at once, to settle what is pending."""
+        """See Delivery; a producer that is no longer any good is replaced at once, to settle what is pending.
+
+        WorkerFenced when the group says that this worker's name is another's: the next producer would be too.
+        """
         if await self._end_interval():
             return
+        await self._check_name()
         await self._publisher.discard()
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
@@ -145,6 +159,7 @@ class ExactlyOnce:
         numbers = self._numbers
         if numbers.state is TransactionState.READY:
             numbers.begin_transaction()
+            self._opened_s = time.monotonic()
         elif not numbers.is_in_transaction():
             error = numbers._transaction_waiter.exception()
             raise foreign(error, "the transaction") from error
@@ -200,20 +215,52 @@ class ExactlyOnce:
             return False
         return True
 
+    async def _check_name(self) -> None:
+        """Ask the group whether this member still has its name: WorkerFenced if not; a group may not answer."""
+        member, producer = self._member, self._publisher.producer
+        if member is None or member.instance_id is None or producer is None:
+            return
+        asked, group = NamedHeartbeat(member), ConnectionGroup.COORDINATION
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                node = await producer._sender._find_coordinator(CoordinationType.GROUP, member.group)
+                answer = await producer.client.send(node, asked, group=group)
+        except _UNHEARD as error:
+            log.debug("group %s does not answer: %s", member.group, error)
+            return
+        if is_fenced(answer):
+            raise fenced(member.group, member.instance_id)
+
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Say when a broker has cut this producer off, each time: two workers of one id do that to each other."""
+        """Say why a broker has cut this producer off; WorkerFenced when another worker's start has done it."""
         try:
             yield
         except BrokerUnavailable as error:
-            cause = error.__cause__
-            if isinstance(cause, _FENCED) or (cause is not None and isinstance(cause.__cause__, _FENCED)):
+            is_young = time.monotonic() - self._opened_s < self._timeout_s
+            if self._is_shareable and is_young and _is_of(error, _FENCED):
+                raise self._succeeded() from error
+            if _is_of(error, _CUT_OFF):
                 log.warning(
                     "transactional id %s was cut off: its transaction took longer than "
-                    "delivery.transaction_timeout_ms, or another worker uses the same id",
-                    self.transactional_id,
-                )
+                    "delivery.transaction_timeout_ms (%g s)", self.transactional_id, self._timeout_s,
+                )  # fmt: skip
             raise
+
+    def _succeeded(self) -> WorkerFenced:
+        kafka, given = self._settings.kafka, self._settings.delivery.transactional_id
+        if given is None:
+            return fenced(kafka.group, kafka.group_instance_id)
+        return WorkerFenced(
+            f"another worker uses the same delivery.transactional_id ({given!r}) and has cut this one off: "
+            "give each worker an id of its own, or none"
+        )
+
+
+def _is_of(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether an error comes of one of aiokafka's, at first or second hand."""
+    cause = error.__cause__
+    return isinstance(cause, kinds) or (cause is not None and isinstance(cause.__cause__, kinds))
 
 
 def _check(code: int, doing: str) -> None:

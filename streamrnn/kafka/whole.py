@@ -16,9 +16,9 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
+from streamrnn.kafka.membership import FETCH_WAIT_MS
 from streamrnn.kafka.offsets import TicksLost
 from streamrnn.kafka.reading import make_lean, to_records
-from streamrnn.kafka.source import FETCH_WAIT_MS
 from streamrnn.ticks import Record
 
 POLL_MS = 200

@@ -12,7 +12,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable
+from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
@@ -243,23 +243,49 @@ async def test_a_record_too_large_is_named_by_its_tick_and_the_rest_goes_through
 
 
 @real_only
-async def test_a_producer_cut_off_by_another_of_its_id_says_so_and_comes_back(
-    made: SettingsFactory, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("kafka", "delivery", "named"),
+    [
+        ({"group_instance_id": "worker-0"}, {}, "kafka.group_instance_id ('worker-0')"),
+        ({}, {"transactional_id": "mine"}, "delivery.transactional_id ('mine')"),
+    ],
+    ids=["of its name", "of its id"],
+)
+async def test_a_producer_cut_off_by_another_ends_its_worker(
+    made: SettingsFactory, kafka: dict[str, str], delivery: dict[str, str], named: str
 ) -> None:
-    s = await made(kafka={"group_instance_id": "worker-0"})
-    async with delivering(s) as (delivery, source):
-        assert delivery.transactional_id == f"{s.kafka.group}.worker-0"
-        await delivery.send(s.output.topic, predictions(1))
-        await delivery.acknowledged()
+    s = exactly(await made(kafka=kafka), **delivery)
+    async with delivering(s) as (older, _):
+        assert older.transactional_id == delivery.get("transactional_id", f"{s.kafka.group}.worker-0")
+        await older.send(s.output.topic, predictions(1))
+        await older.acknowledged()
         other = ExactlyOnce(s)
         await other.start()
-        await delivery.send(s.output.topic, predictions(1, first=1))
+        await older.send(s.output.topic, predictions(1, first=1))
+        with pytest.raises(WorkerFenced) as caught:
+            await older.commit(MARKS)
+        assert named in str(caught.value)
+        await other.stop()
+    assert await committed_marks(s, [0, 1]) == {0: None, 1: None}
+
+
+@real_only
+async def test_a_producer_cut_off_for_its_slow_transaction_says_so_and_goes_on(
+    made: SettingsFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    s = exactly(await made(kafka={"group_instance_id": "worker-0"}), transaction_timeout_ms=300)
+    async with delivering(s) as (delivery, source):
+        await delivery.send(s.output.topic, predictions(1))
+        await delivery.acknowledged()
+        await asyncio.sleep(0.5)
+        other = ExactlyOnce(s)  # does to it what the broker's cleaner does every ten seconds
+        await other.start()
         with pytest.raises(BrokerUnavailable):
             await delivery.commit(MARKS)
         await delivery.abort()
         said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "cut off" in r.message]
         assert len(said) == 1
-        assert delivery.transactional_id in said[0]
+        assert "delivery.transaction_timeout_ms (0.3 s)" in said[0]
         await delivery.begin(source.membership())
         await delivery.send(s.output.topic, predictions(1, first=2))
         await delivery.commit(MARKS)

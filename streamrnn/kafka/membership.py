@@ -1,0 +1,171 @@
+"""Owns how a worker becomes a member of its group, and how one that has a name of its own
+(`kafka.group_instance_id`) learns that another has taken that name.
+
+aiokafka 0.14 heartbeats and commits without the name. A broker then knows the older of two workers for nobody; it
+joins anew, takes the name back, and the two go on like that for ever. With the name in the request (KIP-345) the
+broker says FENCED_INSTANCE_ID, and a worker told so is at its end. Knows no offsets and no records.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.protocol.api import Request, RequestStruct
+from aiokafka.protocol.commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequest_v2,
+    OffsetCommitRequest_v3,
+    OffsetCommitResponse_v3,
+)
+from aiokafka.protocol.group import HeartbeatRequest, HeartbeatRequest_v0, HeartbeatRequest_v1, HeartbeatResponse_v1
+from aiokafka.protocol.types import Array, Int32, Int64, Schema, String
+
+from streamrnn.config import KafkaSettings
+from streamrnn.errors import WorkerFenced
+from streamrnn.kafka.client import client_options
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.wire import read_errors
+
+FETCH_WAIT_MS = 50
+"""How long a broker may hold an empty fetch: a newly opened gate waits that long at most."""
+FENCED_INSTANCE = 82
+_TEXT, _NO_EPOCH = String("utf-8"), -1
+
+
+class HeartbeatResponse_v3(HeartbeatResponse_v1):  # type: ignore[misc]
+    """As before."""
+
+    API_VERSION = 3
+
+
+class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]
+    """The first version that names the instance."""
+
+    API_KEY = 12
+    API_VERSION = 3
+    RESPONSE_TYPE = HeartbeatResponse_v3
+    SCHEMA = Schema(
+        ("group", _TEXT), ("generation_id", Int32), ("member_id", _TEXT), ("group_instance_id", _TEXT),
+    )  # fmt: skip
+
+
+class NamedHeartbeat(Request[HeartbeatRequest_v0 | HeartbeatRequest_v1 | HeartbeatRequest_v3]):  # type: ignore[misc]
+    """A heartbeat of a named worker; brokers before 2.3 hear no name."""
+
+    API_KEY = 12
+
+    def __init__(self, member: Membership) -> None:
+        self._member = member
+
+    def build(self, version: type[RequestStruct]) -> RequestStruct:
+        """The request in the version that was negotiated."""
+        member = self._member
+        who = (member.group, member.generation, member.member_id)
+        return version(*who, member.instance_id) if version is HeartbeatRequest_v3 else version(*who)
+
+
+class OffsetCommitResponse_v7(OffsetCommitResponse_v3):  # type: ignore[misc]
+    """As before."""
+
+    API_VERSION = 7
+
+
+class OffsetCommitRequest_v7(RequestStruct):  # type: ignore[misc]
+    """The first version that names the instance."""
+
+    API_KEY = 8
+    API_VERSION = 7
+    RESPONSE_TYPE = OffsetCommitResponse_v7
+    SCHEMA = Schema(
+        ("group", _TEXT), ("generation_id", Int32), ("member_id", _TEXT), ("group_instance_id", _TEXT),
+        (
+            "topics",
+            Array(
+                ("topic", _TEXT),
+                (
+                    "partitions",
+                    Array(("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", _TEXT)),
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+class MemberOffsetCommit(Request[OffsetCommitRequest_v2 | OffsetCommitRequest_v3 | OffsetCommitRequest_v7]):  # type: ignore[misc]
+    """Offsets committed by a member under its name, where it has one and the broker is of 2.3 or newer."""
+
+    API_KEY = 8
+
+    def __init__(self, member: Membership, topic: str, marks: Mapping[int, Mark]) -> None:
+        self._member, self._topic, self._marks = member, topic, marks
+
+    def build(self, version: type[RequestStruct]) -> RequestStruct:
+        """The request in the version that was negotiated."""
+        member, rows = self._member, [(p, *mark) for p, mark in self._marks.items()]
+        who = (member.group, member.generation, member.member_id)
+        if version is OffsetCommitRequest_v7:
+            aware = [(p, offset, _NO_EPOCH, metadata) for p, offset, metadata in rows]
+            return version(*who, member.instance_id, [(self._topic, aware)])
+        return version(*who, OffsetCommitRequest.DEFAULT_RETENTION_TIME, [(self._topic, rows)])
+
+
+class NamedClient(AIOKafkaClient):  # type: ignore[misc]
+    """A consumer's connections, through which all goes that it says to its group and hears from it."""
+
+    instance_id: str | None = None
+    is_fenced = False
+
+    async def send(self, node_id: int, request: Any, **where: Any) -> Any:
+        """aiokafka's, with the worker's name in heartbeats; takes note when the name is another's."""
+        if self.instance_id is not None and isinstance(request, HeartbeatRequest):
+            who = (request._group, request._generation_id, request._member_id)
+            request = NamedHeartbeat(Membership(*who, self.instance_id))
+        response = await super().send(node_id, request, **where)
+        if getattr(response, "error_code", 0) == FENCED_INSTANCE:
+            self.is_fenced = True
+        return response
+
+
+def make_member(kafka: KafkaSettings) -> AIOKafkaConsumer:
+    """A consumer, not yet started, that will be known to its group by its name, where it has one."""
+    # The assignor keeps its memory on its class: a class for each member of this process.
+    assignor = type("Sticky", (StickyPartitionAssignor,), {})
+    options = client_options(kafka) | {
+        "group_id": kafka.group,
+        "group_instance_id": kafka.group_instance_id,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",
+        "session_timeout_ms": kafka.session_timeout_ms,
+        "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
+        "rebalance_timeout_ms": kafka.rebalance_timeout_ms,
+        "max_poll_interval_ms": kafka.max_poll_interval_ms,
+        "partition_assignment_strategy": (assignor,),
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+    }
+    consumer = AIOKafkaConsumer(**options)
+    consumer._client.__class__ = NamedClient
+    consumer._client.instance_id = kafka.group_instance_id
+    return consumer
+
+
+def check_name(consumer: AIOKafkaConsumer, group: str) -> None:
+    """WorkerFenced when the group has told this consumer that its name is another's."""
+    if consumer._client.is_fenced:
+        raise fenced(group, consumer._client.instance_id)
+
+
+def fenced(group: str, instance_id: str | None) -> WorkerFenced:
+    """What to raise when the group says so."""
+    return WorkerFenced(
+        f"another worker has joined group {group!r} with the same kafka.group_instance_id ({instance_id!r}) "
+        "and has taken this one's place: give each worker a name of its own, or none"
+    )
+
+
+def is_fenced(response: Any) -> bool:
+    """Whether the answer to a heartbeat or a commit says that the name is another's."""
+    codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
+    return FENCED_INSTANCE in codes
