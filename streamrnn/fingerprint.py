@@ -7,11 +7,15 @@ import msgspec
 from streamrnn.config import Settings
 from streamrnn.nn.model import Model
 
+LATER: dict[str, object] = {"bound": None}
+"""Fields that specs had not always, and what models without them are: their snapshots stay theirs."""
+
 
 def fingerprint(model: Model, settings: Settings) -> str:
     """sha256, hex, of the model's spec and weights and of the settings that decide which ticks step it."""
     digest = hashlib.sha256()
     spec = {k: v for k, v in msgspec.to_builtins(model.spec).items() if k not in ("name", "version")}
+    spec = {k: v for k, v in spec.items() if k not in LATER or v != LATER[k]}
     digest.update(msgspec.json.encode([spec, _deciding(settings)], order="deterministic"))
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + b"\0" + str(tuple(tensor.shape)).encode())

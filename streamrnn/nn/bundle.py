@@ -33,7 +33,7 @@ from streamrnn.nn.manifest import (
     read_weights,
     refusing,
 )
-from streamrnn.nn.model import Model
+from streamrnn.nn.model import POSITIVE, Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.stores import add_folder, read_plain
 
@@ -132,5 +132,5 @@ def _assemble(spec: ModelSpec, tensors: dict[str, torch.Tensor], path: str) -> M
 def _check_numbers(name: str, tensor: torch.Tensor, where: str) -> None:
     if not torch.isfinite(tensor).all():
         raise BundleError(f"{where}: {name} holds NaN or Inf")
-    if name.endswith("_std") and not (tensor > 0).all():
+    if name.endswith(POSITIVE) and not (tensor > 0).all():
         raise BundleError(f"{where}: {name} must be above 0")

@@ -18,6 +18,8 @@ from streamrnn.nn.spec import ModelSpec
 NEVER_MS = -(2**62)
 """The event time of a stream that has had no tick."""
 DAY_MS = 86_400_000
+POSITIVE = ("_std", "_bound", "_least")
+"""How the names of statistics end that must be above 0."""
 State = dict[str, Tensor]
 
 
@@ -46,6 +48,10 @@ class Model(nn.Module):
     gap_mean: Tensor
     gap_std: Tensor
     lag_std: Tensor
+    channel_bound: Tensor
+    lag_bound: Tensor
+    lag_least: Tensor
+    target_bound: Tensor
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -70,6 +76,11 @@ class Model(nn.Module):
         self.register_buffer("target_std", torch.ones(head))
         self.register_buffer("gap_mean", torch.zeros(1))
         self.register_buffer("gap_std", torch.ones(1))
+        if self.spec.bound is not None:
+            self.register_buffer("channel_bound", torch.full((channels,), self.spec.bound))
+            self.register_buffer("target_bound", torch.full(head, self.spec.bound))
+            for name in ("lag_bound", "lag_least") if self.spec.lags else ():
+                self.register_buffer(name, torch.full((head[1],), self.spec.bound))
 
     def set_stats(self, **arrays: NDArray[np.floating] | Sequence[float] | float) -> None:
         """Store statistics by buffer name; ValueError for an unknown name, a wrong shape, or std <= 0."""
@@ -78,8 +89,8 @@ class Model(nn.Module):
                 raise ValueError(f"no statistic named {name}")
             buffer = self.get_buffer(name)
             given = torch.as_tensor(np.asarray(array, dtype=np.float32)).reshape(buffer.shape)
-            if not torch.isfinite(given).all() or (name.endswith("_std") and not (given > 0).all()):
-                raise ValueError(f"{name} must be finite, and above 0 if a deviation: {given.tolist()}")
+            if not torch.isfinite(given).all() or (name.endswith(POSITIVE) and not (given > 0).all()):
+                raise ValueError(f"{name} must be finite, and above 0 if a deviation or bound: {given.tolist()}")
             buffer.copy_(given)
 
     def state(self, batch: int) -> State:
@@ -110,13 +121,23 @@ class Model(nn.Module):
         return Step(self.outputs(head, filled), head, filled, carried | cells)
 
     def relative(self, before: Tensor, now: Tensor) -> Tensor:
-        """(B, O, P) what the skip sees of the values before (B, P, O) beside now (B, O): 0 where one is unknown."""
+        """(B, O, P) what the skip sees of the values before (B, P, O) beside now (B, O): 0 where one is unknown.
+
+        Under a bound a value far off is unknown too. How far is the row's own: so many times what its values are
+        off by (the square of their mean root, which a few absurd ones hardly move), from lag_least to lag_bound.
+        """
         now = now[:, None]
         if self.spec.predicts == "log_change":
             change = torch.where((before > 0) & (now > 0), torch.log(before / now), 0.0)
         else:
             change = before - now
-        return torch.where(torch.isnan(change), 0.0, change / self.lag_std).transpose(1, 2)
+        relative = torch.where(torch.isnan(change), 0.0, change / self.lag_std)
+        if self.spec.bound is not None:
+            known = (~torch.isnan(before)).sum(dim=1, keepdim=True).clamp_min(1)
+            own = self.spec.bound * (relative.abs().sqrt().sum(dim=1, keepdim=True) / known).square()
+            limit = torch.minimum(torch.maximum(own, self.lag_least), self.lag_bound)
+            relative = torch.where(relative.abs() > limit, 0.0, relative)
+        return relative.transpose(1, 2)
 
     def from_lags(self, relative: Tensor) -> Tensor:
         """The skip's part of the head's output, (B, K, O, Q), from (B, O, P)."""
@@ -130,7 +151,10 @@ class Model(nn.Module):
         missing = torch.isnan(values)
         last = torch.where(missing, state["last"], values)
         filled = torch.where(torch.isnan(last), self.feature_mean, last)
-        columns = [(self.channels(filled, state["last"]) - self.channel_mean) / self.channel_std]
+        standard = (self.channels(filled, state["last"]) - self.channel_mean) / self.channel_std
+        if self.spec.bound is not None:
+            standard = torch.where(standard.abs() > self.channel_bound, 0.0, standard)
+        columns = [standard]
         columns += [self._time(kind, time_ms, state["last_time"]) for kind in self.spec.time_features]
         if self.spec.missing == "mask":
             columns.append(missing.to(filled.dtype))

@@ -36,6 +36,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     head, else Q ascending levels. predicts: the head's output is the change from the last value, the
     level, or the log of the ratio. lags: P, how many of each target's last values, relative to the newest, go
     straight to its own outputs beside what the cells say (an autoregressive skip: Lai et al. 2018); 0 for none.
+    bound: an input of the network beyond so many of its training deviations is unknown, that is 0, and a truth
+    beyond so many counts in no score; how many that is where streams differ in size, the statistics say
+    (train/statistics.py). None for no bound.
     """
 
     name: Name
@@ -52,6 +55,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     quantiles: tuple[float, ...] = ()
     predicts: Predicts = "change"
     lags: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    bound: Annotated[float, msgspec.Meta(gt=1)] | None = None
 
     @property
     def label(self) -> str:

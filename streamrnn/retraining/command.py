@@ -52,6 +52,7 @@ def _add_model(group: "argparse._ArgumentGroup") -> None:
     add("--hidden", type=count, metavar="N")
     add("--layers", type=count, metavar="N")
     add("--lags", type=_lags, metavar="N", help="last values that go straight to the output; 0 for none")
+    add("--bound", type=_bound, metavar="N", help="deviations, above 1, beyond which an input is unknown; 0: none")
     add("--horizons", type=counts, metavar="1,24", help="ticks ahead; 1-96 for all of them")
     add("--quantiles", type=_quantiles, metavar="0.1,0.5,0.9", help="a head of quantiles; none for a point")
     add("--predicts", choices=("change", "level", "log_change"))
@@ -120,6 +121,10 @@ def _lags(text: str) -> int:
     return 0 if text == "0" else count(text)
 
 
+def _bound(text: str) -> float:
+    return 0.0 if text == "0" else positive(text)
+
+
 def _some_names(text: str) -> tuple[str, ...]:
     return () if text == "none" else names(text)
 
@@ -161,6 +166,7 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
         quantiles=args.quantiles,
         predicts=args.predicts,
         lags=args.lags,
+        bound=args.bound,
     )
     job = Job(
         wanted=wanted,

@@ -6,12 +6,13 @@ from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.spec import CellKind, Channel, ChannelKind, MissingPolicy, ModelSpec, Predicts, TimeFeature
 
 DEFAULT_LAGS = 96
+DEFAULT_BOUND = 30.0
 PLAIN = ("time_features", "missing", "cell", "hidden", "layers", "horizons", "quantiles", "predicts", "lags")
 """Options that go into the spec as they are."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for; None: the champion's, else the default."""
+    """What was asked for; None: the champion's, else the default; a bound of 0: none."""
 
     name: str
     features: tuple[str, ...] | None = None
@@ -26,6 +27,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     quantiles: tuple[float, ...] | None = None
     predicts: Predicts | None = None
     lags: int | None = None
+    bound: float | None = None
 
 
 def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]) -> ModelSpec:
@@ -41,7 +43,8 @@ def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]
         kinds = wanted.channels or tuple(dict.fromkeys(channel.kind for channel in base.channels))
         changed["channels"] = tuple(Channel(feature, kind) for kind in kinds for feature in features)
     fields = {"name": wanted.name, "features": features, "targets": targets}
-    return _checked(msgspec.structs.asdict(base) | fields | changed)
+    bound = (base.bound or DEFAULT_BOUND) if wanted.bound is None else wanted.bound or None
+    return _checked(msgspec.structs.asdict(base) | fields | changed | {"bound": bound})
 
 
 def _default(name: str, features: tuple[str, ...]) -> ModelSpec:

@@ -38,13 +38,15 @@ def make_loss(name: LossName, spec: ModelSpec) -> Loss:
 
 
 def wanted(model: Model, chunk: Chunk) -> Tensor:
-    """(T, B, K, O) the standardised head output that would be right; NaN where nothing is known."""
+    """(T, B, K, O) the standardised head output that would be right; NaN where nothing is known, or it is beyond
+    the bound: what is absurd cannot be learnt."""
     base, truth, predicts = chunk.base[:, :, None], chunk.truth, model.spec.predicts
     if predicts == "change":
         truth = truth - base
     elif predicts == "log_change":
         truth = torch.where((truth > 0) & (base > 0), torch.log(truth / base), torch.nan)
-    return (truth - model.target_mean) / model.target_std
+    right = (truth - model.target_mean) / model.target_std
+    return right if model.spec.bound is None else torch.where(right.abs() > model.target_bound, torch.nan, right)
 
 
 def total_loss(model: Model, loss: Loss, head: Tensor, chunk: Chunk) -> Total:

@@ -3,7 +3,8 @@
 Shapes: C channels, F features, K horizons, O targets, n ticks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from streamrnn.errors import DataError
 from streamrnn.nn.model import Model
 from streamrnn.train.history import Extent, History
+from streamrnn.train.trimming import sampled, trim_of
 
 SMALLEST_DEVIATION = 1e-6
 """Relative to the mean's size: what varies less is taken as constant and only centred."""
+SMALL = 0.1
+"""Share of the streams that are smaller than a small one."""
 PART_NUMBERS = 1 << 22
 """Of a history in memory at once, and of what is worked out from it."""
 
@@ -40,41 +44,112 @@ class Moments:
         self._mean += shift * count / total
         self.count += count
 
+    def merge(self, other: "Moments") -> None:
+        """What another has seen."""
+        total = np.maximum(self.count + other.count, 1)
+        shift = other._mean - self._mean
+        self._squares += other._squares + np.square(shift) * self.count * other.count / total
+        self._mean += shift * other.count / total
+        self.count += other.count
+
+    def spread(self) -> NDArray[np.float64]:
+        """The deviation as it is, 0 where nothing was known or all was alike."""
+        spread: NDArray[np.float64] = np.sqrt(self._squares / np.maximum(self.count, 1))
+        return np.where(spread > SMALLEST_DEVIATION * np.maximum(np.abs(self._mean), 1e-30), spread, 0.0)
+
     def mean(self) -> NDArray[np.float64]:
         """0 where nothing was known."""
         return self._mean
 
     def deviation(self) -> NDArray[np.float64]:
         """1 where nothing was known or all was alike."""
-        deviation: NDArray[np.float64] = np.sqrt(self._squares / np.maximum(self.count, 1))
-        floor = SMALLEST_DEVIATION * np.maximum(np.abs(self._mean), 1e-30)
-        return np.where(deviation > floor, deviation, 1.0)
+        spread = self.spread()
+        return np.where(spread > 0, spread, 1.0)
+
+
+class Spread:
+    """Moments of a family of columns over all streams, and how far single streams go from what all are like.
+
+    has_bound: without what is absurd in its stream (trimming.py); is_log: which columns are logarithms.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], has_bound: bool, is_log: NDArray[np.bool_] | bool = False
+    ) -> None:
+        self.all = Moments(shape)
+        self._has_bound, self._is_log = has_bound, is_log
+        self._widest = np.zeros(shape)
+        self._least, self._most = np.full(shape, np.inf), np.full(shape, -np.inf)
+
+    def add(self, read: Callable[[slice], NDArray[np.float64]], extent: Extent, width: int) -> Moments:
+        """A stream's rows (n, *shape), which `read` gives of some of its ticks; its own moments."""
+        own, trim = Moments(self.all.count.shape), None
+        if self._has_bound:
+            sample = [read(rows) for rows in sampled(extent.start, extent.stop)]
+            trim = trim_of(np.concatenate(sample), self._is_log)
+        for rows in _parts([extent], width):
+            own.add(read(rows) if trim is None else trim.apply(read(rows)))
+        self.all.merge(own)
+        some = own.count > 0
+        self._widest = np.maximum(self._widest, np.where(some, own.spread(), 0.0))
+        self._least = np.where(some, np.minimum(self._least, own.mean()), self._least)
+        self._most = np.where(some, np.maximum(self._most, own.mean()), self._most)
+        return own
+
+    def farthest(self) -> NDArray[np.float64]:
+        """The largest deviation of a stream from the mean of all, in deviations of all; 1 where all are alike."""
+        mean = self.all.mean()
+        off = np.where(self.all.count > 0, np.maximum(self._most - mean, mean - self._least), 0.0)
+        farthest: NDArray[np.float64] = np.sqrt(np.square(self._widest) + np.square(off)) / self.all.deviation()
+        return np.maximum(farthest, 1.0)
 
 
 def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> None:
     """Fill the model's statistics from the training part; DataError when a target is never observed in it."""
     spec = model.spec
-    features = Moments((len(spec.features),))
-    for rows in _parts(train, len(spec.features)):
-        features.add(history.values[rows])
-    unseen = [t for t in spec.targets if not features.count[spec.features.index(t)]]
+    features = Spread((len(spec.features),), spec.bound is not None)
+    for extent in train:
+        features.add(lambda rows: history.values[rows].astype(np.float64), extent, len(spec.features))
+    unseen = [t for t in spec.targets if not features.all.count[spec.features.index(t)]]
     if unseen:
         raise DataError(f"the training part holds no value of {unseen}")
-    model.set_stats(feature_mean=features.mean())
-    channels, gaps = Moments((len(spec.channels),)), Moments((1,))
-    targets = Moments((len(spec.horizons), len(spec.targets)))
-    for extent in train:
-        for rows in _parts([extent], _width(model)):
-            _add_channels(channels, model, history, extent, rows)
-            before = history.time_ms[max(extent.stream_start, rows.start - 1) : rows.stop]
-            gaps.add(np.log1p(np.maximum(np.diff(before), 0) / 1000)[:, None])
-            targets.add(_changes(model, history, rows, extent.stop))
-    model.set_stats(
-        channel_mean=channels.mean(), channel_std=channels.deviation(), gap_mean=gaps.mean(),
-        gap_std=gaps.deviation(), target_mean=targets.mean(), target_std=targets.deviation(),
-    )  # fmt: skip
+    model.set_stats(feature_mean=features.all.mean())
+    _set_gaps(model, history, train)
+    _set_channels(model, history, train)
+    _set_targets(model, history, train)
     if spec.lags:
         _set_lags(model, history, train)
+
+
+def _set_gaps(model: Model, history: History, train: Sequence[Extent]) -> None:
+    gaps = Moments((1,))
+    for extent in train:
+        for rows in _parts([extent], 1):
+            before = history.time_ms[max(extent.stream_start, rows.start - 1) : rows.stop]
+            gaps.add(np.log1p(np.maximum(np.diff(before), 0) / 1000)[:, None])
+    model.set_stats(gap_mean=gaps.mean(), gap_std=gaps.deviation())
+
+
+def _set_channels(model: Model, history: History, train: Sequence[Extent]) -> None:
+    """An input of the largest stream's own size is within the bound."""
+    bound, is_log = model.spec.bound, np.array([c.kind == "log_return" for c in model.spec.channels], np.bool_)
+    channels = Spread(is_log.shape, bound is not None, is_log)
+    for extent in train:
+        channels.add(partial(_channels, model, history, extent), extent, _width(model))
+    model.set_stats(channel_mean=channels.all.mean(), channel_std=channels.all.deviation())
+    if bound is not None:
+        model.set_stats(channel_bound=bound * channels.farthest())
+
+
+def _set_targets(model: Model, history: History, train: Sequence[Extent]) -> None:
+    spec = model.spec
+    bound, shape = spec.bound, (len(spec.horizons), len(spec.targets))
+    targets = Spread(shape, bound is not None, spec.predicts == "log_change")
+    for extent in train:
+        targets.add(partial(_changes, model, history, limit=extent.stop), extent, _width(model))
+    model.set_stats(target_mean=targets.all.mean(), target_std=targets.all.deviation())
+    if bound is not None:
+        model.set_stats(target_bound=bound * targets.farthest())
 
 
 def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> NDArray[np.float32]:
@@ -84,10 +159,12 @@ def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> ND
     """
     moments = np.zeros((2, len(history.streams), len(model.spec.targets)))
     mean, deviation = model.target_mean.double().cpu().numpy(), model.target_std.double().cpu().numpy()
+    most = np.inf if model.spec.bound is None else model.target_bound.double().cpu().numpy()
     for extent in train:
         stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
         for rows in _parts([extent], _width(model)):
             wanted = (_changes(model, history, rows, extent.stop) - mean) / deviation
+            wanted = np.where(np.abs(wanted) > most, np.nan, wanted)
             moments[:, stream] += np.isfinite(wanted).sum((0, 1)), np.nansum(np.square(wanted), (0, 1))
     count, squares = moments
     scales: NDArray[np.float32] = np.sqrt(squares / np.maximum(count, 1)).astype(np.float32)
@@ -101,12 +178,22 @@ def _width(model: Model) -> int:
 
 
 def _set_lags(model: Model, history: History, train: Sequence[Extent]) -> None:
-    """The scale of what the skip sees: the deviation of changes over half its lags."""
-    moments = Moments((len(model.spec.targets),))
-    for extent in train:
-        for rows in _parts([extent], len(model.spec.targets)):
-            moments.add(_lagged(model, history, extent, rows))
-    model.set_stats(lag_std=moments.deviation())
+    """The scale of what the skip sees: the deviation of changes over half its lags.
+
+    Under a bound that of the largest stream is never unknown, and what is within that of a small one, a tenth of
+    the streams being smaller, always known.
+    """
+    bound, is_log = model.spec.bound, model.spec.predicts == "log_change"
+    lags = Spread((len(model.spec.targets),), bound is not None, is_log)
+    sizes = np.array([
+        lags.add(partial(_lagged, model, history, extent), extent, len(model.spec.targets)).spread()
+        for extent in train
+    ])  # fmt: skip
+    model.set_stats(lag_std=lags.all.deviation())
+    if bound is not None:
+        small = np.array([np.quantile(s[s > 0], SMALL) if (s > 0).any() else 1.0 for s in sizes.T])
+        least = np.minimum(small / lags.all.deviation(), lags.farthest())
+        model.set_stats(lag_bound=bound * lags.farthest(), lag_least=bound * np.maximum(least, SMALLEST_DEVIATION))
 
 
 def _parts(extents: Sequence[Extent], width: int) -> Iterator[slice]:
@@ -116,8 +203,8 @@ def _parts(extents: Sequence[Extent], width: int) -> Iterator[slice]:
             yield slice(start, min(extent.stop, start + ticks))
 
 
-def _add_channels(channels: Moments, model: Model, history: History, extent: Extent, rows: slice) -> None:
-    """Where nothing was observed yet a channel is the filled mean, which teaches nothing: left out."""
+def _channels(model: Model, history: History, extent: Extent, rows: slice) -> NDArray[np.float64]:
+    """(n, C) before standardisation; where nothing was observed yet a channel teaches nothing: NaN."""
     now = torch.from_numpy(np.array(history.carried[rows]))
     first = rows.start == extent.stream_start
     before = torch.from_numpy(np.array(history.carried[rows.start - (not first) : rows.stop - 1 + first]))
@@ -125,7 +212,7 @@ def _add_channels(channels: Moments, model: Model, history: History, extent: Ext
         before = torch.cat((torch.full_like(before[:1], torch.nan), before[:-1]))
     of_channel = [model.spec.features.index(channel.feature) for channel in model.spec.channels]
     values = model.channels(now, before).double().masked_fill(now[:, of_channel].isnan(), torch.nan)
-    channels.add(values.numpy())
+    return values.numpy()
 
 
 def _changes(model: Model, history: History, rows: slice, limit: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from streamrnn.engine import compiled
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.kernels.cells import sigmoid, tanh
 from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
-from streamrnn.nn.model import Model
+from streamrnn.nn.model import POSITIVE, Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
 
@@ -46,6 +46,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         quantiles=draw(st.sampled_from([(), (0.5,), (0.1, 0.5, 0.9)])),
         predicts=draw(st.sampled_from(["change", "level", "log_change"])),
         lags=draw(st.sampled_from([0, 0, 1, 5, 20])),
+        bound=draw(st.sampled_from([None, 1.25, 3.0])),
     )
 
 
@@ -56,7 +57,7 @@ def make_model(spec: ModelSpec, seed: int) -> Model:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     for name, buffer in model.named_buffers():
-        buffer.copy_(torch.rand(buffer.shape) + (0.5 if name.endswith("_std") else 0.0))
+        buffer.copy_(torch.rand(buffer.shape) + (0.5 if name.endswith(POSITIVE) else 0.0))
     return model
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from streamrnn.errors import ConfigError, DataError, StreamrnnError
 from streamrnn.nn.spec import Channel, ModelSpec, spec_from_json
-from streamrnn.retraining.spec import DEFAULT_LAGS, Wanted, make_spec
+from streamrnn.retraining.spec import DEFAULT_BOUND, DEFAULT_LAGS, Wanted, make_spec
 
 CHAMPION = ModelSpec(
     name="oil",
@@ -24,11 +24,20 @@ CHAMPION = ModelSpec(
     quantiles=(0.1, 0.9),
     predicts="log_change",
     lags=5,
+    bound=20.0,
 )
 
 
 def spec(champion: ModelSpec | None, known: tuple[str, ...], **wanted: Any) -> ModelSpec:
     return make_spec(Wanted(name="oil", **wanted), champion, known)
+
+
+def test_a_model_has_a_bound_unless_none_is_asked_for_even_after_a_champion_without() -> None:
+    unbounded = msgspec.structs.replace(CHAMPION, bound=None)
+    assert [spec(champion, ("a", "b")).bound for champion in (None, CHAMPION, unbounded)] == [
+        DEFAULT_BOUND, 20.0, DEFAULT_BOUND,
+    ]  # fmt: skip
+    assert [spec(CHAMPION, ("a", "b"), bound=bound).bound for bound in (0.0, 5.0)] == [None, 5.0]
 
 
 def test_without_a_champion_every_feature_is_predicted_one_tick_ahead() -> None:

@@ -111,29 +111,37 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 @pytest.mark.parametrize("missing", ["carry", "mask", "reject"])
+@pytest.mark.parametrize("bound", [None, 1.5])
 @pytest.mark.parametrize(
     "channels", [SPEC.channels, (Channel("a"), Channel("b")), (Channel("b", "log_return"),), ()]
 )
 def test_a_piece_reads_what_its_stream_would_say_stepped_from_its_beginning(
-    missing: MissingPolicy, channels: tuple[Channel, ...], chunk: int
+    missing: MissingPolicy, channels: tuple[Channel, ...], chunk: int, bound: float | None
 ) -> None:
     spec = ModelSpec(
         name="t", features=SPEC.features, targets=SPEC.targets, channels=channels,
-        time_features=SPEC.time_features, missing=missing,
+        time_features=SPEC.time_features, missing=missing, bound=bound,
     )  # fmt: skip
     history, model = history_of(SPEC.features, shaky_streams(3, LENGTHS, 2)), make_model(spec)
     x, filled = stepped(model, history)
     said = read(ChunkReader(history, model, chunk, ones(history)), EVERYWHERE)
     assert said.x.shape == (40, 4, spec.input_width)
+    if bound is not None and channels:
+        inputs, most = x[:, : len(channels)].abs(), model.channel_bound
+        assert (inputs <= most).all()
+        assert ((inputs == 0).sum(0) > 0).any(), "some are beyond"
     for column, piece in enumerate(EVERYWHERE):
         own = slice(piece.start, piece.stop)
         assert torch.equal(said.x[: piece.stop - piece.start, column], x[own])
         assert torch.equal(said.base[: piece.stop - piece.start, column], filled[own][:, [1, 0]])
 
 
+@pytest.mark.parametrize("bound", [None, 1.5])
 @pytest.mark.parametrize("predicts", ["change", "log_change"])
-def test_the_skip_sees_the_lags_that_a_stream_stepped_from_its_beginning_carries(predicts: Predicts) -> None:
-    spec = msgspec.structs.replace(SPEC, lags=5, predicts=predicts)
+def test_the_skip_sees_the_lags_that_a_stream_stepped_from_its_beginning_carries(
+    predicts: Predicts, bound: float | None
+) -> None:
+    spec = msgspec.structs.replace(SPEC, lags=5, predicts=predicts, bound=bound)
     history, model = history_of(SPEC.features, shaky_streams(3, LENGTHS, 2)), make_model(spec)
     said = [chunk.relative for chunk in ChunkReader(history, model, 100, ones(history)).read(EVERYWHERE)]
     assert len(said) == 1

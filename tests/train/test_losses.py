@@ -3,6 +3,7 @@
 import math
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,18 @@ def make_model(spec: ModelSpec) -> Model:
     model = Model(spec)
     model.set_stats(target_mean=torch.randn(K, O).numpy(), target_std=(torch.rand(K, O) + 0.5).numpy())
     return model
+
+
+def test_a_truth_beyond_the_bound_is_not_learnt() -> None:
+    spec = msgspec.structs.replace(make_spec(), bound=30.0)
+    model, chunk = make_model(spec), make_chunk()
+    plain, absurd = wanted(model, chunk), chunk.truth.clone()
+    absurd[0, 0, 0, 0], absurd[1, 1, 1, 1] = -9999.0, 1.2e19
+    ours = wanted(model, chunk._replace(truth=absurd))
+    assert torch.isnan(ours[0, 0, 0, 0])
+    assert torch.isnan(ours[1, 1, 1, 1])
+    ours[0, 0, 0, 0], ours[1, 1, 1, 1] = plain[0, 0, 0, 0], plain[1, 1, 1, 1]
+    torch.testing.assert_close(ours, plain, equal_nan=True)
 
 
 def make_chunk(scale: float = 1.0) -> Chunk:

@@ -233,3 +233,70 @@ def test_streams_that_never_change_or_are_not_in_the_training_part_have_scale_1(
     scales = stream_scales(model, history, [Extent(0, 20, 0), Extent(30, 50, 30)])
     assert scales[1].tolist() == scales[2].tolist() == [1, 1]
     assert (scales[0] != 1).all()
+
+
+def fleet(sizes: list[float], length: int = 400) -> Streams:
+    """Random walks of unlike size, of two features."""
+    rng = np.random.default_rng(3)
+    walks = [size * (200 + rng.normal(size=(length, 2)).cumsum(0)) for size in sizes]
+    return {f"s{n}": ticks_of(walk) for n, walk in enumerate(walks)}
+
+
+def bounded(predicts: Predicts = "change") -> ModelSpec:
+    return msgspec.structs.replace(make_spec(predicts), bound=20.0, lags=6)
+
+
+@pytest.mark.parametrize("predicts", PREDICTS)
+def test_glitches_in_the_training_part_move_no_statistic(predicts: Predicts) -> None:
+    streams = fleet([1.0, 1.0], 2000)
+    history, rng = history_of(("a", "b"), streams), np.random.default_rng(5)
+    train = split_each(history, (0.7, 0.2, 0.1)).train
+    clean = statistics_of(bounded(predicts), history, train)
+    for ticks in streams.values():
+        for at in rng.choice(2000, 20, replace=False).tolist():
+            ticks[at] = ticks[at][0], (-9e6, 1.2e19)
+    ours = statistics_of(bounded(predicts), history_of(("a", "b"), streams), train)
+    for name in clean:
+        np.testing.assert_allclose(ours[name], clean[name], rtol=0.1, atol=0.1, err_msg=name)
+
+
+def test_without_absurd_numbers_a_bound_changes_no_other_statistic() -> None:
+    history = history_of(("a", "b"), fleet([1.0, 3.0]))
+    train = split_each(history, (0.7, 0.2, 0.1)).train
+    ours = statistics_of(bounded(), history, train)
+    plain = statistics_of(msgspec.structs.replace(bounded(), bound=None), history, train)
+    assert set(ours) - set(plain) == {"channel_bound", "target_bound", "lag_bound", "lag_least"}
+    for name, expected in plain.items():
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-6, err_msg=name)
+
+
+def test_streams_of_one_size_have_the_specs_bound() -> None:
+    history = history_of(("a", "b"), fleet([1.0]))
+    ours = statistics_of(bounded(), history, split_each(history, (0.7, 0.2, 0.1)).train)
+    for name in ("channel_bound", "target_bound", "lag_bound", "lag_least"):
+        np.testing.assert_allclose(ours[name], 20.0, rtol=1e-5)
+
+
+def test_one_large_stream_among_a_thousand_small_keeps_its_inputs_and_its_truths() -> None:
+    history = history_of(("a", "b"), fleet([1.0] * 999 + [1000.0], 60))
+    train, spec = split_each(history, (0.7, 0.2, 0.1)).train, bounded()
+    model = Model(spec)
+    set_statistics(model, history, train)
+    large = history.carried[train[-1].start : train[-1].stop]
+    values, before = torch.from_numpy(large[1:].copy()), torch.from_numpy(large[:-1].copy())
+    inputs = (model.channels(values, before) - model.channel_mean) / model.channel_std
+    assert float(inputs.abs().max()) > spec.bound  # type: ignore[operator]
+    assert (inputs.abs() <= model.channel_bound).all()
+    assert (model.lag_least < model.lag_bound / 100).all()
+
+
+def test_a_small_stream_loses_what_is_absurd_in_its_lags_and_a_large_one_nothing() -> None:
+    """Of walks of size 1 and 1000 the deviation of all is that of the large ones."""
+    model = Model(bounded())
+    model.set_stats(lag_std=[700.0, 700.0], lag_bound=[30.0, 30.0], lag_least=[0.03, 0.03])
+    small = torch.tensor([[[20.0, 1.0], [21.0, 1.0], [-9999.0, 1.0], [20.5, 1.0], [20.0, 1.0], [19.0, 1.0]]])
+    ours = model.relative(small, torch.tensor([[20.2, 1.0]]))[0, 0]
+    assert ours[2] == 0
+    np.testing.assert_allclose(ours[[0, 1, 3, 4, 5]], np.array([-0.2, 0.8, 0.3, -0.2, -1.2]) / 700, rtol=1e-4)
+    large = model.relative(1000 * small.clamp_min(0), torch.tensor([[20200.0, 1.0]]))[0, 0]
+    np.testing.assert_allclose(large, np.array([-0.2, 0.8, -20.2, 0.3, -0.2, -1.2]) / 0.7, rtol=1e-4)

@@ -23,7 +23,8 @@ _ZERO = np.float32(0)
 
 class Transforms(NamedTuple):
     """A model's transforms as arrays: channels (C, 2) int64 of feature and kind, times (n,) int64 of TIMES,
-    targets (O,) int64 feature numbers, statistics as the model's buffers, gap (2,) mean and deviation."""
+    targets (O,) int64 feature numbers, statistics as the model's buffers, gap (2,) mean and deviation, bound the
+    spec's; the bounds of a model without are infinite."""
 
     channels: NDArray[np.int64]
     times: NDArray[np.int64]
@@ -36,7 +37,12 @@ class Transforms(NamedTuple):
     target_mean: NDArray[np.float32]
     target_std: NDArray[np.float32]
     lag_std: NDArray[np.float32]
+    channel_bound: NDArray[np.float32]
+    lag_bound: NDArray[np.float32]
+    lag_least: NDArray[np.float32]
+    target_bound: NDArray[np.float32]
     gap: NDArray[np.float32]
+    bound: np.float32
 
 
 def transforms_of(model: Model) -> Transforms:
@@ -46,6 +52,11 @@ def transforms_of(model: Model) -> Transforms:
     statistics = {name: buffer.float().cpu().numpy().copy() for name, buffer in model.named_buffers()}
     gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
     statistics.setdefault("lag_std", np.ones(len(spec.targets), dtype=np.float32))
+    for name, like in (
+        ("channel_bound", "channel_std"), ("target_bound", "target_std"), ("lag_bound", "lag_std"),
+        ("lag_least", "lag_std"),
+    ):  # fmt: skip
+        statistics.setdefault(name, np.full_like(statistics[like], np.inf))
     return Transforms(
         channels=np.array(channels, dtype=np.int64).reshape(-1, 2),
         times=np.array([TIMES[kind] for kind in spec.time_features], dtype=np.int64),
@@ -53,6 +64,7 @@ def transforms_of(model: Model) -> Transforms:
         predicts=PREDICTS[spec.predicts],
         targets=np.array([spec.features.index(target) for target in spec.targets], dtype=np.int64),
         gap=gap,
+        bound=np.float32(np.inf if spec.bound is None else spec.bound),
         **statistics,
     )
 
@@ -65,7 +77,8 @@ def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: An
         filled[f] = t.feature_mean[f] if math.isnan(kept[f]) else kept[f]
     column = len(t.channels)
     for c in range(column):
-        x[c] = (_channel(t.channels[c, 1], filled, last, t.channels[c, 0]) - t.channel_mean[c]) / t.channel_std[c]
+        number = (_channel(t.channels[c, 1], filled, last, t.channels[c, 0]) - t.channel_mean[c]) / t.channel_std[c]
+        x[c] = _ZERO if abs(number) > t.channel_bound[c] else number
     for n in range(len(t.times)):
         column = _time(t.times[n], time_ms, last_time, t.gap, x, column)
     if t.has_mask:
@@ -109,6 +122,24 @@ def read_lags(t: Any, target: int, lags: Any, now: Any, relative: Any) -> None:
         else:
             change = before - now
         relative[p] = _ZERO if math.isnan(change) else change / std
+    limit = _lag_limit(t, target, lags, relative)
+    if limit < np.inf:
+        for p in range(len(relative)):
+            relative[p] = _ZERO if abs(relative[p]) > limit else relative[p]
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _lag_limit(t: Any, target: int, lags: Any, relative: Any) -> Any:
+    """Beyond which one target's lags are unknown: the row's own where streams differ in size."""
+    least, most = t.lag_least[target], t.lag_bound[target]
+    if least >= most:
+        return most
+    known, roots = 0, _ZERO
+    for p in range(len(relative)):
+        known += not math.isnan(lags[p * len(t.targets) + target])
+        roots += math.sqrt(abs(relative[p]))
+    mean = roots / np.float32(max(known, 1))
+    return min(max(t.bound * mean * mean, least), most)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
