@@ -5,6 +5,7 @@ Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +38,34 @@ class DeadLetter(NamedTuple):
 
 
 class StreamRows(NamedTuple):
-    """The state of n streams: keys, floats (n, W) float32 and integers (n, V) int64 as Engine.columns says."""
+    """The state of n streams: keys, floats (n, W) float32 and integers (n, V) int64 as Engine.columns says.
+
+    A row without a last offset tells that the stream's state has ended (see Engine.has_ended).
+    """
 
     streams: list[bytes]
     floats: NDArray[np.float32]
     integers: NDArray[np.int64]
+
+    def only(self, chosen: NDArray[np.bool_]) -> "StreamRows":
+        """The rows where chosen (n,) is true, copied."""
+        streams = list(compress(self.streams, chosen.tolist()))
+        return StreamRows(streams, self.floats[chosen], self.integers[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """m >= 1 streams whose state ends, in arrival order: a tick before it steps the old state, one after it a new.
+
+    before (m,) int64 ascending: how many of the batch's ticks come before; partition (m,) int32; streams m keys.
+    """
+
+    before: NDArray[np.int64]
+    partition: NDArray[np.int32]
+    streams: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +74,8 @@ class TickBatch:
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
     arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) float32, NaN = missing;
-    order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given.
+    order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the states
+    that end between them, if any.
     """
 
     partition: NDArray[np.int32]
@@ -60,6 +85,7 @@ class TickBatch:
     streams: list[bytes]
     values: NDArray[np.float32]
     order: NDArray[np.int64] = None  # type: ignore[assignment]  # never None once made
+    endings: Endings | None = None
 
     def __post_init__(self) -> None:
         if self.order is None:
@@ -91,7 +117,7 @@ class PredictionBatch:
     made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
     this one included if it is ok; origin (n,) uint8 codes of ORIGINS; status (n,) uint8 codes of STATUS: all but
     ok left the state as it was, their values mean nothing, and the tick is to be refused. evicted: streams whose
-    rows left the device; forgotten: those of them or of the parked ones whose state is gone.
+    rows left the device for others; forgotten: those of them or of the parked ones whose state is gone.
     """
 
     ticks: TickBatch

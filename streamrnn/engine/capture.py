@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.engine.holding import Holding
 from streamrnn.engine.slots import CAPTURED, CLEAN, DIRTY, NOBODY, Index, Slots
 from streamrnn.engine.table import SlotTable
 from streamrnn.errors import CaptureVoid
@@ -18,6 +19,8 @@ from streamrnn.ticks import StreamRows
 Reading = Callable[[], StreamRows]
 """Rows that may be on their way from the device still; whoever calls it, on any thread, waits for them."""
 Copy = Callable[[Slots, Index], Reading]
+Blank = Callable[[list[bytes]], StreamRows]
+"""Rows that tell of these streams that their state has ended."""
 
 
 class _Copied(NamedTuple):
@@ -26,15 +29,16 @@ class _Copied(NamedTuple):
 
 
 class Capture:
-    """The rows of one partition that have changed since the last capture, or all.
+    """The rows of one partition that have changed since the last capture, or all; behind them one for each stream
+    whose state ended since.
 
     Take slices until there is none, then confirm() that they are kept, or fail(). Undoing a step of the partition,
     dropping it, loading it and beginning another capture of it end this one unless it is confirmed: is_void.
     """
 
-    def __init__(self, partition: int, table: SlotTable, copy: Copy, full: bool) -> None:
+    def __init__(self, partition: int, table: SlotTable, copy: Copy, blank: Blank, full: bool) -> None:
         self.partition, self.is_void = partition, False
-        self._table, self._copy, self._done = table, copy, False
+        self._table, self._copy, self._blank, self._done = table, copy, blank, False
         self._to_copy: deque[tuple[Slots, Index]] = deque()
         self._copied: deque[_Copied] = deque()
         self.rows = 0
@@ -46,6 +50,8 @@ class Capture:
             slots.dirty[is_chosen] = CAPTURED
             self._to_copy.append((slots, np.flatnonzero(is_chosen)))
             self.rows += len(self._to_copy[-1][1])
+        self._ended = _turned(table.holding(partition), DIRTY, CAPTURED)
+        self.rows += len(self._ended)
 
     def take(self, count: int) -> StreamRows | None:
         """`take_soon`, and wait for them."""
@@ -66,6 +72,9 @@ class Capture:
             if len(marked):
                 slots.marked[marked] = NOBODY
                 return self._copy(slots, marked)
+        if self._ended:
+            rows, self._ended = self._blank(self._ended[:count]), self._ended[count:]
+            return lambda: rows
         return None
 
     def _take_copied(self, count: int) -> Reading:
@@ -98,11 +107,25 @@ class Capture:
         for slots in (self._table.memory.host, self._table.memory.device):
             slots.dirty[(slots.owner == self.partition) & (slots.dirty == CAPTURED)] = state
             slots.marked[slots.marked == self.partition] = NOBODY
-        self._table.holding(self.partition).has_no_clean = False
+        holding = self._table.holding(self.partition)
+        holding.has_no_clean = False
+        _turned(holding, CAPTURED, state)
+        self._ended = []
         self._copied.clear()
         self._to_copy.clear()
         self._done, self.is_void = state == CLEAN, state != CLEAN
         return state == CLEAN
+
+
+def _turned(holding: Holding, before: int, after: int) -> list[bytes]:
+    """Turn the ended streams of one state to another, or of which a snapshot tells by now into nothing: which."""
+    turned = [stream for stream, state in holding.ended.items() if state == before]
+    for stream in turned:
+        if after == CLEAN:
+            del holding.ended[stream]
+        else:
+            holding.ended[stream] = after
+    return turned
 
 
 def _part(rows: StreamRows, which: slice) -> StreamRows:
@@ -112,14 +135,14 @@ def _part(rows: StreamRows, which: slice) -> StreamRows:
 class Captures:
     """The capture of each partition that is not confirmed yet."""
 
-    def __init__(self, table: SlotTable, copy: Copy) -> None:
-        self._table, self._copy = table, copy
+    def __init__(self, table: SlotTable, copy: Copy, blank: Blank) -> None:
+        self._table, self._copy, self._blank = table, copy, blank
         self._open: dict[int, Capture] = {}
 
     def begin(self, partition: int, full: bool) -> Capture:
         """Mark what is to be copied."""
         self.void(partition)
-        capture = self._open[partition] = Capture(partition, self._table, self._copy, full)
+        capture = self._open[partition] = Capture(partition, self._table, self._copy, self._blank, full)
         return capture
 
     def void(self, partition: int) -> None:

@@ -19,9 +19,9 @@ class Cold(Protocol):
 
 
 def rows_before(rows: StreamRows, streams: list[bytes], offsets: NDArray[np.int64], last_offset: int) -> StreamRows:
-    """The rows that have not seen their streams' ticks at `offsets` yet; others are of a time that was undone.
-    last_offset: its place among the integers."""
+    """The rows that have not seen their streams' ticks at `offsets` yet; others are of a time that was undone, or
+    tell that the state has ended. last_offset: its place among the integers."""
     ticked = dict(zip(streams, offsets.tolist(), strict=True))
     seen = rows.integers[:, last_offset].tolist()
-    fit = [i for i, (stream, last) in enumerate(zip(rows.streams, seen, strict=True)) if last < ticked[stream]]
+    fit = [i for i, (stream, last) in enumerate(zip(rows.streams, seen, strict=True)) if 0 <= last < ticked[stream]]
     return StreamRows([rows.streams[i] for i in fit], rows.floats[fit], rows.integers[fit])

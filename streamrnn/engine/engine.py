@@ -6,6 +6,8 @@ tier may hold (cold.py). All methods but the counters are called from the one en
 """
 
 from collections.abc import Collection
+from dataclasses import replace
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -17,17 +19,17 @@ from streamrnn.engine.cold import rows_before
 from streamrnn.engine.columns import check_rows, fresh_rows, text_of
 from streamrnn.engine.executors import Kind, make_executor, pick_device
 from streamrnn.engine.origins import origins_of
-from streamrnn.engine.outcome import Outcome
+from streamrnn.engine.outcome import no_predictions, predictions_of
 from streamrnn.engine.parking import Parking
-from streamrnn.engine.placing import Placement, place_ticks
+from streamrnn.engine.placing import Below, Placement, place_ticks
 from streamrnn.engine.policies import Order, Quarantine, rules_of
-from streamrnn.engine.score import Scorer, sum_errors
+from streamrnn.engine.score import Scorer
 from streamrnn.engine.slab import Slab
 from streamrnn.engine.slots import DIRTY, Index
 from streamrnn.engine.table import Moves, SlotTable
 from streamrnn.engine.undo import Layer, UndoLog
 from streamrnn.engine.view import StreamView, view_of
-from streamrnn.engine.waves import Plan, plan_waves
+from streamrnn.engine.waves import plan_waves
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import NEVER_MS, Model
 from streamrnn.ticks import ORIGINS, PredictionBatch, StreamRows, TickBatch
@@ -56,7 +58,7 @@ class Engine:
         self._slab = Slab(fresh_rows(model, self._scorer), self.device)
         self._parking = Parking(self._table, self._slab, idle_after_ms)
         self._undo = UndoLog(self._table, self._slab)
-        self._captures = Captures(self._table, self._parking.copy)
+        self._captures = Captures(self._table, self._parking.copy, self._parking.blank)
         self._executor = make_executor(
             executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
         )
@@ -96,32 +98,51 @@ class Engine:
         """The layout of StreamRows in one line: rows fit another engine if and only if theirs is the same."""
         return text_of(self._slab.columns)
 
+    def has_ended(self, rows: StreamRows) -> NDArray[np.bool_]:
+        """(n,) which rows tell that the stream's state has ended: it is nowhere, and older rows are void."""
+        return rows.integers[:, self._slab.columns["last_offset"].start] < 0
+
     def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
-        """Move each tick's stream one step, in arrival order per stream.
+        """Move each tick's stream one step, in arrival order per stream, and end the states that end between.
 
         A live step can be undone until it is settled; `warm` marks a rebuilt state, and cannot. EngineError for a
         warm step of a partition that has steps to undo.
         """
         layer = self._begin(ticks, warm)
-        if not len(ticks):
-            return self._empty(ticks)
+        if not len(ticks) and ticks.endings is None:
+            return no_predictions(ticks, self.spec)
         moves: list[Moves] = [] if layer is None else layer.moves
         placed = self._place(ticks, moves)
-        plan = plan_waves(placed.slots)
-        self._keep_what_was(plan, layer, moves)
-        outcome = self._executor.run(ticks, plan, placed.fresh)
-        self._table.memory.device.dirty[plan.rows] = DIRTY
-        origin = origins_of(self._table.memory.device, placed.slots, plan, outcome, warm)
-        self._make_room(ticks, outcome, moves)
+        for moved in moves:
+            for places in moved.left:
+                self._captures.save(places)
+        said = self._move(ticks, placed, layer, warm) if len(ticks) else no_predictions(ticks, self.spec)
+        self._make_room(said, moves)
         if layer is None:
             self._undo.free([places for moved in moves for places in moved.left])
-        return self._predictions(ticks, plan, outcome, origin, moves)
+        return replace(
+            said, evicted=sum(moved.evicted for moved in moves), forgotten=sum(moved.forgotten for moved in moves)
+        )
 
     def _begin(self, ticks: TickBatch, warm: bool) -> Layer | None:
         if not warm:
             return self._undo.push()
-        self._refuse_to_undo(set(np.unique(ticks.partition).tolist()), "rebuilt")
+        partitions = set(np.unique(ticks.partition).tolist())
+        if ticks.endings is not None:
+            partitions.update(ticks.endings.partition.tolist())
+        self._refuse_to_undo(partitions, "rebuilt")
         return None
+
+    def _move(self, ticks: TickBatch, placed: Placement, layer: Layer | None, warm: bool) -> PredictionBatch:
+        """Step at least one tick, once what that changes is copied where captures and undoing need it."""
+        plan, device = plan_waves(placed.slots), self._table.memory.device
+        self._captures.save(plan.rows)
+        if layer is not None:
+            self._undo.note_rows(layer, plan.rows)
+        outcome = self._executor.run(ticks, plan, placed.fresh)
+        device.dirty[plan.rows] = DIRTY
+        origin = origins_of(device, placed.slots, plan, outcome, warm)
+        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets)
 
     def _refuse_to_undo(self, partitions: set[int], verb: str) -> None:
         """What a layer does not know of cannot be changed under it."""
@@ -132,14 +153,16 @@ class Engine:
         """Have every tick's stream on the device."""
         self._found.clear()
         self._table.keeps_all = self.cold is not None
-        seek = None if self.cold is None else self._seek
-        placed = place_ticks(self._table, ticks.partition, ticks.streams, ticks.offset, moves, seek)
+        below = None if self.cold is None else Below(self._seek, self.cold.holds)
+        placed = place_ticks(self._table, ticks, moves, below)
         self._parking.grow()
         for moved in moves:
             self._parking.unpark(moved)
             self.brought_back_total += len(moved.unparked[0]) + len(moved.found)
-        for partition, rows in self._found:
-            self._parking.write(self._table.holding(partition).find(rows.streams), rows)
+        found = dict(self._found)
+        for moved in moves:
+            if len(moved.found):
+                self._parking.write(moved.found, found[moved.partition])
         return placed
 
     def _seek(self, partition: int, streams: list[bytes], offsets: Index) -> list[bytes]:
@@ -153,22 +176,13 @@ class Engine:
         self._found.append((partition, known))
         return known.streams
 
-    def _keep_what_was(self, plan: Plan, layer: Layer | None, moves: list[Moves]) -> None:
-        """Copy what the step is about to change where captures and undoing need it."""
-        for moved in moves:
-            for places in moved.left:
-                self._captures.save(places)
-        self._captures.save(plan.rows)
-        if layer is not None:
-            self._undo.note_rows(layer, plan.rows)
-
-    def _make_room(self, ticks: TickBatch, outcome: Outcome, moves: list[Moves]) -> None:
+    def _make_room(self, said: PredictionBatch, moves: list[Moves]) -> None:
         """Park what is too much or idle; let go what the cold tier holds."""
         for moved in moves:
             self._park(self._table.surplus(moved.partition), moved)
             if self._parking.idle_after_ms is not None:
-                is_ours = (ticks.partition == moved.partition) & (outcome.status == 0)
-                newest_ms = int(ticks.time_ms[is_ours].max(initial=NEVER_MS))
+                is_ours = (said.ticks.partition == moved.partition) & said.ok
+                newest_ms = int(said.ticks.time_ms[is_ours].max(initial=NEVER_MS))
                 if self._parking.is_due(moved.partition, newest_ms):
                     while len(idle := self._parking.idle(moved.partition)):
                         self._park(idle, moved)
@@ -181,37 +195,6 @@ class Engine:
         if len(slots):
             self._captures.save(slots)
             self._parking.park(moved.partition, slots, moved)
-
-    def _predictions(
-        self, ticks: TickBatch, plan: Plan, outcome: Outcome, origin: NDArray[np.uint8], moves: list[Moves]
-    ) -> PredictionBatch:
-        truth = ticks.values[:, None, self._targets]
-        return PredictionBatch(
-            ticks=ticks,
-            values=outcome.said,
-            residual=(truth - outcome.forecast)[:, 0],
-            steps=outcome.steps,
-            origin=origin,
-            status=outcome.status,
-            errors=sum_errors(truth, outcome.forecast, outcome.persistence),
-            wave_sizes=plan.sizes,
-            evicted=sum(moved.evicted for moved in moves),
-            forgotten=sum(moved.forgotten for moved in moves),
-        )
-
-    def _empty(self, ticks: TickBatch) -> PredictionBatch:
-        spec = self.spec
-        horizons, targets = len(spec.horizons), len(spec.targets)
-        none = np.empty((0, len(spec.scored_horizons), targets), dtype=np.float32)
-        return PredictionBatch(
-            ticks=ticks,
-            values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=np.float32),
-            residual=np.empty((0, targets), dtype=np.float32),
-            steps=np.empty(0, dtype=np.int64),
-            origin=np.empty(0, dtype=np.uint8),
-            status=np.empty(0, dtype=np.uint8),
-            errors=sum_errors(none[:, :1], none, none),
-        )
 
     def settle(self, steps: int) -> None:
         """The `steps` oldest live steps are not to be undone any more; EngineError when there are fewer."""
@@ -238,12 +221,14 @@ class Engine:
         """Take over the state of n distinct streams, in place of what is held of them; they count as captured.
 
         Call it for part after part: the last ticked stay on the device, the others are parked, the oldest beyond
-        both leave. EngineError for rows of another layout or a partition that has steps to undo.
+        both leave; a row that tells of an ended state is that of no stream, and takes the place of an older one.
+        EngineError for rows of another layout or a partition that has steps to undo.
         """
         check_rows(rows, self._slab)
         self._refuse_to_undo({partition}, "loaded")
         self._captures.void(partition)
         moved = Moves(partition)
+        rows = self._without_ended(partition, rows, moved)
         used = np.array(rows.integers[:, self._slab.columns["last_offset"].start])
         places = self._table.admit(partition, rows.streams, used, moved)
         self._parking.grow()
@@ -253,6 +238,13 @@ class Engine:
         self._park(self._table.surplus(partition), moved)
         self._trim(moved)
         self._undo.free(moved.left)
+
+    def _without_ended(self, partition: int, rows: StreamRows, moved: Moves) -> StreamRows:
+        has_ended = self.has_ended(rows)
+        if not has_ended.any():
+            return rows
+        self._table.expel(partition, list(compress(rows.streams, has_ended.tolist())), moved)
+        return rows.only(~has_ended)
 
     def _trim(self, moved: Moves) -> None:
         """Let the oldest streams go that are more than a partition's room, unless they would be lost for it."""

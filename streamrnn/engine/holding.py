@@ -98,7 +98,8 @@ class Oldest:
 class Holding:
     """places by stream; on_device, how many of them are there; newest_ms, the highest event time so far, and
     looked_ms, that when idle streams were last looked for; has_no_clean, the cold tier can take no more for now;
-    the streams in order, to be parked and to leave."""
+    ended, streams that are nowhere since their state ended though snapshots may hold a row of them, each DIRTY or
+    CAPTURED as a row would be; the streams in order, to be parked and to leave."""
 
     partition: int
     memory: Memory
@@ -108,6 +109,7 @@ class Holding:
     looked_ms: int = ABSENT
     batches_since: int = 0
     has_no_clean: bool = False
+    ended: dict[bytes, int] = field(default_factory=dict)
     to_park: Oldest | None = None
     to_leave: Oldest | None = None
 

@@ -1,9 +1,13 @@
-"""What an executor yields for a batch, in arrival order. Owns no device."""
+"""What an executor yields for a batch, in arrival order, and the predictions in it. Owns no device."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamrnn.engine.score import sum_errors
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import PredictionBatch, TickBatch
 
 
 class Outcome(NamedTuple):
@@ -16,3 +20,35 @@ class Outcome(NamedTuple):
     persistence: NDArray[np.float32]
     steps: NDArray[np.int64]
     status: NDArray[np.uint8]
+
+
+def predictions_of(
+    ticks: TickBatch, wave_sizes: list[int], outcome: Outcome, origin: NDArray[np.uint8], targets: list[int]
+) -> PredictionBatch:
+    """What the outcome means; `targets` are their places among the features."""
+    truth = ticks.values[:, None, targets]
+    return PredictionBatch(
+        ticks=ticks,
+        values=outcome.said,
+        residual=(truth - outcome.forecast)[:, 0],
+        steps=outcome.steps,
+        origin=origin,
+        status=outcome.status,
+        errors=sum_errors(truth, outcome.forecast, outcome.persistence),
+        wave_sizes=wave_sizes,
+    )
+
+
+def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
+    """Of a batch without ticks."""
+    horizons, targets = len(spec.horizons), len(spec.targets)
+    none = np.empty((0, len(spec.scored_horizons), targets), dtype=np.float32)
+    return PredictionBatch(
+        ticks=ticks,
+        values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=np.float32),
+        residual=np.empty((0, targets), dtype=np.float32),
+        steps=np.empty(0, dtype=np.int64),
+        origin=np.empty(0, dtype=np.uint8),
+        status=np.empty(0, dtype=np.uint8),
+        errors=sum_errors(none[:, :1], none, none),
+    )

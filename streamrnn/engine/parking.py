@@ -67,6 +67,11 @@ class Parking:
         copied = self._side.copy(self._slab.gather(self._slab.index(chosen)))
         return lambda: StreamRows(names, *copied())
 
+    def blank(self, streams: list[bytes]) -> StreamRows:
+        """Rows as they are before a stream's first tick."""
+        fresh, n = self._host.fresh, len(streams)
+        return StreamRows(streams, fresh.floats.numpy().repeat(n, 0), fresh.integers.numpy().repeat(n, 0))
+
     def write(self, places: Index, rows: StreamRows) -> None:
         """Overwrite the rows at these places."""
         for slots, at, chosen in self._table.memory.split(places):

@@ -20,13 +20,15 @@ IsKept = Callable[[list[bytes]], NDArray[np.bool_]]
 @dataclass(slots=True)
 class Moves:
     """What placing a partition's ticks has changed: places claimed and given up, and which of the claimed are for
-    streams that the cold tier gave back; unparked, pairs of (slots of the host, slots of the device) to copy."""
+    streams that the cold tier gave back; unparked, pairs of (slots of the host, slots of the device) to copy;
+    ended, what `Holding.ended` said before of the streams for which that was changed."""
 
     partition: int
     claimed: list[Index] = field(default_factory=list)
     left: list[Index] = field(default_factory=list)
     found: Index = field(default_factory=lambda: NOTHING)
     unparked: tuple[Index, Index] = (NOTHING, NOTHING)
+    ended: dict[bytes, int | None] = field(default_factory=dict)
     evicted: int = 0
     forgotten: int = 0
 
@@ -51,9 +53,9 @@ class SlotTable:
         return holding
 
     def parked_of(self, partition: int) -> int:
-        """How many of a partition's streams are on the host."""
+        """How many of a partition's streams are on the host, or ended and no snapshot tells of it yet."""
         holding = self._holdings.get(partition)
-        return 0 if holding is None else len(holding.places) - holding.on_device
+        return 0 if holding is None else len(holding.places) - holding.on_device + len(holding.ended)
 
     def claim(self, partition: int, streams: list[bytes], moved: Moves) -> Index:
         """Slots of the device for streams that have none there."""
@@ -77,6 +79,19 @@ class SlotTable:
         self._give_up(holding, places)
         moved.left.append(places)
         moved.evicted += on_device - holding.on_device
+
+    def end(self, holding: Holding, places: Index, moved: Moves) -> None:
+        """Give up the places of streams that are nowhere by now, for their state has ended."""
+        self._give_up(holding, places)
+        moved.left.append(places)
+
+    def note_end(self, holding: Holding, stream: bytes, has_ended: bool, moved: Moves) -> None:
+        """Whether a row of this stream that the cold tier may hold is void from here on."""
+        moved.ended.setdefault(stream, holding.ended.get(stream))
+        if has_ended:
+            holding.ended[stream] = DIRTY
+        else:
+            del holding.ended[stream]
 
     def _give_up(self, holding: Holding, places: Index) -> None:
         for slots, _, chosen in self.memory.split(places):
@@ -152,8 +167,18 @@ class SlotTable:
             slots.dirty[claimed] = CLEAN
         holding.on_device += int(stays.sum())
         holding.places.update(zip(streams, places.tolist(), strict=True))
+        for stream in holding.ended.keys() & streams:
+            del holding.ended[stream]
         holding.forget_order()
         return places
+
+    def expel(self, partition: int, streams: list[bytes], moved: Moves) -> None:
+        """Have streams be nowhere whose state has ended, as the cold tier knows."""
+        holding = self.holding(partition)
+        places = holding.find(streams)
+        held = places[places != ABSENT]
+        self.take_away(holding, held)
+        moved.left.append(held)
 
     def _least_on_device(self, partition: int, used: Index) -> int:
         """From which last offset on there is room on the device, those used at `used` included."""

@@ -118,6 +118,10 @@ class UndoLog:
             slots.give_back(moves.partition, chosen)
             holding.places.update(zip(streams, back[at].tolist(), strict=True))
             holding.on_device += len(chosen) if slots is memory.device else 0
+        for stream, state in moves.ended.items():
+            holding.ended.pop(stream, None)
+            if state is not None:
+                holding.ended[stream] = DIRTY
         return np.concatenate(freed)
 
 

@@ -19,6 +19,9 @@ that is not in memory has had no tick since the newest row of it in the noted pa
 4. What memory undoes must not be noted: snapshots are captured at committed positions, below every undo.
 5. `Shelf.draft` comes before the engine's `capture`, and a draft and its capture are both full or both not.
 
+A stream whose state has ended is in memory no more, and its older rows are void: whoever asks knows it, and does
+not ask, until a row that tells of it (`has_ended`) overrides them here; a full draft writes neither.
+
 A part that is missing or wrong raises Damaged: those rows are lost to this process, and it restores the partition
 from a snapshot, which passes over what is damaged. Only a part read whole is checked against its checksum; single
 rows of parts that were written or loaded by this process are not checked again, apart from their keys.
@@ -36,7 +39,7 @@ from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.index import Index, hash_keys
 from streamrnn.snapshots.manifest import Part
-from streamrnn.snapshots.rows import Layout, join, select
+from streamrnn.snapshots.rows import Ended, Layout, join, none_ended
 from streamrnn.stores import Span
 from streamrnn.ticks import StreamRows
 
@@ -62,9 +65,10 @@ class Cold:
     """Finds rows in a partition's parts; any thread may ask while another notes."""
 
     def __init__(
-        self, drawer: Drawer, hashed: Callable[[Collection[bytes]], NDArray[np.int64]] = hash_keys
-    ) -> None:
-        self._drawer, self._hashed = drawer, hashed
+        self, drawer: Drawer, hashed: Callable[[Collection[bytes]], NDArray[np.int64]] = hash_keys,
+        has_ended: Ended = none_ended,
+    ) -> None:  # fmt: skip
+        self._drawer, self._hashed, self._has_ended = drawer, hashed, has_ended
         self._lock = threading.Lock()
         self._layouts: dict[str, Layout] = {}
         self._void: dict[bytes, int] = {}
@@ -170,7 +174,8 @@ class Cold:
         return held
 
     def find(self, streams: list[bytes]) -> StreamRows:
-        """The newest rows of those of these streams that the parts hold, in their order; Damaged or OSError."""
+        """The newest rows of those of these streams that the parts hold, in their order, those that tell of an end
+        among them; Damaged or OSError."""
         view = self._view()
         wanted = [stream for stream in streams if stream not in self._void]
         try:
@@ -181,14 +186,16 @@ class Cold:
             return self._search(self._view(), wanted).rows  # its parts were superseded and removed meanwhile
 
     def gather(self, without: Collection[bytes]) -> Iterator[StreamRows]:
-        """The newest rows of all streams held but these and the forgotten, part by part; Damaged or OSError."""
+        """The newest rows of all streams held but these, the ended and the forgotten, part by part; Damaged or
+        OSError."""
         view = self._view()
         for number, part in enumerate(view.parts):
             rows = self._drawer.read_part(part)
             wanted = np.array([s not in without and s not in self._void for s in rows.streams], bool)
+            wanted &= ~self._has_ended(rows)
             chosen = wanted & self._is_newest(view, number, rows.streams, wanted)
             if chosen.any():
-                yield select(rows, chosen)
+                yield rows.only(chosen)
 
     def _is_newest(
         self, view: _View, number: int, streams: list[bytes], asked: NDArray[np.bool_]
@@ -213,7 +220,7 @@ class Cold:
             rows = self._read(view, entries[numbers])
             wanted = zip(rows.streams, numbers.tolist(), strict=True)
             same = np.array([key == streams[number] for key, number in wanted], bool)
-            pieces.append(_Found(numbers[same], entries[numbers[same]], select(rows, same)))
+            pieces.append(_Found(numbers[same], entries[numbers[same]], rows.only(same)))
             numbers = numbers[~same]
             entries[numbers] = index.before(entries[numbers])
             numbers = numbers[entries[numbers] >= 0]

@@ -27,7 +27,7 @@ from streamrnn.snapshots.manifest import (
     name_part,
     seal,
 )
-from streamrnn.snapshots.rows import Piece, cut, piece_of
+from streamrnn.snapshots.rows import Ended, Piece, cut, none_ended, piece_of
 from streamrnn.ticks import StreamRows
 
 MOST_PART_BYTES = 8 * 2**20
@@ -42,9 +42,9 @@ class Draft:
 
     def __init__(
         self, drawer: Drawer, identity: Identity, since: int, offset: int, base: Chain | None, cold: Cold | None,
-        born: str,
+        born: str, has_ended: Ended = none_ended,
     ) -> None:  # fmt: skip
-        self._born = born
+        self._born, self._has_ended = born, has_ended
         self._drawer, self._identity, self._cold = drawer, identity, cold
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
@@ -66,11 +66,14 @@ class Draft:
     def add(self, rows: StreamRows) -> None:
         """More rows, no stream twice in a draft; the arrays must not change until the draft is finished.
 
+        Of streams whose state has ended a full one says nothing: there is no older row to override.
         Written in parts of at most 65,536 rows and 8 MiB, each as soon as it is full.
         """
         with self._abandoning():
             if self._carries:
                 self._streams.update(rows.streams)
+            if self._base is None and (has_ended := self._has_ended(rows)).any():
+                rows = rows.only(~has_ended)
             self._buffer(rows)
 
     def _buffer(self, rows: StreamRows) -> None:

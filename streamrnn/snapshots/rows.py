@@ -6,7 +6,7 @@ float32; integers (n, V) int64.
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,8 @@ from streamrnn.ticks import StreamRows
 LARGEST_HEADER_BYTES = 4096
 """The header of four tensors is far smaller; it is read at once with its length."""
 
+Ended = Callable[[StreamRows], NDArray[np.bool_]]
+"""(n,) which rows only tell that their streams' states have ended."""
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -141,10 +143,9 @@ def decode_rows(raw: bytes, place: str) -> StreamRows:
     )
 
 
-def select(rows: StreamRows, chosen: NDArray[np.bool_]) -> StreamRows:
-    """The rows where chosen (n,) is true, copied."""
-    streams = [rows.streams[row] for row in np.flatnonzero(chosen).tolist()]
-    return StreamRows(streams, rows.floats[chosen], rows.integers[chosen])
+def none_ended(rows: StreamRows) -> NDArray[np.bool_]:
+    """For rows of which none can."""
+    return np.zeros(len(rows.streams), np.bool_)
 
 
 def cut(rows: StreamRows, start: int, end: int) -> StreamRows:

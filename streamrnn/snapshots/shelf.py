@@ -29,6 +29,7 @@ from streamrnn.snapshots.manifest import (
     read_chain,
     unseal,
 )
+from streamrnn.snapshots.rows import Ended, none_ended
 from streamrnn.stores import open_store
 from streamrnn.ticks import StreamRows
 
@@ -54,18 +55,18 @@ class Found(NamedTuple):
 class Shelf:
     """Snapshots of all partitions of a topic under one model.
 
-    keep: how many snapshots at or below the committed offset `prune` spares. What fails is an OSError that names
-    the place; ConfigError for a URL that cannot be served.
+    keep: how many snapshots at or below the committed offset `prune` spares; has_ended: see Cold. What fails is an
+    OSError that names the place; ConfigError for a URL that cannot be served.
     """
 
     def __init__(
         self, url: str | Path, app: str, topic: str, label: str, fingerprint: str, columns: str, device: str,
-        keep: int = 2,
+        keep: int = 2, has_ended: Ended = none_ended,
     ) -> None:  # fmt: skip
         self._store = open_store(url, seal="manifest")
         self._above, self._model = f"{_name(app)}/{_name(topic)}", f"{_name(label)}-{_name(fingerprint[:16])}"
         self._told = Identity(label, fingerprint, columns, device, -1)
-        self._keep = keep
+        self._keep, self._has_ended = keep, has_ended
         self._damaged: dict[str, str] = {}
 
     def place(self, partition: int) -> str:
@@ -80,7 +81,7 @@ class Shelf:
 
     def cold(self, partition: int) -> Cold:
         """A cold tier over a partition's parts, which holds nothing yet."""
-        return Cold(self._drawer(partition))
+        return Cold(self._drawer(partition), has_ended=self._has_ended)
 
     def draft(
         self, partition: int, since: int, offset: int, base: Chain | None = None, cold: Cold | None = None,
@@ -95,7 +96,8 @@ class Shelf:
             raise ValueError(f"a cold tier of rows since {cold.since} for a snapshot since {since}: clear it")
         if base is not None and cold is not None and (cold.parts != base.parts or cold.needs_full):
             raise ValueError(f"the cold tier is not of {base.name}, or needs a full snapshot")
-        return Draft(self._drawer(partition), self._identity(partition), since, offset, base, cold, born)
+        drawer, identity = self._drawer(partition), self._identity(partition)
+        return Draft(drawer, identity, since, offset, base, cold, born, self._has_ended)
 
     def find(self, partition: int, at_most: int, since: int | None = None, born: str | None = None) -> Found:
         """The newest snapshot at or below an offset that is whole, of this state, and of this beginning if given.

@@ -47,7 +47,7 @@ def make_stateful(model: Model, settings: Settings) -> Stateful:
     if url is not None:
         shelves.append(Shelf(
             url, settings.kafka.group, settings.input.topic, engine.spec.label, made, engine.columns(),
-            device=str(engine.device), keep=settings.snapshots.keep,
+            device=str(engine.device), keep=settings.snapshots.keep, has_ended=engine.has_ended,
         ))  # fmt: skip
     return Stateful(engine, made, cold, shelves[0] if shelves else None)
 

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrnn.engine.capture import Capture
 from streamrnn.engine.engine import Engine
@@ -50,8 +51,10 @@ class Driven:
     """One life after another of an engine over one log; `rng` decides what comes next."""
 
     def __init__(
-        self, log: TickBatch, oracle: Oracle, rng: np.random.Generator, is_cold: bool, **given: Any
-    ) -> None:
+        self, log: TickBatch, ends: NDArray[np.bool_], oracle: Oracle, rng: np.random.Generator, is_cold: bool,
+        **given: Any,
+    ) -> None:  # fmt: skip
+        self.ends = ends
         self.log, self.oracle, self.rng, self.given = log, oracle, rng, given
         self.partitions = sorted(set(log.partition.tolist()))
         self.at = {p: np.flatnonzero(log.partition == p).tolist() for p in self.partitions}
@@ -83,21 +86,23 @@ class Driven:
         self.happened[what] += 1
         getattr(self, what)()
 
-    def next_ticks(self, most: int = 6) -> TickBatch:
+    def next_ticks(self, most: int = 6) -> list[int]:
         chosen = [
             i for p in self.partitions
             for i in self.at[p][self.position[p] : self.position[p] + int(self.rng.integers(0, most))]
         ]  # fmt: skip
         if self.rng.random() < 0.5:
             chosen.sort()
-        return part(self.log, chosen)
+        return chosen
 
-    def step(self, warm: bool = False, ticks: TickBatch | None = None) -> None:
-        ticks = self.next_ticks() if ticks is None else ticks
-        for place, said in said_of(self.engine.step(ticks, warm)).items():
+    def step(self, warm: bool = False, at: list[int] | None = None) -> None:
+        at = self.next_ticks() if at is None else at
+        said_now = said_of(self.engine.step(part(self.log, at, self.ends), warm))
+        assert len(said_now) == int((~self.ends[at]).sum())
+        for place, said in said_now.items():
             assert said == self.oracle.said[place], place
         for p in self.partitions:
-            self.position[p] += int((ticks.partition == p).sum())
+            self.position[p] += int((self.log.partition[at] == p).sum())
         if not warm:
             self.after.append(dict(self.position))
 
@@ -124,7 +129,7 @@ class Driven:
         self.after.clear()
 
     def begin_capture(self, p: int) -> None:
-        full = p not in self.kept_at or bool(self.rng.random() < 0.2)
+        full = not self.is_cold or p not in self.kept_at or bool(self.rng.random() < 0.2)
         self.capture = self.engine.capture(p, full), self.position[p], [], False
 
     def take(self) -> None:
@@ -148,18 +153,23 @@ class Driven:
             capture.fail()
             self.capture = None
         elif self.committed[capture.partition] >= position:
+            if not self.is_cold:  # then only a full one is whole: nobody tells of the forgotten
+                self.shelf.rows.pop(capture.partition, None)
             for taken in rows:
+                self.happened["told"] += int(self.engine.has_ended(taken).sum())
                 self.shelf.add(capture.partition, taken)
             assert capture.confirm()
             self.kept_at[capture.partition], self.capture = position, None
             self.check_snapshot(capture.partition, position)
 
     def check_snapshot(self, p: int, position: int) -> None:
-        """What is on the shelf is the oracle's state at that offset, bit for bit, and maybe the forgotten."""
-        kept, right = self.shelf.rows.get(p, {}), self.oracle.held[p, position]
-        assert {stream: kept.get(stream) for stream in right} == dict(right)
-        if self.is_cold:
-            assert kept.keys() == right.keys()
+        """What is on the shelf is the oracle's state at that offset, bit for bit, and who has ended."""
+        assert self.living(p) == dict(self.oracle.held[p, position])
+
+    def living(self, p: int) -> dict[bytes, Row]:
+        """The rows on the shelf of streams whose state has not ended."""
+        kept = self.shelf.of(p, list(self.shelf.rows.get(p, {})))
+        return {stream: self.shelf.rows[p][stream] for stream in kept.only(~self.engine.has_ended(kept)).streams}
 
     def restart(self) -> None:
         """Another process: what is in memory is gone."""
@@ -194,7 +204,7 @@ class Driven:
         now, self.position[p] = self.position[p], self.kept_at.get(p, 0)
         while self.position[p] < now:
             stop = min(now, self.position[p] + int(self.rng.integers(1, 9)))
-            self.step(warm=True, ticks=part(self.log, self.at[p][self.position[p] : stop]))
+            self.step(warm=True, at=self.at[p][self.position[p] : stop])
 
     def note_totals(self) -> None:
         for name in ("evicted", "forgotten", "brought_back"):
@@ -206,13 +216,16 @@ class Driven:
         self.commit_all()
         self.note_totals()
         for p in self.partitions:
-            capture, held = self.engine.capture(p, True), dict(self.shelf.rows.get(p, {})) if self.is_cold else {}
+            capture, held = self.engine.capture(p, True), self.living(p) if self.is_cold else {}
             captured: set[bytes] = set()
             while (rows := capture.take(5)) is not None:
-                for i, stream in enumerate(rows.streams):
+                for i, has_ended in enumerate(self.engine.has_ended(rows).tolist()):
+                    stream = rows.streams[i]
                     assert stream not in captured
                     captured.add(stream)
                     held[stream] = rows.floats[i].tobytes(), rows.integers[i].tobytes()
+                    if has_ended:
+                        del held[stream]
             assert held == dict(self.oracle.held[p, len(self.at[p])])
 
 

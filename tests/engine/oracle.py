@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from streamrnn.engine.blocks import Blocks
 from streamrnn.engine.columns import fresh_rows
@@ -18,7 +19,7 @@ from streamrnn.engine.score import Scorer
 from streamrnn.engine.slab import Slab
 from streamrnn.engine.waves import plan_waves
 from streamrnn.nn.model import Model
-from streamrnn.ticks import PredictionBatch, TickBatch
+from streamrnn.ticks import Endings, PredictionBatch, TickBatch
 
 BLOCK = 16
 Row = tuple[bytes, bytes]
@@ -73,9 +74,10 @@ class Alone:
 
 class Oracle:
     """The one right answer to a log: `said` by (partition, offset), and what is `held` of a partition before each
-    offset, the least recently ticked first. room: streams a partition remembers."""
+    offset, the least recently ticked first. room: streams a partition remembers; ends (n,) which of the log are no
+    ticks but the ends of their streams' states."""
 
-    def __init__(self, alone: Alone, log: TickBatch, room: int) -> None:
+    def __init__(self, alone: Alone, log: TickBatch, room: int, ends: NDArray[np.bool_]) -> None:
         self.said: dict[tuple[int, int], Said] = {}
         self.held: dict[tuple[int, int], OrderedDict[bytes, Row]] = {}
         now: dict[int, OrderedDict[bytes, Row]] = {p: OrderedDict() for p in set(log.partition.tolist())}
@@ -83,6 +85,9 @@ class Oracle:
             partition, offset = int(log.partition[i]), int(log.offset[i])
             rows = now[partition]
             self.held[partition, offset] = rows.copy()
+            if ends[i]:
+                rows.pop(stream, None)
+                continue
             if stream not in rows and len(rows) == room:
                 rows.popitem(last=False)
             row = rows.pop(stream, alone.fresh)
@@ -91,11 +96,17 @@ class Oracle:
             self.held[partition, int((log.partition == partition).sum())] = rows
 
 
-def part(log: TickBatch, at: list[int]) -> TickBatch:
-    """Some ticks of a log."""
+def part(log: TickBatch, at: list[int], ends: NDArray[np.bool_] | None = None) -> TickBatch:
+    """Some ticks of a log, and the ends among them."""
+    endings = None
+    if ends is not None and ends[at].any():
+        which = np.flatnonzero(ends[at])
+        before, last = which - np.arange(len(which)), [at[i] for i in which.tolist()]
+        endings = Endings(before, log.partition[last], [log.streams[i] for i in last])
+        at = [i for i in at if not ends[i]]
     return TickBatch(
         log.partition[at], log.offset[at], log.time_ms[at], log.arrival_ms[at], [log.streams[i] for i in at],
-        log.values[at], log.order[at],
+        log.values[at], log.order[at], endings,
     )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def ticks(n: int, streams: int, seed: int = 0, missing: float = 0.1) -> TickBatc
 
 
 def cut(batch: TickBatch, start: int, stop: int) -> TickBatch:
-    parts = {f.name: getattr(batch, f.name)[start:stop] for f in dataclasses.fields(batch)}
-    return TickBatch(**parts)
+    columns = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+    return TickBatch(**{name: column[start:stop] for name, column in columns.items() if column is not None})
 
 
 @pytest.fixture(params=["compiled", "blocks"])

@@ -11,6 +11,7 @@ from streamrnn.engine.placing import place_ticks
 from streamrnn.engine.slots import SCRATCH
 from streamrnn.engine.table import Moves, SlotTable
 from streamrnn.errors import StaleHandle
+from streamrnn.ticks import TickBatch
 
 
 class Placed:
@@ -23,7 +24,8 @@ class Placed:
         n, moves = len(streams), []
         partitions = np.broadcast_to(np.array(partition, np.int32), n)
         offset = np.arange(self.offset, self.offset + n)
-        placed = place_ticks(self.table, partitions, list(streams), offset, moves)
+        ticks = TickBatch(partitions, offset, offset, offset, list(streams), np.zeros((n, 1), np.float32))
+        placed = place_ticks(self.table, ticks, moves)
         self.offset += n
         for moved in moves:
             if len(surplus := self.table.surplus(moved.partition)):

@@ -24,6 +24,14 @@ def rows_of(state: Mapping[bytes, int]) -> StreamRows:
     return StreamRows(list(state), floats, values * np.array([1, -1, 2**40]))
 
 
+ENDED = -1
+
+
+def has_ended(rows: StreamRows) -> np.ndarray:
+    """The number of a state that has ended is ENDED."""
+    return rows.integers[:, 0] == ENDED
+
+
 def state_of(rows: StreamRows) -> State:
     """The numbers, after each column proved to be made of its row's."""
     if not rows.streams:

@@ -12,8 +12,21 @@ from numpy.typing import NDArray
 
 from streamrnn.snapshots import Chain, Cold, Damaged, Shelf, draft
 from streamrnn.snapshots.index import Index, hash_keys
+from streamrnn.ticks import StreamRows
 from tests.backends import empty_all
-from tests.snapshots.shelves import State, fill, load, make_shelf, names, restore, rows_of, state_of, write
+from tests.snapshots.shelves import (
+    ENDED,
+    State,
+    fill,
+    has_ended,
+    load,
+    make_shelf,
+    names,
+    restore,
+    rows_of,
+    state_of,
+    write,
+)
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -28,7 +41,11 @@ def colliding(streams: Collection[bytes]) -> NDArray[np.int64]:
 
 
 def cold_of(shelf: Shelf, hashed: Any = hash_keys) -> Cold:
-    return Cold(shelf._drawer(3), hashed)
+    return Cold(shelf._drawer(3), hashed, has_ended)
+
+
+def living(rows: StreamRows) -> State:
+    return state_of(rows.only(~has_ended(rows)))
 
 
 class Memory:
@@ -36,14 +53,15 @@ class Memory:
 
     def __init__(self, shelf: Shelf, cold: Cold) -> None:
         self.shelf, self.cold = shelf, cold
-        self.rows, self.dirty, self.base = State(), set[bytes](), None
+        self.rows, self.dirty, self.ended, self.base = State(), set[bytes](), set[bytes](), None
 
     base: Chain | None
 
     def tick(self, stream: bytes) -> int:
         """A stream counts its ticks."""
-        if stream not in self.rows and self.cold.holds([stream])[0]:
-            self.rows |= state_of(self.cold.find([stream]))
+        if stream not in self.rows and stream not in self.ended and self.cold.holds([stream])[0]:
+            self.rows |= living(self.cold.find([stream]))
+        self.ended.discard(stream)
         self.rows[stream] = self.rows.get(stream, 0) + 1
         self.dirty.add(stream)
         return self.rows[stream]
@@ -59,24 +77,31 @@ class Memory:
             return True
         return False
 
+    def end(self, stream: bytes) -> None:
+        """Its state ends; what snapshots hold of it is void."""
+        self.rows.pop(stream, None)
+        self.dirty.discard(stream)
+        self.ended.add(stream)
+
     def snapshot(self, offset: int, is_full: bool, is_abandoned: bool) -> None:
         is_full = is_full or self.base is None or self.cold.needs_full
         begun = self.shelf.draft(3, 0, offset, None if is_full else self.base, self.cold)
         fill(begun, self.rows if is_full else {stream: self.rows[stream] for stream in self.dirty})
+        fill(begun, dict.fromkeys(self.ended, ENDED))
         if is_abandoned:
             begun.abandon()
             self.base = None  # and what is dirty stays dirty
         else:
-            self.base, self.dirty = begun.finish(), set()
+            self.base, self.dirty, self.ended = begun.finish(), set(), set()
 
     def restart(self, cold: Cold) -> None:
-        self.cold, self.rows, self.dirty = cold, State(), set()
+        self.cold, self.rows, self.dirty, self.ended = cold, State(), set(), set()
         if self.base is not None:
             load(self.shelf, self.base, cold)
 
 
 STREAMS = st.sampled_from([b"", b"a", b"b", b"c", b"aa", b"bb", b"cc", b"aaa"])
-KINDS = ("tick", "tick", "tick", "let go", "forget", "write", "full", "abandon", "restart")
+KINDS = ("tick", "tick", "tick", "let go", "end", "forget", "write", "full", "abandon", "restart")
 ACTS = st.lists(st.tuples(st.sampled_from(KINDS), STREAMS), max_size=50)
 
 
@@ -88,7 +113,7 @@ def test_a_stream_that_was_let_go_comes_back_as_it_was(
     url: str, hashed: Any, acts: list[tuple[str, bytes]]
 ) -> None:
     empty_all()
-    shelf, told = make_shelf(url), State()
+    shelf, told = make_shelf(url, has_ended=has_ended), State()
     memory = Memory(shelf, cold_of(shelf, hashed))
     kept = State()
     for offset, (act, stream) in enumerate(acts):
@@ -98,6 +123,9 @@ def test_a_stream_that_was_let_go_comes_back_as_it_was(
         elif act in ("let go", "forget"):
             if memory.let_go(stream, even_dirty=act == "forget"):
                 del told[stream]
+        elif act == "end":
+            memory.end(stream)
+            told.pop(stream, None)
         elif act == "restart" and memory.base is not None:
             memory.restart(cold_of(shelf, hashed))
             told = dict(kept)
@@ -105,9 +133,10 @@ def test_a_stream_that_was_let_go_comes_back_as_it_was(
             memory.snapshot(offset, act == "full", act == "abandon")
             kept = dict(told)
             if act != "abandon":
-                assert restore(shelf, offset) == (memory.base, told)
-                assert memory.base is not None
-                assert memory.base.rows == len(told) or memory.base.base < len(memory.base.parts)
+                chain, state = restore(shelf, offset)
+                assert (chain, {s: n for s, n in state.items() if n != ENDED}) == (memory.base, told)
+                assert chain is not None
+                assert chain.rows == len(told) or chain.base < len(chain.parts)
     for stream, count in told.items():
         assert memory.tick(stream) == count + 1
 
@@ -185,6 +214,18 @@ def test_a_full_snapshot_takes_over_what_is_cold_and_drops_what_is_overridden() 
     assert load(shelf, full) == {b"a": 5, b"b": 7, b"c": 3, b"d": 4, b"e": 6}
     assert (full.rows, full.base_rows, cold.parts) == (5, 5, full.parts)
     assert not set(full.parts) & set(base.parts)
+
+
+def test_a_full_snapshot_says_nothing_of_streams_that_have_ended_and_brings_none_of_their_rows_back() -> None:
+    shelf = make_shelf("memory://m", has_ended=has_ended)
+    cold = cold_of(shelf)
+    base = write(shelf, 1, {b"a": 1, b"b": 2, b"c": 3, b"d": 4}, None, cold)
+    base = write(shelf, 2, {b"a": ENDED, b"e": 6}, base, cold)
+    assert load(shelf, base) == {b"a": ENDED, b"b": 2, b"c": 3, b"d": 4, b"e": 6}
+    full = write(shelf, 3, {b"c": ENDED}, None, cold)
+    assert load(shelf, full) == {b"b": 2, b"d": 4, b"e": 6}
+    assert cold.holds([b"a", b"b", b"c"]).tolist() == [False, True, False]
+    assert full.rows == 3
 
 
 def test_an_abandoned_draft_changes_nothing_in_the_cold_tier() -> None:
