@@ -53,8 +53,16 @@ class Registry:
     """Models in a folder or at a URL; names are single path parts. What fails is a BundleError."""
 
     def __init__(self, root: str | Path) -> None:
+        self._root = root
         with refusing():
             self._store = open_store(root, seal=MANIFEST)
+
+    def check_is_there(self) -> None:
+        """BundleError unless the folder is there, or in an object store something in it: a name misspelt has
+        no models either."""
+        with refusing():
+            if not self._store.is_there():
+                raise BundleError(f"{self._root}: there is no registry here; see --model.registry")
 
     def place(self, name: str, version: int | None = None) -> str:
         """Where a model or a version is, for people."""

@@ -43,7 +43,8 @@ def _action(
     act: Callable[["Registry", argparse.Namespace], None],
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=help, allow_abbrev=False)
-    parser.add_argument("--registry", metavar="FOLDER|URL", help="(default: model.registry of the settings)")
+    shown = "folder or URL (default: model.registry of the settings)"
+    parser.add_argument("--model.registry", "--registry", dest="registry", metavar="PLACE", help=shown)
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     parser.set_defaults(act=act)
     return parser
@@ -64,8 +65,10 @@ def run_models(args: argparse.Namespace) -> int:
         given = {} if args.registry is None else {"model.registry": args.registry}
         root = load_settings(args.config, given).model.registry
         if not root:
-            raise ConfigError("no registry: give --registry, or set model.registry")
-        args.act(Registry(root), args)
+            raise ConfigError("no registry: give --model.registry, or set model.registry")
+        registry = Registry(root)
+        registry.check_is_there()
+        args.act(registry, args)
     except StreamrnnError as error:
         raise type(error)(plain(error)) from error
     return 0

@@ -1,7 +1,7 @@
 """The fit of a job: one, resumed where it broke off, shared by a team, or the best of a search. Judges nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,37 +31,39 @@ class Effort:
 
 
 class Made(NamedTuple):
-    """The model with the spec and recipe that made it, and the trials it was chosen from."""
+    """The model with the spec and recipe that made it, and the trials it was chosen from; usual: the recipe of a
+    job that asks for nothing."""
 
     spec: ModelSpec
     recipe: Recipe
+    usual: Recipe
     fitted: Fitted
     trials: list[Trial]
 
 
 def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: Team, screen: Screen) -> Made:
     """Fit, or search; ConfigError for what does not go together."""
-    recipe = _recipe(effort.recipe, spec, split.train)
+    usual = _usual(spec, split.train)
+    recipe = replace(usual, **effort.recipe)
     if effort.resume and effort.checkpoint is None:
         raise ConfigError("--resume goes on from the folder that --checkpoint names")
     if not effort.trials:
         with screen.fitting(recipe.epochs) as watch:
             places = {"checkpoint": effort.checkpoint, "resume": effort.resume}
             fitted = fit(spec, history, split, recipe, watch, team=team, **places)  # type: ignore[arg-type]
-        return Made(spec, recipe, fitted, [])
+        return Made(spec, recipe, usual, fitted, [])
     if team.size > 1 or effort.checkpoint is not None:
         raise ConfigError("--search goes with neither --checkpoint nor torchrun")
     found = search(spec, recipe, history, split, effort.trials, effort.search_s, recipe.seed, screen.trial)
-    return Made(*found)
+    return Made(found.spec, found.recipe, usual, found.fitted, found.trials)
 
 
-def _recipe(changes: Mapping[str, Any], spec: ModelSpec, train: list[Extent]) -> Recipe:
-    """Defaults that hold their own on sensors and prices alike, chosen on validation parts; `changes` go before."""
+def _usual(spec: ModelSpec, train: list[Extent]) -> Recipe:
+    """Defaults that hold their own on sensors and prices alike, chosen on validation parts."""
     ticks = sum(extent.length for extent in train)
-    defaults: dict[str, Any] = {
-        "loss": "pinball" if spec.quantiles else "huber",
-        "dropout": 0.5,
-        "weight_decay": 0.01,
-        "width": min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
-    }
-    return Recipe(**{**defaults, **changes})
+    return Recipe(
+        loss="pinball" if spec.quantiles else "huber",
+        dropout=0.5,
+        weight_decay=0.01,
+        width=min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
+    )

@@ -34,6 +34,7 @@ from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, Seasonal
 from streamrnn.train.history import Extent, History, Split, split_by_time, split_each
 from streamrnn.train.html import render
 from streamrnn.train.judge import Judgement, check_windows, judge
+from streamrnn.train.logarithms import check_logarithms
 from streamrnn.train.report import Part, Report, Score, Verdict
 from streamrnn.train.statistics import Moments
 from streamrnn.train.team import Team, join_team
@@ -64,18 +65,21 @@ def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
         split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
         check_windows(split.test, source.spec.horizons)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
+        notes = check_logarithms(source.spec, source.history, split.train)
         made = make(source.spec, source.history, split, job.effort, team, screen)
         screen.gradients(made.fitted.epochs, made.recipe.clip)
         if team.rank:
             return 0
-        report = _judge(job, source, split, made, champion, began_s)
+        report = _judge(job, source, split, made, champion, notes, began_s)
     screen.scores(report)
+    for note in report.notes:
+        screen.say(f"note: {note}")
     _publish(registry, job, made.fitted.model, report, screen)
     return 0
 
 
 def _judge(
-    job: Job, source: Source, split: Split, made: Made, champion: Champion | None, began_s: float
+    job: Job, source: Source, split: Split, made: Made, champion: Champion | None, notes: list[str], began_s: float
 ) -> Report:
     """Shrink where validation says so, score everybody on the test part, decide."""
     spec, history, model = made.spec, source.history, made.fitted.model
@@ -87,7 +91,7 @@ def _judge(
     if ours.poisoned:
         raise DataError(f"{ours.poisoned:,} ticks make the model's state or prediction not finite; not published")
     verdict = _verdict(job, found, champion)
-    return _report(source, split, made, found, scale, verdict, time.perf_counter() - began_s)
+    return _report(source, split, made, found, scale, verdict, notes, time.perf_counter() - began_s)
 
 
 def _registry(settings: Settings, job: Job) -> Registry | None:
@@ -143,7 +147,7 @@ def _rivals(
     if champion and champion.model and _is_comparable(champion.model.spec, spec, history.features):
         everybody.append(Served(champion.label, "champion", champion.model, spec.horizons))
     everybody.append(Persistence(spec.targets, spec.horizons))
-    season = job.season or season_of(history)
+    season = job.season or season_of(history, split.train)
     if season:
         everybody.append(SeasonalNaive(spec.targets, spec.horizons, season))
     everybody.append(RidgeAR(history, split, spec.targets, spec.horizons, job.ridge_lags))
@@ -167,7 +171,7 @@ def _verdict(job: Job, found: Judgement, champion: Champion | None) -> Verdict:
 
 def _report(
     source: Source, split: Split, made: Made, found: Judgement, scale: NDArray[np.float64],
-    verdict: Verdict, seconds: float,
+    verdict: Verdict, notes: list[str], seconds: float,
 ) -> Report:  # fmt: skip
     history = source.history
     parts = zip(("train", "validation", "test"), (split.train, split.validation, split.test), strict=True)
@@ -181,6 +185,8 @@ def _report(
         epochs=made.fitted.epochs,
         best_epoch=made.fitted.best,
         trials=made.trials,
+        usual=made.usual,
+        notes=notes,
         truths=found.truths,
         scale=scale.tolist(),
         scores=found.scores,

@@ -20,6 +20,9 @@ __all__ = ["NotPlain", "Span", "Store", "add_folder", "open_store", "read_plain"
 class Store(Protocol):
     """What a folder and an object store both can."""
 
+    def is_there(self) -> bool:
+        """Whether the root is: a folder, even an empty one; in an object store, which has none, any file in it."""
+
     def place(self, key: str) -> str:
         """A key's path or URL, for people."""
 

@@ -94,6 +94,9 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def is_there(self) -> bool:
+        return self._root.is_dir()
+
     def place(self, key: str) -> str:
         return str(self._root / key)
 

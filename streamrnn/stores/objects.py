@@ -26,6 +26,11 @@ class ObjectStore:
             self._fs, root = _backend(self._url)
         self._root = root.rstrip("/")
 
+    def is_there(self) -> bool:
+        with failing_at(self._url), suppress(FileNotFoundError):
+            return bool(self._now().ls(self._root, detail=False))
+        return False
+
     def place(self, key: str) -> str:
         return f"{self._url}/{key}"
 

@@ -3,6 +3,8 @@
 Each says at a tick what it knows then and nothing later. Shapes: n windows, K horizons, O targets, P lags.
 """
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -69,20 +71,32 @@ class SeasonalNaive:
         return np.where(np.isnan(said), now, said)[..., None]
 
 
-def season_of(history: History) -> int | None:
-    """Ticks in a day by the median gap between ticks; None where that makes no season."""
-    gaps = np.concatenate([np.diff(history.time_ms[a:b]) for a, b in _some(history)] or [np.zeros(0)])
+def season_of(history: History, train: Sequence[Extent]) -> int | None:
+    """Ticks in a day by the median gap between ticks; None where that makes no season: the training part of no
+    stream is two of them long, or so many ticks before is mostly another time of the day."""
+    gaps = np.concatenate([np.diff(history.time_ms[a:b]) for a, b in _some(history, 1000)] or [np.zeros(0)])
     gaps = gaps[gaps > 0]
-    ticks = round(DAY_MS / float(np.median(gaps))) if len(gaps) else 0
-    return ticks if 2 <= ticks <= LONGEST_SEASON else None
+    gap_ms = float(np.median(gaps)) if len(gaps) else math.inf
+    ticks = round(DAY_MS / gap_ms)
+    if not 2 <= ticks <= LONGEST_SEASON or max((e.length for e in train), default=0) < 2 * ticks:
+        return None
+    return ticks if _is_daily(history, ticks, gap_ms) else None
 
 
-def _some(history: History) -> Iterator[tuple[int, int]]:
-    """The beginnings of up to 1,000 streams: enough to know how far apart ticks are."""
-    for number, (start, stop) in enumerate(extents(history)):
-        if number == 1000:
-            return
-        yield start, min(stop, start + 1000)
+def _is_daily(history: History, ticks: int, gap_ms: float) -> bool:
+    """Whether most ticks are a day, to half a gap, after the one so many ticks before."""
+    right = count = 0
+    for start, stop in _some(history, 4 * ticks + 1000):
+        ages = history.time_ms[start + ticks : stop] - history.time_ms[start : max(start, stop - ticks)]
+        right += int((np.abs(ages - DAY_MS) <= gap_ms / 2).sum())
+        count += int((ages > 0).sum())
+    return 2 * right > count
+
+
+def _some(history: History, most: int) -> Iterator[tuple[int, int]]:
+    """The first `most` ticks of up to 1,000 streams: enough to know how far apart ticks are."""
+    for start, stop in itertools.islice(extents(history), 1000):
+        yield start, min(stop, start + most)
 
 
 class RidgeAR:

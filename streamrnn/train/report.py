@@ -80,7 +80,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. scores: the model first, then its champion if there is one, then the baselines.
-    trials: the fits of a search the model was chosen from, empty without one."""
+    trials: the fits of a search the model was chosen from, empty without one; usual: the recipe had nothing been
+    asked for; notes: what a reader of the scores must know, in whole sentences without a full stop."""
 
     spec: ModelSpec
     created_ms: int
@@ -98,3 +99,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     versions: dict[str, str]
     trials: list[Trial] = []
+    usual: Recipe = Recipe()
+    notes: list[str] = []

@@ -54,10 +54,19 @@ def test_the_list_is_json_where_asked(registry: Registry, run: Run) -> None:
     ]
 
 
-def test_an_empty_registry_lists_nothing_and_an_unknown_name_is_an_error(run: Run, root: str) -> None:
-    assert run("list") == "no models\n"
-    assert json.loads(run("list", "--json")) == []
-    assert f"{root}/oil: no model of this name" in run("list", "oil", code=3)
+def test_an_empty_registry_lists_nothing_and_an_unknown_name_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    place = f"--model.registry={tmp_path / 'empty'}"
+    assert run("list", place) == "no models\n"
+    assert json.loads(run("list", "--json", place)) == []
+    assert f"{tmp_path / 'empty'}/oil: no model of this name" in run("list", "oil", place, code=3)
+
+
+@pytest.mark.parametrize("action", ["list", "show oil", "promote oil@1", "rollback oil", "prune oil --keep=1"])
+def test_a_registry_that_is_not_there_is_an_error_and_not_an_empty_list(run: Run, root: str, action: str) -> None:
+    assert f"{root}: there is no registry here; see --model.registry" in run(*action.split(), code=3)
+    if "://" not in root:
+        assert not Path(root).exists()
 
 
 def test_show_tells_spec_sizes_and_report_of_the_champion_or_of_a_version(registry: Registry, run: Run) -> None:
@@ -174,11 +183,12 @@ def test_the_registry_comes_from_the_option_the_environment_or_the_file(
         Registry(tmp_path / name).publish(model(name))
     toml = tmp_path / "s.toml"
     toml.write_text(f"[model]\nregistry = {json.dumps(str(tmp_path / 'file'))}\n")
-    assert run("list") == "no models\n"
+    assert "there is no registry here" in run("list", code=3)
+    assert rows(run("list", "--model.registry", str(tmp_path / "option")))[0][0] == "option@1"
     assert rows(run("list", "--registry", str(tmp_path / "option")))[0][0] == "option@1"
     monkeypatch.delenv("STREAMRNN_MODEL__REGISTRY")
     assert rows(run("list", "--config", str(toml)))[0][0] == "file@1"
-    assert "give --registry, or set model.registry" in run("list", code=2)
+    assert "give --model.registry, or set model.registry" in run("list", code=2)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert rows(run("list", "--registry", "~/option"))[0][0] == "option@1"
 

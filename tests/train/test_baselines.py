@@ -13,7 +13,7 @@ from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, Seasonal
 from streamrnn.train.history import Extent, History, Split, split_each
 from streamrnn.train.windows import Windows, windows_of
 
-from .histories import T0, Values, history_of, shaky_streams, ticks_of
+from .histories import T0, Tick, Values, history_of, shaky_streams, ticks_of
 
 FEATURES, TARGETS = ("x", "y", "z"), ("z", "x")
 
@@ -60,18 +60,38 @@ def test_persistence_says_the_last_value_and_the_seasonal_one_that_of_the_season
     np.testing.assert_equal(SeasonalNaive(TARGETS, horizons, season).forecast(history, windows).tolist(), before)
 
 
-@pytest.mark.parametrize(("gap_s", "season"), [(3600, 24), (900, 96), (86_400, None), (43_200, 2), (1, None)])
+def season(streams: dict[str, list[Tick]]) -> int | None:
+    """That of streams which are for training from end to end."""
+    history = history_of(("x",), streams)
+    return season_of(history, split_each(history, (1.0, 0.0, 0.0)).train)
+
+
+@pytest.mark.parametrize(("gap_s", "right"), [(3600, 24), (900, 96), (86_400, None), (43_200, 2), (1, None)])
 def test_a_season_is_a_day_by_the_median_gap_where_that_is_some_ticks_and_not_too_many(
-    gap_s: int, season: int | None
+    gap_s: int, right: int | None
 ) -> None:
-    streams = {name: ticks_of(np.zeros(30), step_ms=1000 * gap_s) for name in "ab"}
-    streams["b"][20:] = [(time_ms + 10**9, values) for time_ms, values in streams["b"][20:]]
-    streams["c"] = [(T0, (0.0,))] * 200
-    assert season_of(history_of(("x",), streams)) == season
+    streams = {name: ticks_of(np.zeros(200), step_ms=1000 * gap_s) for name in "ab"}
+    streams["b"][190:] = [(time_ms + 10**9, values) for time_ms, values in streams["b"][190:]]
+    streams["c"] = [(T0, (0.0,))] * 900
+    assert season(streams) == right
+
+
+@pytest.mark.parametrize(("ticks", "right"), [(47, None), (48, 24)])
+def test_there_is_no_season_where_no_stream_has_two_for_training(ticks: int, right: int | None) -> None:
+    """A season later than all that is known is persistence by another name."""
+    streams = {name: ticks_of(np.zeros(ticks), step_ms=3_600_000) for name in "abc"}
+    assert season(streams) == right
+
+
+def test_there_is_no_season_where_so_many_ticks_before_is_another_time_of_the_day() -> None:
+    """Hourly bars of a market that is open for seven hours a day: 24 ticks are not a day."""
+    opened = [(T0 + 86_400_000 * (t // 7) + 3_600_000 * (t % 7), (0.0,)) for t in range(700)]
+    assert season({"stock": opened}) is None
+    assert season({"stock": opened[:168], "sensor": ticks_of(np.zeros(900), step_ms=3_600_000)}) == 24
 
 
 def test_ticks_without_a_gap_have_no_season() -> None:
-    assert season_of(history_of(("x",), {"one": ticks_of(np.zeros(1)), "same": [(T0, (0.0,))] * 9})) is None
+    assert season({"one": ticks_of(np.zeros(1)), "same": [(T0, (0.0,))] * 9}) is None
 
 
 class SlowRidge:

@@ -198,6 +198,10 @@ def test_coverage_facts_and_options_are_written_out() -> None:
     for name in (*Recipe.__dataclass_fields__, *ModelSpec.__struct_fields__):
         assert name.replace("_", " ") in options
     assert options["learning rate"] == "0.004 default 0.003"
+    assert options["dropout"] == "0"
+    held = report(usual=Recipe(learning_rate=0.004, dropout=0.5))
+    shown = {words(p[0]): words(p[1]) for p in parsed(render(held)).iter("div") if p.find("dt") is not None}
+    assert (shown["learning rate"], shown["dropout"]) == ("0.004", "0 default 0.5")
     assert options["budget s"] == "\u2013"
     assert "2.13" in options["torch"]
 

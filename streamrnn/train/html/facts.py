@@ -100,11 +100,10 @@ def _names(names: Sequence[str]) -> str:
 
 def recipe(report: Report) -> Markup:
     """Every option of the fit; those that are not the default say what it is."""
-    return _list(_options(report.recipe))
+    return _list(_options(report.recipe, report.usual))
 
 
-def _options(chosen: Recipe) -> Iterator[tuple[str, str]]:
-    usual = Recipe()
+def _options(chosen: Recipe, usual: Recipe) -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(Recipe):
         value, default = getattr(chosen, field.name), getattr(usual, field.name)
         words = _setting(value)
