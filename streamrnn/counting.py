@@ -62,7 +62,7 @@ class RollingErrors:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.weight = np.zeros(shape)
         self.sums = np.zeros((4, *shape))
-        self.truths = np.zeros(shape)
+        self.truths, self.beyond = np.zeros(shape), np.zeros(shape)
 
     def add(self, errors: Errors) -> None:
         """Age what is there by the number of new truths, then add them."""
@@ -71,6 +71,7 @@ class RollingErrors:
         self.sums = self.sums * keep + np.stack(new)
         self.weight = self.weight * keep + errors.count
         self.truths += errors.count
+        self.beyond += errors.beyond
 
     def means(self) -> NDArray[np.float64]:
         """(4, K', O): MSE and MAE of the model, MSE and MAE of persistence; NaN where there is no truth."""

@@ -99,7 +99,8 @@ class TickBatch:
 class Errors:
     """Sums over the ticks whose truth arrived, per scored horizon and target, all (K', O) float64.
 
-    count; sum of squared and absolute errors of the model and of persistence at the same horizon.
+    count; sum of squared and absolute errors of the model and of persistence at the same horizon; beyond, how many
+    more truths arrived that are left out of these because they, or what they were forecast from, are absurd.
     """
 
     count: NDArray[np.float64]
@@ -107,6 +108,7 @@ class Errors:
     absolute: NDArray[np.float64]
     persistence_squared: NDArray[np.float64]
     persistence_absolute: NDArray[np.float64]
+    beyond: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

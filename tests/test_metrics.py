@@ -29,7 +29,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def errors(count: Iterable[float], size: float = 1.0) -> Errors:
     """Errors of one size for 2 horizons x 2 targets; persistence errs twice as much."""
     n = np.array(list(count), dtype=np.float64).reshape(2, 2)
-    return Errors(n, n * size**2, n * size, n * 4 * size**2, n * 2 * size)
+    return Errors(n, n * size**2, n * size, n * 4 * size**2, n * 2 * size, n / 10)
 
 
 def batch(
@@ -203,6 +203,7 @@ def test_truths_are_counted_whole_though_errors_fade() -> None:
     assert value(counted, "streamrnn_truths_total", target="a", horizon="1") == 1201
     assert value(counted, "streamrnn_truths_total", target="b", horizon="1") == 1
     assert value(counted, "streamrnn_truths_total", target="b", horizon="6") == 22
+    assert value(counted, "streamrnn_truths_beyond_total", target="b", horizon="6") == pytest.approx(2.2)
 
 
 def test_ticks_that_failed_are_no_predictions_and_have_no_latency() -> None:

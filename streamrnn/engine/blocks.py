@@ -104,8 +104,9 @@ class Blocks:
         steps, truth = rows["steps"], values[:, self._targets]
         due = self._scorer.due(rows["pending"], rows["past"], steps)
         seen = step.filled[:, self._targets]
+        counts = self._model.counts(self._scorer.kept[0], truth, due.persistence[:, 0])
         state = step.state | self._scorer.write(rows["pending"], rows["past"], steps, step.values, seen)
-        state |= {"rolling": self._scorer.rolling(rows["rolling"], truth, due), "steps": steps + 1}
+        state |= {"rolling": self._scorer.rolling(rows["rolling"], truth, due, counts), "steps": steps + 1}
         state |= {
             "last_order": torch.maximum(rows["last_order"], order),
             "newest_time": torch.maximum(rows["newest_time"], time_ms),

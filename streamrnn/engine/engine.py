@@ -32,6 +32,7 @@ from streamrnn.engine.view import StreamView, view_of
 from streamrnn.engine.waves import plan_waves
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import NEVER_MS, Model
+from streamrnn.nn.truths import truths_of
 from streamrnn.ticks import ORIGINS, PredictionBatch, StreamRows, TickBatch
 
 
@@ -62,6 +63,7 @@ class Engine:
         self._executor = make_executor(
             executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
         )
+        self._truths = truths_of(self.model, self.spec.scored_horizons)
         self._targets = [self.spec.features.index(t) for t in self.spec.targets]
         self._found: list[tuple[int, StreamRows]] = []
 
@@ -142,7 +144,7 @@ class Engine:
         outcome = self._executor.run(ticks, plan, placed.fresh)
         device.dirty[plan.rows] = DIRTY
         origin = origins_of(device, placed.slots, plan, outcome, warm)
-        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets)
+        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets, self._truths)
 
     def _refuse_to_undo(self, partitions: set[int], verb: str) -> None:
         """What a layer does not know of cannot be changed under it."""

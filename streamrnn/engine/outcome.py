@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from streamrnn.engine.score import sum_errors
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import PredictionBatch, TickBatch
+from streamrnn.nn.truths import Truths
+from streamrnn.ticks import Errors, PredictionBatch, TickBatch
 
 
 class Outcome(NamedTuple):
@@ -23,9 +24,10 @@ class Outcome(NamedTuple):
 
 
 def predictions_of(
-    ticks: TickBatch, wave_sizes: list[int], outcome: Outcome, origin: NDArray[np.uint8], targets: list[int]
-) -> PredictionBatch:
-    """What the outcome means; `targets` are their places among the features."""
+    ticks: TickBatch, wave_sizes: list[int], outcome: Outcome, origin: NDArray[np.uint8], targets: list[int],
+    truths: Truths,
+) -> PredictionBatch:  # fmt: skip
+    """What the outcome means; `targets` are their places among the features, `truths` tells which count."""
     truth = ticks.values[:, None, targets]
     return PredictionBatch(
         ticks=ticks,
@@ -34,7 +36,7 @@ def predictions_of(
         steps=outcome.steps,
         origin=origin,
         status=outcome.status,
-        errors=sum_errors(truth, outcome.forecast, outcome.persistence),
+        errors=sum_errors(truth, outcome.forecast, outcome.persistence, truths),
         wave_sizes=wave_sizes,
     )
 
@@ -42,7 +44,7 @@ def predictions_of(
 def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
     """Of a batch without ticks."""
     horizons, targets = len(spec.horizons), len(spec.targets)
-    none = np.empty((0, len(spec.scored_horizons), targets), dtype=np.float32)
+    no_errors = Errors(*(np.zeros((len(spec.scored_horizons), targets)) for _ in range(6)))
     return PredictionBatch(
         ticks=ticks,
         values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=np.float32),
@@ -50,5 +52,5 @@ def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
         steps=np.empty(0, dtype=np.int64),
         origin=np.empty(0, dtype=np.uint8),
         status=np.empty(0, dtype=np.uint8),
-        errors=sum_errors(none[:, :1], none, none),
+        errors=no_errors,
     )

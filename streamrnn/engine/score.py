@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.nn.truths import Truths
 from streamrnn.ticks import Errors
 
 State = dict[str, Tensor]
@@ -74,11 +75,12 @@ class Scorer:
         levels.scatter_(1, place[:, None, None].expand(-1, 1, self._targets), seen[:, None])
         return {"pending": forecast.flatten(1), "past": levels.flatten(1)}
 
-    def rolling(self, rolling: Tensor, truth: Tensor, due: Due) -> Tensor:
-        """(B, 2 O) exponentially weighted squared errors of the model and persistence, first horizon."""
+    def rolling(self, rolling: Tensor, truth: Tensor, due: Due, counts: Tensor) -> Tensor:
+        """(B, 2 O) exponentially weighted squared errors of the model and persistence, first horizon, of the truths
+        that count (B, O)."""
         now = torch.cat((truth - due.forecast[:, 0], truth - due.persistence[:, 0]), dim=1).square()
         moved = torch.where(torch.isnan(rolling), now, rolling + SMOOTHING * (now - rolling))
-        return torch.where(torch.isnan(now), rolling, moved)
+        return torch.where(torch.isnan(now) | ~torch.cat((counts, counts), dim=1), rolling, moved)
 
     def last_prediction(self, pending: Tensor, steps: int) -> Tensor:
         """(K', O) the newest prediction in one row's ring (1, D K' O), after `steps` >= 1 ticks."""
@@ -86,12 +88,13 @@ class Scorer:
 
 
 def sum_errors(
-    truth: NDArray[np.float32], forecast: NDArray[np.float32], persistence: NDArray[np.float32]
+    truth: NDArray[np.float32], forecast: NDArray[np.float32], persistence: NDArray[np.float32], truths: Truths
 ) -> Errors:
-    """Sums over n ticks where truth (n, 1, O) and both forecasts (n, K', O) are known."""
+    """Sums over n ticks where truth (n, 1, O) and both forecasts (n, K', O) are known and the truth counts."""
     model = truth.astype(np.float64) - forecast
     naive = truth.astype(np.float64) - persistence
-    known = ~(np.isnan(model) | np.isnan(naive))
+    beyond = truths.beyond(truth, persistence) & ~np.isnan(model)
+    known = ~(np.isnan(model) | np.isnan(naive) | beyond)
     model, naive = np.where(known, model, 0.0), np.where(known, naive, 0.0)
     return Errors(
         count=known.sum(axis=0, dtype=np.float64),
@@ -99,4 +102,5 @@ def sum_errors(
         absolute=np.abs(model).sum(axis=0),
         persistence_squared=np.square(naive).sum(axis=0),
         persistence_absolute=np.abs(naive).sum(axis=0),
+        beyond=beyond.sum(axis=0, dtype=np.float64),
     )

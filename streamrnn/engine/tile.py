@@ -15,7 +15,7 @@ from streamrnn.engine.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_OR
 from streamrnn.engine.score import SMOOTHING
 from streamrnn.nn.kernels.cells import step_layer
 from streamrnn.nn.kernels.matmul import add_product, start_with
-from streamrnn.nn.kernels.transforms import read_lags, read_row, write_row
+from streamrnn.nn.kernels.transforms import counts, read_lags, read_row, write_row
 
 TILE = 32
 """Rows stepped together: their states and gates stay in the first-level cache."""
@@ -166,15 +166,16 @@ def _look_up(at: Any, targets: int, floats: Any, steps: int, forecast: Any, pers
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _remember(
-    at: Any, feature_of: Any, floats: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
+    t: Any, at: Any, floats: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
 ) -> None:
     """Put the new prediction into the rings, and this tick's squared errors into the rolling ones."""
-    kept, targets, place = len(at.horizons), len(feature_of), steps % at.horizons[-1]
+    kept, targets, place = len(at.horizons), len(t.targets), steps % at.horizons[-1]
     for o in range(targets):
-        truth = values[feature_of[o]]
-        _roll(floats, at.rolling + o, truth - due[0, o])
-        _roll(floats, at.rolling + targets + o, truth - naive[0, o])
-        floats[at.past + place * targets + o] = filled[feature_of[o]]
+        truth = values[t.targets[o]]
+        if counts(t, at.kept[0], o, truth, naive[0, o]):
+            _roll(floats, at.rolling + o, truth - due[0, o])
+            _roll(floats, at.rolling + targets + o, truth - naive[0, o])
+        floats[at.past + place * targets + o] = filled[t.targets[o]]
         for k in range(kept):
             floats[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
 
@@ -255,7 +256,7 @@ def run_tile(
         due, naive = out.forecast[i], out.persistence[i]
         if status == OK:
             steps = integers[slot, at.steps]
-            _remember(at, t.targets, row, steps, said, values[i], scratch.filled[r], due, naive)
+            _remember(t, at, row, steps, said, values[i], scratch.filled[r], due, naive)
             if lags:
                 _shift_lags(t, at, row, scratch.last[r], lags)
             for f in range(values.shape[1]):

@@ -23,7 +23,6 @@ from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import check_name, make_member
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
 from streamrnn.kafka.reading import make_lean, to_records
-from streamrnn.kafka.topic import Topic, check_count
 from streamrnn.ticks import Record
 
 __all__ = ["Assignment", "Membership", "Rebalanced", "Source", "TicksLost", "Unsettled"]
@@ -62,7 +61,6 @@ class Source:
         self.rebalances = 0
         self._kafka, self._input = settings.kafka, settings.input
         self._topic = settings.input.topic
-        self._named = Topic(self._topic)
         self._settings = settings
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._open: frozenset[int] = frozenset()
@@ -89,8 +87,6 @@ class Source:
             await start_client(consumer, self._kafka, self._deadline_s + join_s)
             make_lean(consumer)
             self._partitions = self.partition_count()
-            async with deadline(self._deadline_s, f"reading the topic {self._topic}"):
-                await self._named.begin(consumer)
         except BaseException:
             await self.stop()
             check_name(consumer, self._kafka.group)
@@ -107,11 +103,11 @@ class Source:
     def take_rebalance(self) -> Assignment | None:
         """The new assignment, once after each change; None when nothing changed since.
 
-        TopicError when the topic has not as many partitions as at first.
+        TopicError when the topic has grown: its keys have moved to other partitions, away from their state.
         WorkerFenced when another worker has this one's name.
         """
         check_name(self._started, self._kafka.group)
-        check_count(self._topic, self._partitions, self.partition_count())
+        self._check_growth()
         pending, self._pending = self._pending, None
         if pending is None:
             return None
@@ -129,6 +125,14 @@ class Source:
             raise Rebalanced(f"no assignment of {self._topic} was taken yet")
         return self._membership
 
+    def _check_growth(self) -> None:
+        now, before = self.partition_count(), self._partitions
+        if now > before:
+            raise TopicError(
+                f"{self._topic} has grown from {before} to {now} partitions: keys have moved to others, where "
+                "their streams begin anew; give the output and dead-letter topics as many, then start again"
+            )
+
     def has_rebalanced(self) -> bool:
         """Whether a new assignment waits to be taken: what was fetched under the old one is void."""
         return self._pending is not None
@@ -140,21 +144,6 @@ class Source:
     def partition_count(self) -> int:
         """Partitions of the input topic as last heard (refreshed every minute)."""
         return len(self._started.partitions_for_topic(self._topic) or ())
-
-    @property
-    def topic_id(self) -> str:
-        """The id of the input topic, by which one made anew differs from it; empty where brokers have none."""
-        return self._named.id
-
-    @property
-    def is_topic_missing(self) -> bool:
-        """Whether no broker knew the input topic when last looked at."""
-        return self._named.is_missing
-
-    async def look_at_topic(self) -> None:
-        """TopicReplaced once it is sure that the input topic was deleted, or made anew under its name."""
-        with mapped(f"looking at the topic {self._topic}"):
-            await self._named.look(self._started)
 
     def _revoked(self) -> None:
         self._pending = None

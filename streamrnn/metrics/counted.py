@@ -250,6 +250,9 @@ class Metrics(Collector):
         if self._errors is None or self._spec is None:
             return
         means = self._errors.means()
+        for k, o in np.argwhere(self._errors.beyond > 0).tolist():
+            key = (self._spec.targets[o], str(self._spec.scored_horizons[k]))
+            self._set("streamrnn_truths_beyond_total", self._errors.beyond[k, o], *key)
         for k, o in np.argwhere(self._errors.truths > 0).tolist():
             key = (self._spec.targets[o], str(self._spec.scored_horizons[k]))
             self._set("streamrnn_truths_total", self._errors.truths[k, o], *key)

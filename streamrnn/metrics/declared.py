@@ -64,6 +64,10 @@ DECLARED = (
     Declared("streamrnn_broker_up", "gauge", (), "1 while the broker answers."),
     Declared("streamrnn_breaker_open", "gauge", (), "1 while too many dead letters pause the input."),
     Declared("streamrnn_truths_total", "counter", ("target", "horizon"), "Predictions whose truth has arrived."),
+    Declared(
+        "streamrnn_truths_beyond_total", "counter", ("target", "horizon"),
+        "Truths left out of the rolling errors: beyond the model's bound, or forecast from a value that is.",
+    ),
     Declared("streamrnn_rolling_mse", "gauge", _BY_ERROR, "Rolling mean squared error; model or persistence."),
     Declared("streamrnn_rolling_rmse", "gauge", _BY_ERROR, "Root of the rolling mean squared error."),
     Declared("streamrnn_rolling_mae", "gauge", _BY_ERROR, "Rolling mean absolute error."),

@@ -192,6 +192,17 @@ class Model(nn.Module):
         angle = turn * (2 * math.pi)
         return torch.stack((torch.sin(angle), torch.cos(angle)), dim=1).float()
 
+    def counts(self, k: int, truth: Tensor, base: Tensor) -> Tensor:
+        """(B, O) whether truths (B, O) at horizon k, forecast from base values (B, O), are within the bound."""
+        if self.spec.bound is None:
+            return torch.ones_like(truth, dtype=torch.bool)
+        mean, most = self.target_mean[k], self.target_bound[k] * self.target_std[k]
+        if self.spec.predicts == "change":
+            return (truth - base - mean).abs() <= most
+        if self.spec.predicts == "log_change":
+            return (truth > 0) & (base > 0) & ((torch.log(truth / base) - mean).abs() <= most)
+        return ((truth - mean).abs() <= most) & ((base - mean).abs() <= most)
+
     def outputs(self, head: Tensor, filled: Tensor) -> Tensor:
         """Head output (B, K, O, Q) to raw units; quantiles are sorted (Chernozhukov et al. 2010)."""
         scaled = head * self.target_std[..., None] + self.target_mean[..., None]

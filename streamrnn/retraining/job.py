@@ -21,6 +21,7 @@ from streamrnn.nn.bundle import encode_bundle
 from streamrnn.nn.manifest import refusing
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.nn.truths import truths_of
 from streamrnn.registry import Registry
 from streamrnn.retraining.fitting import Made, make
 from streamrnn.retraining.forecaster import Served
@@ -36,7 +37,7 @@ from streamrnn.train.html import render
 from streamrnn.train.judge import Judgement, check_windows, judge
 from streamrnn.train.logarithms import check_logarithms
 from streamrnn.train.report import Part, Report, Score, Verdict
-from streamrnn.train.statistics import Moments
+from streamrnn.train.statistics import Spread
 from streamrnn.train.team import Team, join_team
 
 
@@ -87,7 +88,9 @@ def _judge(
     scale = _scale(history, split.train, spec.targets)
     ours = Served("new model", "model", model, spec.horizons)
     rivals = _rivals(history, split, spec, champion, job)
-    found = judge(history, split.test, [ours, *rivals], spec.targets, spec.horizons, scale)
+    truths = truths_of(model, spec.horizons)
+    found = judge(history, split.test, [ours, *rivals], spec.targets, spec.horizons, scale, truths)
+    notes = notes + found.beyond.notes()
     if ours.poisoned:
         raise DataError(f"{ours.poisoned:,} ticks make the model's state or prediction not finite; not published")
     verdict = _verdict(job, found, champion)
@@ -131,12 +134,12 @@ def _words(spec: ModelSpec) -> str:
 
 
 def _scale(history: History, train: list[Extent], targets: tuple[str, ...]) -> NDArray[np.float64]:
-    """(O,) deviation of each target over the training part, 1 where it is constant."""
+    """(O,) deviation of each target over the training part without what is absurd, 1 where it is constant."""
     columns = [history.features.index(target) for target in targets]
-    moments = Moments((len(columns),))
+    levels = Spread((len(columns),), has_bound=True)
     for extent in train:
-        moments.add(history.values[extent.start : extent.stop][:, columns])
-    return moments.deviation()
+        levels.add(lambda rows: history.values[rows][:, columns].astype(np.float64), extent, len(columns))
+    return levels.all.deviation()
 
 
 def _rivals(

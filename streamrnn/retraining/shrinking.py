@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from streamrnn.nn.model import Model
+from streamrnn.nn.truths import to_head, truths_of
 from streamrnn.retraining.forecaster import Served
 from streamrnn.train.history import Extent, History
-from streamrnn.train.statistics import to_head
 from streamrnn.train.windows import windows_of
 
 NUMBERS_AT_ONCE = 1 << 22
@@ -34,7 +34,8 @@ def shrink(model: Model, history: History, validation: Sequence[Extent]) -> NDAr
     columns = [history.features.index(target) for target in spec.targets]
     served = Served("", "", model, spec.horizons)
     most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1]))
-    for windows in windows_of(history, validation, spec.targets, spec.horizons, most):
+    truths = truths_of(model, spec.horizons)
+    for windows in windows_of(history, validation, spec.targets, spec.horizons, most, truths):
         base = history.carried[windows.origins][:, None, columns].astype(np.float64)
         said = to_head(served.forecast(history, windows)[..., 0].astype(np.float64), base, spec.predicts)
         came = to_head(windows.truth.astype(np.float64), base, spec.predicts)

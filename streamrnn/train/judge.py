@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
+from streamrnn.nn.truths import Truths
 from streamrnn.train.baselines import Forecaster
+from streamrnn.train.beyond import Beyond
 from streamrnn.train.history import Extent, History
 from streamrnn.train.report import Grid, Sample, Score
 from streamrnn.train.windows import Windows, count_origins, windows_of
@@ -22,11 +24,13 @@ MOST_SAMPLES, SAMPLE_TICKS = 6, 240
 
 
 class Judgement(NamedTuple):
-    """truths [horizon][target]; each forecaster's score, in their order; samples of what the first one said."""
+    """truths [horizon][target]; each forecaster's score, in their order; samples of what the first one said;
+    beyond, the truths left out as absurd."""
 
     truths: list[list[int]]
     scores: list[Score]
     samples: list[Sample]
+    beyond: Beyond
 
 
 class _Sums:
@@ -76,9 +80,10 @@ def check_windows(part: Sequence[Extent], horizons: Sequence[int]) -> None:
 
 def judge(
     history: History, part: Sequence[Extent], forecasters: Sequence[Forecaster], targets: Sequence[str],
-    horizons: Sequence[int], scale: NDArray[np.float64],
+    horizons: Sequence[int], scale: NDArray[np.float64], truths: Truths | None = None,
 ) -> Judgement:  # fmt: skip
-    """Score all on a part of the history; scale (O,) is what standardised errors are divided by.
+    """Score all on a part of the history; scale (O,) is what standardised errors are divided by; truths tells which
+    count, all if it is None.
 
     DataError when no window lies in the part whole, or none has a truth that all could forecast.
     """
@@ -86,9 +91,11 @@ def judge(
     shape = (len(horizons), len(targets))
     sums, count = [_Sums(who, shape) for who in forecasters], np.zeros(shape, np.int64)
     samples: list[Sample] = []
+    beyond = Beyond(targets, horizons)
     widest = max(1, *(len(who.levels) for who in forecasters))
     most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1] * widest))
-    for windows in windows_of(history, part, targets, horizons, most):
+    for windows in windows_of(history, part, targets, horizons, most, truths):
+        beyond.add(history, windows)
         said = [who.forecast(history, windows) for who in forecasters]
         truth = windows.truth.astype(np.float64)
         known = np.isfinite(truth) & np.all([np.isfinite(one).all(axis=3) for one in said], axis=0)
@@ -98,7 +105,7 @@ def judge(
         samples += _samples(history, windows, said[0], targets, horizons, bool(forecasters[0].levels))
     if not count.any():
         raise DataError("nothing to judge by: no truth in the test part could be forecast by all")
-    return Judgement(count.tolist(), [own.score(count, scale) for own in sums], _spread(samples))
+    return Judgement(count.tolist(), [own.score(count, scale) for own in sums], _spread(samples), beyond)
 
 
 def _samples(

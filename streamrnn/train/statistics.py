@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
 from streamrnn.nn.model import Model
+from streamrnn.nn.truths import to_head
 from streamrnn.train.history import Extent, History
 from streamrnn.train.trimming import sampled, trim_of
 
@@ -233,14 +234,3 @@ def _lagged(model: Model, history: History, extent: Extent, rows: slice) -> NDAr
     of_target = [model.spec.features.index(target) for target in model.spec.targets]
     now, before = (history.carried[ticks][:, of_target].astype(np.float64) for ticks in (at, at - back))
     return to_head(before, now, "log_change" if model.spec.predicts == "log_change" else "change")
-
-
-def to_head(truth: NDArray[np.float64], base: NDArray[np.float64], predicts: str) -> NDArray[np.float64]:
-    """What the head must say, unstandardised, so that the prediction is `truth` (any shapes that broadcast)."""
-    if predicts == "change":
-        return truth - base
-    if predicts == "log_change":
-        positive = (truth > 0) & (base > 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(positive, np.log(truth / base), np.nan)
-    return truth + 0 * base

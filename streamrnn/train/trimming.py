@@ -2,7 +2,8 @@
 
 A number counts while it is within ABSURD times the stream's own typical distance from its own middle. Both are
 medians, which a share of glitches below a half cannot move; distances of 0 do not count, or a sensor that seldom
-moves would have none. Shapes: n ticks; the rest are columns, each for itself.
+moves would have none. Where one trembles more often than it moves, a twentieth of the distances tells.
+Shapes: n ticks; the rest are columns, each for itself.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 ABSURD = 1000.0
 """Bursts of some hundred times the ordinary are a sensor's own; sentinels are beyond thousands of times."""
+OFTEN = 0.95
+ABSURD_OFTEN = 100.0
+"""Of the distance that a twentieth exceeds: what comes so often is no glitch, nor is what is not much larger."""
 ABSURD_RATIO = 100.0, 10.0
 """Logarithms squeeze what is absurd: of a ratio a hundred times the ordinary is, if it is beyond tenfold."""
 SAMPLE_TICKS, BLOCK_TICKS = 4096, 64
@@ -33,13 +37,14 @@ class Trim(NamedTuple):
 
 def trim_of(sample: NDArray[np.float64], is_log: NDArray[np.bool_] | bool = False) -> Trim:
     """What a sample (n, ...) of a stream says; is_log marks the columns that are logarithms of ratios."""
-    middle = _median(sample)
+    middle = _quantile(sample, 0.5)
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.abs(sample - middle)
-    typical = _median(np.where(distance > 0, distance, np.nan))
+    typical = _quantile(np.where(distance > 0, distance, np.nan), 0.5)
     reach, (times, ratio) = ABSURD * typical, ABSURD_RATIO
     reach = np.where(is_log, np.minimum(reach, np.maximum(times * typical, np.log(ratio))), reach)
-    return Trim(np.nan_to_num(middle), np.where(typical > 0, reach, np.inf))
+    often = np.where(is_log, 0.1, 1) * ABSURD_OFTEN * _quantile(distance, OFTEN)
+    return Trim(np.nan_to_num(middle), np.where(typical > 0, np.maximum(reach, often), np.inf))
 
 
 def sampled(start: int, stop: int) -> Iterator[slice]:
@@ -52,9 +57,9 @@ def sampled(start: int, stop: int) -> Iterator[slice]:
         yield slice(first, first + BLOCK_TICKS)
 
 
-def _median(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The lower middle of what is known in each column, NaN where nothing is."""
+def _quantile(rows: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Of each column the known number that so large a share is at most, the lower one; NaN where none is known."""
     ordered = np.sort(rows, axis=0)
-    at = np.maximum(np.isfinite(rows).sum(axis=0) - 1, 0) // 2
-    middle: NDArray[np.float64] = np.take_along_axis(ordered, at[None], axis=0)[0]
-    return middle
+    at = (np.maximum(np.isfinite(rows).sum(axis=0) - 1, 0) * share).astype(np.int64)
+    found: NDArray[np.float64] = np.take_along_axis(ordered, at[None], axis=0)[0]
+    return found

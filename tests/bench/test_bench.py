@@ -139,7 +139,7 @@ def test_the_service_counts_with_the_time_it_is_given() -> None:
 
 def stepped(n: int, arrival_ms: int) -> PredictionBatch:
     """n ticks that arrived together, the last of them refused."""
-    no_errors = Errors(*(np.zeros((1, 1)) for _ in range(5)))
+    no_errors = Errors(*(np.zeros((1, 1)) for _ in range(6)))
     at = np.full(n, arrival_ms, np.int64)
     ticks = TickBatch(np.zeros(n, np.int32), np.arange(n), at, at, [b"a"] * n, np.zeros((n, 2), np.float32))
     status = np.array([0] * (n - 1) + [1], np.uint8)

@@ -56,7 +56,7 @@ def batch(model: ModelSpec, n: int, *, streams=None, values=None, residual=None,
         steps=np.arange(n) * 10**6 + 1,
         origin=(np.arange(n) % len(ORIGINS)).astype(np.uint8),
         status=np.zeros(n, np.uint8) if ok is None else (~np.array(ok)).astype(np.uint8),
-        errors=Errors(none, none, none, none, none),
+        errors=Errors(*[none] * 6),
     )
 
 

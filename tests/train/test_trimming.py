@@ -35,6 +35,14 @@ def test_rare_bursts_of_a_seldom_moving_sensor_are_its_own() -> None:
     assert trim_of(rows).apply(rows).tolist() == rows.tolist()
 
 
+def test_moves_of_a_sensor_that_mostly_trembles_are_its_own_and_its_glitches_are_not() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.where(rng.random((3000, 1)) < 0.1, 20.0, 0.001) * rng.normal(size=(3000, 1))
+    rows[[50, 900]] = -99_990
+    trimmed = trim_of(rows).apply(rows)[:, 0]
+    assert np.flatnonzero(np.isnan(trimmed)).tolist() == [50, 900]
+
+
 @pytest.mark.parametrize("value", [3.5, math.nan])
 def test_where_nothing_differs_or_is_known_everything_counts(value: float) -> None:
     trim = trim_of(np.full((10, 2), value))

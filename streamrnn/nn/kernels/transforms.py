@@ -143,6 +143,21 @@ def _lag_limit(t: Any, target: int, lags: Any, relative: Any) -> Any:
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
+    """Whether a truth of target o at horizon k, forecast from a base value, is within the bound."""
+    mean, bound = t.target_mean[k, o], t.target_bound[k, o]
+    if bound == np.inf:
+        return True
+    most = bound * t.target_std[k, o]
+    if t.predicts == _CHANGE:
+        return bool(abs(truth - base - mean) <= most)
+    if t.predicts == _LOG_CHANGE:
+        is_price = truth > _ZERO and base > _ZERO
+        return bool(is_price and abs(np.float32(math.log(truth / base)) - mean) <= most)
+    return bool(abs(truth - mean) <= most and abs(base - mean) <= most)
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
     """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""
     horizons, targets, quantiles = said.shape
