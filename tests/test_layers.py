@@ -15,9 +15,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
     "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "counting",
-    "metrics", "registry", "train", "engine", "snapshots", "fingerprint", "pedigree", "kafka", "logs", "worker",
-    "trigger", "http", "service", "arguments", "inspecting", "models", "replay", "retraining", "verifying", "bench",
-    "demo", "cli", "__main__",
+    "metrics", "registry", "tables", "train", "engine", "snapshots", "fingerprint", "pedigree", "kafka", "logs",
+    "worker", "trigger", "http", "service", "arguments", "inspecting", "models", "replay", "retraining",
+    "verifying", "bench", "demo", "cli", "__main__",
 )  # fmt: skip
 """A layer may import itself and what stands before it."""
 HOMES = {
@@ -29,7 +29,7 @@ HOMES = {
     "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
-    "pyarrow": ("replay", "train/"),
+    "pyarrow": ("tables/",),
     "uvloop": ("interpreter.py",),
     "fsspec": ("stores/",),
     "rich": ("inspecting", "models", "replay", "retraining", "verifying", "bench", "demo", "cli"),

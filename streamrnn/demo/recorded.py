@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import ConfigError
-from streamrnn.train.tables import Columns, read_table
+from streamrnn.tables.columns import Columns
+from streamrnn.tables.table import read_table
 
 FEATURE = "value"
 
@@ -30,14 +31,14 @@ class File:
 FILES = (
     File(
         "sea_surface_temperature.csv.gz",
-        Columns(time="time (UTC)", features=("temperature (celsius)",)),
+        Columns(time=("time (UTC)",), features=("temperature (celsius)",)),
         {None: "sea surface"},
         "°C",
     ),
-    File("CGM.csv.gz", Columns(time="datetime", features=("glucose",)), {None: "blood glucose"}, "mg/dL"),
+    File("CGM.csv.gz", Columns(time=("datetime",), features=("glucose",)), {None: "blood glucose"}, "mg/dL"),
     File(
         "stocks.csv.gz",
-        Columns(stream="Ticker", time="Date", features=("Adj Close",)),
+        Columns(stream=("Ticker",), time=("Date",), features=("Adj Close",)),
         {ticker: ticker for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT")},
         "$",
     ),
@@ -84,7 +85,7 @@ def _read(path: Path, file: File) -> list[Recorded]:
     batches = list(read_table(path, file.columns))
     names = np.array([name for batch in batches for name in batch.streams], dtype=object)
     times = np.concatenate([batch.time_ms for batch in batches])
-    values = np.concatenate([batch.values[:, 0] for batch in batches])
+    values = np.concatenate([batch.values[:, 0] for batch in batches]).astype(np.float32)
     result = []
     for theirs, ours in file.streams.items():
         mine = np.flatnonzero(names == theirs) if theirs else np.arange(len(names))

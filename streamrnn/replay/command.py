@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from streamrnn.arguments import add_table_arguments, columns_of, count, positive
+from streamrnn.arguments import FILE_KINDS, add_table_arguments, columns_of, count, positive
 from streamrnn.config import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `streamrnn replay`."""
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="a .csv, .csv.gz or .parquet file")
+    add("files", nargs="+", type=Path, metavar="FILE", help=FILE_KINDS)
     add("--speed", type=_speed, default=1.0, help="multiple of recorded time; 0 or max: no waiting (default: 1)")
     add_table_arguments(parser)
     add("--limit", type=count, metavar="ROWS", help="send only the first rows")
@@ -28,7 +28,7 @@ def run_replay(args: argparse.Namespace, settings: Settings) -> int:
     from streamrnn.replay.playback import Playback, replay
 
     playback = Playback(
-        path=args.file,
+        paths=tuple(args.files),
         columns=columns_of(args),
         speed=args.speed,
         limit=args.limit,

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.numbers import shortened
 from streamrnn.config import InputSettings
 from streamrnn.errors import DataError
+from streamrnn.tables.feed import Feed
+from streamrnn.tables.table import Table, TableBatch
 from streamrnn.ticks import OutRecord
-from streamrnn.train.tables import Table, TableBatch
 
 CHUNK = 20_000
 """Ticks encoded together; one chunk is being published while the next is encoded."""
@@ -52,9 +52,13 @@ class Places(dict[str, tuple[bytes, int]]):
 
 
 class TickEncoder:
-    """Ticks to values in the input's codec; what is missing is left out. The slow twin is `json.dumps` of a row."""
+    """Ticks to values in the input's codec; what is missing is left out. The slow twin is `json.dumps` of a row.
 
-    def __init__(self, features: tuple[str, ...], source: InputSettings) -> None:
+    whole: which features are integers, and stay so.
+    """
+
+    def __init__(self, features: tuple[str, ...], source: InputSettings, whole: tuple[bool, ...] = ()) -> None:
+        self._whole = whole or (False,) * len(features)
         self._is_packed, self._is_json = source.codec == "float32", source.codec == "json"
         self._has_stream = source.stream_field is not None
         self.has_time = source.time_field is not None and not self._is_packed
@@ -67,7 +71,7 @@ class TickEncoder:
             values = np.ascontiguousarray(batch.values, dtype="<f4")
             packed: list[bytes] = values.view(f"V{4 * values.shape[1]}").ravel().tolist()
             return packed
-        columns: list[Any] = [_with_none(column) for column in shortened(batch.values).T]
+        columns: list[Any] = [_numbers(*given) for given in zip(batch.values.T, self._whole, strict=True)]
         if self._has_stream:
             columns.insert(0, batch.streams)
         if self.has_time:
@@ -85,7 +89,7 @@ def _tick_struct(features: tuple[str, ...], source: InputSettings) -> Any:
     if clash:
         raise DataError(f"feature {clash.pop()!r} is also input.time_field or input.stream_field: rename one")
     for number, feature in enumerate(features):
-        fields.append((f"f{number}", float | None, None))
+        fields.append((f"f{number}", int | float | None, None))
         names[f"f{number}"] = feature
     try:
         return msgspec.defstruct("Tick", fields, rename=names, omit_defaults=True, gc=False)
@@ -93,8 +97,11 @@ def _tick_struct(features: tuple[str, ...], source: InputSettings) -> Any:
         raise DataError(f"features: {str(error).partition(' - ')[0]}: {features!r}") from None
 
 
-def _with_none(column: NDArray[np.float64]) -> list[Any]:
+def _numbers(column: NDArray[np.float64], is_whole: bool) -> list[Any]:
+    """As the file has them: integers stay integers; None where there is none."""
     values: list[Any] = column.tolist()
+    if is_whole:
+        values = [int(value) if value.is_integer() else value for value in values]
     for row in np.flatnonzero(np.isnan(column)).tolist():
         values[row] = None
     return values
@@ -127,8 +134,8 @@ _as_record = partial(tuple.__new__, OutRecord)
 """OutRecord from a tuple of its fields, three times as fast as by name."""
 
 
-def chunks(table: Table, encoder: TickEncoder, places: Places, limit: int | None) -> Iterator[Chunk]:
-    """The first `limit` rows of a table, encoded."""
+def chunks(table: Feed | Table, encoder: TickEncoder, places: Places, limit: int | None) -> Iterator[Chunk]:
+    """The first `limit` rows of files, encoded."""
     most = sys.maxsize if limit is None else limit * table.ticks_per_row
     done, read = 0, 0.0
     for batch in table:

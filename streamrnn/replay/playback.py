@@ -19,16 +19,17 @@ from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.progress import Watch, make_watch
 from streamrnn.replay.sender import Sender, Stopped, pause
 from streamrnn.signals import stop_signals
-from streamrnn.train.tables import Columns, Table, read_table
+from streamrnn.tables.columns import Columns
+from streamrnn.tables.feed import Feed, open_feed
 
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """What to replay and how. speed: a multiple of recorded time, 0 as fast as possible; limit: rows;
+    """What to replay and how. paths: files; speed: a multiple of recorded time, 0 as fast as possible; limit: rows;
     max_gap_s: longest wait between two ticks, in wall-clock seconds; create_partitions: of a topic not there yet.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     columns: Columns
     speed: float = 1.0
     limit: int | None = None
@@ -42,22 +43,27 @@ def replay(settings: Settings, playback: Playback) -> int:
     # What aiokafka says of a broker's loss is in our errors, and shown once.
     shown = logging.StreamHandler() if settings.log.level == "debug" else logging.NullHandler()
     logging.basicConfig(handlers=[shown])
-    table = read_table(playback.path, playback.columns)
-    with tuned_interpreter():
-        return asyncio.run(_replay(settings, playback, table))
-
-
-async def _replay(settings: Settings, playback: Playback, table: Table) -> int:
-    encoder, sink, stop = TickEncoder(table.features, settings.input), Sink(settings), asyncio.Event()
     watch = make_watch(playback.has_progress)
-    watch.say(table.words())
+    may_run_back = settings.input.out_of_order != "process"
+    feed = open_feed(playback.paths, playback.columns, playback.limit, may_run_back)
+    for line in feed.words():
+        watch.say(line)
+    feed.check_all()
+    for line in feed.notes():
+        watch.say(line)
+    with tuned_interpreter():
+        return asyncio.run(_replay(settings, playback, feed, watch))
+
+
+async def _replay(settings: Settings, playback: Playback, feed: Feed, watch: Watch) -> int:
+    encoder, sink, stop = TickEncoder(feed.features, settings.input, feed.whole), Sink(settings), asyncio.Event()
     places = Places(await _partitions(settings, playback.create_partitions))
     pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
     sender = Sender(sink, settings.input.topic, pacer, watch, stop)
     try:
         await sink.start()
         with stop_signals(stop) as came, suppress(Stopped), _summary(settings, watch, places, came), watch:
-            await sender.run(chunks(table, encoder, places, playback.limit))
+            await sender.run(chunks(feed, encoder, places, playback.limit))
     finally:
         await sink.stop()
     return 130 if signal.SIGINT in came else 0

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from streamrnn.arguments import (
+    FILE_KINDS,
     add_table_arguments,
     columns_of,
     count,
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_history(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
-    add("files", nargs="*", type=Path, metavar="FILE", help=".csv, .csv.gz or .parquet files")
+    add("files", nargs="*", type=Path, metavar="FILE", help=FILE_KINDS)
     add("--since", type=moment, metavar="TIME", help="from this time on: event time in files, write time in topics")
     add("--until", type=moment, metavar="TIME", help="and before this one (default: all there is at the start)")
     add("--offsets", type=_offsets, action="append", default=[], metavar="PARTITION:FROM-TO", help="only these")

@@ -1,23 +1,26 @@
 """Where a job's history comes from: files, or the input topic. Owns the spool it lies in; knows no fit."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.config import Settings
-from streamrnn.errors import DataError
 from streamrnn.nn.spec import MissingPolicy, ModelSpec
+from streamrnn.retraining.ordering import Ordering
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
+from streamrnn.tables.columns import Columns
+from streamrnn.tables.feed import Feed, open_feed
+from streamrnn.tables.table import TableBatch
+from streamrnn.ticks import STATUS, TickBatch
 from streamrnn.train.history import History, Spool
-from streamrnn.train.tables import Columns, Table, TableBatch, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,16 @@ class Source:
 def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen: Screen) -> Iterator[Source]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
-        tables = _tables(job.files, _columns(job, champion))
-        for table in tables:
-            screen.say(table.words())
-        spec = make_spec(job.wanted, champion, tables[0].features)
-        with Spool(tables[0].features) as spool:
-            missing = sum(_spool(table, spool, job, spec.missing) for table in tables)
-            letters = {"missing_feature": missing} if missing else {}
-            yield Source(spec, spool.history(), ", ".join(str(table.path) for table in tables), letters)
+        may_run_back = settings.input.out_of_order != "process"
+        feed = open_feed(job.files, _columns(job, champion), may_run_back=may_run_back)
+        for line in feed.words():
+            screen.say(line)
+        spec = make_spec(job.wanted, champion, feed.features)
+        with Spool(feed.features) as spool:
+            letters = _spool(feed, spool, job, spec.missing, Ordering(settings.input))
+            for line in feed.notes():
+                screen.say(line)
+            yield Source(spec, spool.history(), ", ".join(map(str, job.files)), letters)
         return
     from streamrnn.retraining.from_topic import collect
 
@@ -61,17 +66,32 @@ def _columns(job: Job, champion: ModelSpec | None) -> Columns:
     return replace(job.columns, features=champion.features)
 
 
-def _spool(table: Table, spool: Spool, job: Job, missing: MissingPolicy) -> int:
-    """A file's ticks between the bounds, without those that the service would refuse; how many these are."""
-    refused = 0
-    for batch in table:
+def _spool(feed: Feed, spool: Spool, job: Job, missing: MissingPolicy, ordering: Ordering) -> dict[str, int]:
+    """The ticks between the bounds, without those that the service would refuse; how many these are, by reason."""
+    refused: Counter[str] = Counter()
+    for batch in feed:
         taken = _between(batch.time_ms, job.since_ms, job.until_ms)
         if missing == "reject":
             whole = ~np.isnan(batch.values).any(axis=1)
-            refused += int((taken & ~whole).sum())
+            refused["missing_feature"] += int((taken & ~whole).sum())
             taken &= whole
-        spool.add(*_some(batch, taken))
-    return refused
+        batch = _some(batch, taken)
+        status = _judge(batch, ordering)
+        refused.update(STATUS[code] for code in status.tolist() if code)
+        accepted = _some(batch, status == 0)
+        spool.add(accepted.streams, accepted.time_ms, accepted.values.astype(np.float32))
+    return dict(+refused)
+
+
+def _judge(batch: TableBatch, ordering: Ordering) -> NDArray[np.uint8]:
+    """What the service says of their order, as if they came in one partition."""
+    n = len(batch.streams)
+    if ordering.is_off:
+        return np.zeros(n, np.uint8)
+    streams = [name.encode() for name in batch.streams]
+    partition, offset, time_ms = np.zeros(n, np.int32), np.arange(n, dtype=np.int64), batch.time_ms
+    none = np.zeros((n, 0), np.float32)
+    return ordering.judge(TickBatch(partition, offset, time_ms, time_ms, streams, none, time_ms))
 
 
 def _between(time_ms: NDArray[np.int64], since_ms: int | None, until_ms: int | None) -> NDArray[np.bool_]:
@@ -88,14 +108,3 @@ def _some(batch: TableBatch, taken: NDArray[np.bool_]) -> TableBatch:
     if taken.all():
         return batch
     return TableBatch(list(compress(batch.streams, taken.tolist())), batch.time_ms[taken], batch.values[taken])
-
-
-def _tables(files: Sequence[Path], columns: Columns) -> list[Table]:
-    tables = [read_table(path, columns) for path in files]
-    stems = [table.stem for table in tables if table.stream is None and not columns.wide]
-    if len(set(stems)) < len(stems):
-        raise DataError(f"files of one name would be one stream: {stems}; rename them or give --stream-column")
-    for table in tables[1:]:
-        if table.features != tables[0].features:
-            raise DataError(f"{table.path} has {table.features}, {tables[0].path} has {tables[0].features}")
-    return tables

@@ -7,7 +7,7 @@ from pathlib import Path
 from streamrnn.retraining.fitting import Effort
 from streamrnn.retraining.spec import Wanted
 from streamrnn.retraining.verdict import Policy
-from streamrnn.train.tables import Columns
+from streamrnn.tables.columns import Columns
 
 
 @dataclass(frozen=True, slots=True)

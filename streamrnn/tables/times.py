@@ -13,20 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from streamrnn.tables.numbers import Bad
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_MS = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
 EDGES = (1e8, 1e10, 1e11, 1e13, 1e14, 1e16, 1e17, 1e19)
 """Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each. Between, none is right."""
-HINT = "; its time format (s, ms, us, ns, or a form such as %m/%d/%Y or %Y%m%d)?"
+HINT = "; its time format (--time-format s, ms, us, ns, or a form such as %m/%d/%Y or %Y%m%d)?"
 LARGEST_TIME_MS = 2**53
-
-
-class Bad(Exception):
-    """Inside only: what is wrong in row `index` of an array."""
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index = index
+COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
+"""Forms whose numbers may be taken for epochs, by their digits."""
+_MIDNIGHT = re.compile(r"(?<!\d)24:00(:00(\.0+)?)?(?!\d)")
+_DAY_MS = 86_400_000
 
 
 def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
@@ -34,6 +32,8 @@ def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
     if column.null_count:
         raise Bad(int(column.is_null().to_numpy(zero_copy_only=False).argmax()), "no time")
     kind = column.type
+    if form is None:
+        _refuse_compact(column)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _to_ms(pc.cast(column, pa.timestamp("us"), safe=False))
     if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and (form is None or form in PER_MS):
@@ -42,6 +42,35 @@ def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
         return text_times(pc.cast(column, pa.string()), form)
     except pa.ArrowNotImplementedError:
         raise Bad(0, f"{kind} is no time") from None
+
+
+def _refuse_compact(column: Any) -> None:
+    """Bad where every number can be read as year, month, day and hour (and minute): epochs look so by chance."""
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)) or not len(column):
+        return
+    first = str(column[0].as_py()).strip()
+    form = COMPACT.get(len(first)) if first.isdecimal() else None
+    if form is None:
+        return
+    try:
+        numbers = pc.cast(column, pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        return
+    hours = numbers // (100 if form.endswith("M") else 1)
+    parts = (numbers % 100 if form.endswith("M") else 0 * numbers, hours % 100, hours // 100 % 100)
+    minute, hour, day = parts
+    month, year = hours // 10_000 % 100, hours // 1_000_000
+    fits = (minute < 60) & (hour < 24) & (day > 0) & (day < 32) & (month > 0) & (month < 13)
+    if (fits & (year >= 1900) & (year < 2100)).all():
+        unit = "s" if len(first) == 10 else "ms"
+        raise Bad(0, f"{first} is a date or an epoch number: --time-format {form}, or --time-format {unit}")
+
+
+def joined(columns: list[Any]) -> Any:
+    """Several columns as one of texts, a space between; null where one of them is."""
+    if len(columns) == 1:
+        return columns[0]
+    return pc.binary_join_element_wise(*(pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in columns), " ")
 
 
 def _to_ms(moments: Any) -> NDArray[np.int64]:
@@ -87,8 +116,11 @@ def time_ms(text: str, form: str | None) -> int:
     if is_epoch:
         number: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
         return int(epoch_ms(np.array([number]), form)[0])
+    # ISO 8601 names the end of a day so; Python's parsers do not know it.
+    text, midnights = _MIDNIGHT.subn(lambda at: "00" + at[0][2:], text)
     moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
+    ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
+    return ms + midnights * _DAY_MS
 
 
 def epoch_ms(numbers: NDArray[Any], unit: str | None) -> NDArray[np.int64]:

@@ -1,0 +1,195 @@
+"""What the first 64 KiB of a text tell with certainty: encoding, separator, decimal comma, names, lines before.
+
+Knows no columns' meaning. What is not certain is refused, with the option that says it.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from streamrnn.errors import DataError
+from streamrnn.tables.columns import Form
+
+HEAD_BYTES = 1 << 16
+SEPARATORS = ",;\t|"
+LOOKED_AT = 20
+"""Rows that must agree on a separator."""
+BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+,(\d{1,2}|\d{4,})|\d{4,},\d+|0,\d+)")
+_WITH_COMMA = re.compile(r"[+-]?\d+(,\d+)+")
+_ANNOTATION = re.compile(r"#(group|datatype|default)\b")
+
+
+class Head(NamedTuple):
+    """How a text is written, and its first rows.
+
+    bom: bytes before it; skip: lines before the names; names: as the file has them, or as given (then has_names is
+    off); rows: complete ones; is_all: there are no others. groups: columns by which InfluxDB grouped its series.
+    said: what was found out, in words.
+    """
+
+    encoding: str
+    bom: int
+    separator: str
+    decimal: str
+    skip: int
+    comments: tuple[str, ...]
+    names: tuple[str, ...]
+    has_names: bool
+    rows: list[list[str]]
+    is_all: bool
+    groups: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+class Line(NamedTuple):
+    """A line that is read: its number in the file, from 1, and its text with its end."""
+
+    number: int
+    text: str
+
+
+def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator[Line]:
+    """The lines that are read: without the first, and without comments outside of quotes."""
+    is_quoted = False
+    for number, text in enumerate(lines, 1):
+        if number <= skip or (not is_quoted and comments and text.startswith(comments)):
+            continue
+        is_quoted ^= bool(text.count('"') & 1)
+        yield Line(number, text)
+
+
+def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
+    """Look at the first bytes of a stream; DataError where they leave open how the text is written."""
+    raw = _read(stream, HEAD_BYTES + 1)
+    is_all = len(raw) <= HEAD_BYTES
+    encoding, bom = _encoding(raw, given)
+    text = _decoded(path, raw[bom:], encoding)
+    skip, comments, separator, said = _before(text, given)
+    annotations = [line for line in text.splitlines()[:LOOKED_AT] if _ANNOTATION.match(line)]
+    lines = list(kept(iter(io.StringIO(text, newline="")), skip, comments))
+    if not is_all and lines:
+        lines.pop()
+    separator = separator or _separator(path, [line.text for line in lines], given)
+    rows = _rows(lines, separator)
+    if not is_all and rows:
+        rows.pop()
+    names = given.names or tuple(rows.pop(0) if rows else ())
+    if given.names is None:
+        _refuse_data(path, names, rows)
+    rows = [row for row in rows if len(row) == len(names)]
+    decimal = given.decimal or _decimal(separator, rows)
+    if separator != ",":
+        said.append(f"separator {separator!r}")
+    if decimal == ",":
+        said.append("decimal comma")
+    if encoding != "utf-8":
+        said.append(encoding)
+    groups = _groups(annotations, names, separator)
+    return Head(
+        encoding, bom, separator, decimal, skip, comments, names, given.names is None, rows, is_all, groups,
+        tuple(said),
+    )  # fmt: skip
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    parts, left = [], size
+    while left and (part := stream.read(left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _encoding(raw: bytes, given: Form) -> tuple[str, int]:
+    """Its name, and the length of the mark that says so; utf-16's own decoder reads that mark itself."""
+    marked = next(((name, mark) for mark, name in BOMS if raw.startswith(mark)), None)
+    if given.encoding is not None:
+        try:
+            name = codecs.lookup(given.encoding).name
+        except LookupError:
+            raise DataError(f"--encoding {given.encoding!r}: Python knows no such encoding") from None
+        return name.removesuffix("-sig"), len(codecs.BOM_UTF8) if name == "utf-8-sig" and marked else 0
+    if marked is None:
+        return "utf-8", 0
+    return marked[0], len(marked[1]) if marked[0] == "utf-8" else 0
+
+
+def _decoded(path: Path, raw: bytes, encoding: str) -> str:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(raw)
+    except UnicodeDecodeError as error:
+        line, byte = raw[: error.start].count(b"\n") + 1, raw[error.start]
+        hint = "--encoding says what it is, such as latin-1 or cp1252"
+        raise DataError(f"{path}: line {line}: byte 0x{byte:02x} is not {encoding}; {hint}") from None
+    if "\0" in text:
+        raise DataError(f"{path}: not text in {encoding}: it holds a zero; --encoding utf-16 or utf-16-le?")
+    return text
+
+
+def _before(text: str, given: Form) -> tuple[int, tuple[str, ...], str | None, list[str]]:
+    """Lines to skip, what begins a comment, the separator if a line sep= names it, and these in words."""
+    said, separator, skip, comments = [], given.separator, given.skip, given.comments
+    lines = text.splitlines()
+    named = re.fullmatch(r"\"?sep=(.)\"?", lines[skip]) if len(lines) > skip else None
+    if named:
+        separator, skip = separator or named[1], skip + 1
+        said.append("line 'sep=' left out")
+    if not comments and any(_ANNOTATION.match(line) for line in lines[skip : skip + 1]):
+        comments = ("#",)
+        said.append("annotations '#' left out")
+    while not comments and skip < len(lines) and lines[skip].startswith("#"):
+        skip += 1
+    if skip - given.skip - bool(named):
+        said.append(f"{skip - given.skip - bool(named)} lines '#' before the names left out")
+    return skip, comments, separator, said
+
+
+def _separator(path: Path, lines: list[str], given: Form) -> str:
+    """The one that splits all of the first rows into equally many, or else the first row alone."""
+    some = [line for line in lines if line.strip()][:LOOKED_AT]
+    counts = {mark: {len(row) for row in csv.reader(some, delimiter=mark) if row} for mark in SEPARATORS}
+    found = [mark for mark, widths in counts.items() if len(widths) == 1 and widths != {1}]
+    if not found:
+        found = [mark for mark in SEPARATORS if some and len(next(csv.reader(some, delimiter=mark), [])) > 1]
+    if len(found) > 1:
+        raise DataError(f"{path}: which of {', '.join(map(repr, found))} separates its columns? --separator says")
+    return found[0] if found else ","
+
+
+def _rows(lines: list[Line], separator: str) -> list[list[str]]:
+    return [row for row in csv.reader((line.text for line in lines), delimiter=separator) if row]
+
+
+def _refuse_data(path: Path, names: tuple[str, ...], rows: list[list[str]]) -> None:
+    """A first row that can only be data: dates or fractions, and no word."""
+    dated = any(_DATE.match(name.strip()) for name in names)
+    fraction = any("." in name for name in names)
+    is_data = all(not name or _DATE.match(name.strip()) or _NUMBER.fullmatch(name.strip()) for name in names)
+    if names and rows and is_data and (dated or fraction):
+        form = ",".join(["time", *(chr(97 + n) for n in range(min(len(names), 20) - 1))])
+        raise DataError(f"{path}: its first row is data, not names: {names[:6]!r}; --names {form} names them")
+
+
+def _decimal(separator: str, rows: list[list[str]]) -> str:
+    """A comma where some cell can be nothing else and none has a point."""
+    cells = {cell.strip() for row in rows for cell in row} if separator != "," else set()
+    has_point = any("." in cell and _NUMBER.fullmatch(cell) for cell in cells)
+    return "," if not has_point and any(map(_DECIMAL_COMMA.fullmatch, cells)) else "."
+
+
+def is_ambiguous_comma(text: str) -> bool:
+    """Whether a comma in a cell may be of thousands as well as decimal."""
+    return _WITH_COMMA.fullmatch(text.strip()) is not None
+
+
+def _groups(annotations: list[str], names: tuple[str, ...], separator: str) -> tuple[str, ...]:
+    """What InfluxDB's line '#group' marks as true."""
+    for cells in csv.reader([line for line in annotations if line.startswith("#group")], delimiter=separator):
+        return tuple(name for name, mark in zip(names, cells, strict=False) if mark == "true")
+    return ()

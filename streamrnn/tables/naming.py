@@ -1,0 +1,200 @@
+"""Which column is what: time, streams, features. What names and first rows leave open is refused, never guessed."""
+
+import difflib
+import re
+from collections import Counter
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamrnn.errors import DataError
+from streamrnn.tables.columns import Columns
+from streamrnn.tables.files import File, where
+from streamrnn.tables.head import is_ambiguous_comma
+from streamrnn.tables.numbers import NUMBER, SWITCHES, Bad, Numbers
+
+TIME_NAME = re.compile(r"_?(time|timestamp|date|datetime|ts)(_(s|ms|us|ns))?", re.IGNORECASE)
+ROW_NAME = re.compile(r"id|index|row|row_?(id|number)|no|nr|#", re.IGNORECASE)
+ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$"
+PANDAS_INDEX = re.compile(r"Unnamed: ?\d+|__index_level_\d+__")
+INFLUX_OWN = ("result", "table", "_start", "_stop", "_time")
+
+
+class Naming(NamedTuple):
+    """The columns taken: of time, of streams, of numbers; whole: those of integers. said: what was left out."""
+
+    time: tuple[str, ...]
+    streams: tuple[str, ...]
+    numbers: tuple[str, ...]
+    whole: frozenset[str]
+    said: tuple[str, ...]
+
+
+def name_columns(file: File, columns: Columns, read: Numbers, groups: tuple[str, ...] = ()) -> Naming:
+    """DataError where names and the first rows leave it open."""
+    sample = file.sample
+    said: list[str] = []
+    time, streams = _time(file, columns, sample), tuple(_known(file, name) for name in columns.stream)
+    if groups and not streams and columns.one_stream is None:
+        raise DataError(f"{file.path}: several series: --stream-column {','.join(groups)} tells them apart")
+    if columns.features is not None:
+        numbers = tuple(_known(file, name) for name in columns.features)
+    else:
+        others = [name for name in file.names if name and name not in {*time, *streams, *groups}]
+        others = [name for name in others if not (groups and name in INFLUX_OWN)]
+        numbers, said = _features(file, sample, others, read)
+    if not numbers:
+        raise DataError(f"{file.path}: no column holds only numbers: --features names them; {_list(file.names)}")
+    if twice := [name for name, count in Counter(numbers).items() if count > 1]:
+        raise DataError(f"{file.path}: columns named twice: {', '.join(map(repr, twice))}; --names gives others")
+    whole = frozenset(name for name in numbers if _is_whole(sample.column(name)))
+    return Naming(time, streams, numbers, whole, tuple(said))
+
+
+def _time(file: File, columns: Columns, sample: Any) -> tuple[str, ...]:
+    if columns.every_ms is not None:
+        return ()
+    if columns.time:
+        return tuple(_known(file, name) for name in columns.time)
+    named = [name for name in file.names if TIME_NAME.fullmatch(name.strip())]
+    if len(named) > 1:
+        shown = ", ".join(map(repr, named))
+        raise DataError(f"{file.path}: which of {shown} is the time column? --time-column says, A,B joins two")
+    typed = [name for name, column in zip(sample.schema.names, sample.columns, strict=True) if _is_time(column)]
+    if not named and not typed:
+        asked = "which is the time column, or how far apart are the rows?"
+        hint = "--time-column or --every says; --names if the first row is data"
+        raise DataError(f"{file.path}: {asked} {_list(file.names)}; {hint}")
+    return (_known(file, (named or typed)[0]),)
+
+
+def _is_time(column: Any) -> bool:
+    """Of a timestamp's or date's type, or text that is ISO 8601 throughout."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return bool(len(column)) and bool(pc.all(pc.match_substring_regex(column, ISO)).as_py())
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _features(
+    file: File, sample: Any, names: list[str], read: Numbers
+) -> tuple[tuple[str, ...], list[str]]:
+    """Columns whose first rows are all numbers; what else was found, in words."""
+    found, said = [], []
+    for name in names:
+        if file.names.count(name) > 1:
+            found.append(name)
+            continue
+        column = sample.column(name)
+        if _numbers_rows(file, name, column):
+            said.append(f"{name!r} numbers the rows and is left out")
+        elif _is_number(file, name, column, read):
+            found.append(name)
+        elif _is_switch(column):
+            said.append(f"{name!r} holds on and off or true and false: 1 and 0 if --features names it")
+    return tuple(found), said
+
+
+def _is_number(file: File, name: str, column: Any, read: Numbers) -> bool:
+    """A column with nothing in it yet is one too: a sensor that starts later. DataError for one that nearly is."""
+    kind, is_ = column.type, pa.types
+    if not is_.is_string(kind):
+        return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_decimal(kind) or is_.is_null(kind))
+    if not file.is_text:
+        return False
+    try:
+        read.read(column)
+    except Bad as bad:
+        if bad.text is None:
+            return True
+        texts = pc.utf8_trim_whitespace(column)
+        numeric = pc.sum(pc.match_substring_regex(texts, NUMBER)).as_py() or 0
+        if 2 * numeric < len(column) - (pc.sum(pc.equal(texts, "")).as_py() or 0):
+            return False
+        row = bad.index + 1
+        raise DataError(f"{where(file, row, name)}{bad}{no_number(file, row, bad.text)}") from None
+    return True
+
+
+def no_number(file: File, row: int, text: str) -> str:
+    """The options that may help with a cell that is no number."""
+    if is_ambiguous_comma(text):
+        return "; a decimal comma (--decimal ,) or thousands (--thousands ,)?"
+    raw = file.raw_row(row)
+    line = f", or --comment={raw[:20]!r} if such lines are to be left out" if raw else ""
+    return f"; does it mean a missing one? --missing={text!r}{line}, or --features without it"
+
+
+def _numbers_rows(file: File, name: str, column: Any) -> bool:
+    """Whether a column only counts the rows; DataError where its name says so and its numbers do not."""
+    if not _is_whole(column) or not len(column):
+        return False
+    if PANDAS_INDEX.fullmatch(name):
+        return True
+    if not ROW_NAME.fullmatch(name):
+        return False
+    numbers = pc.cast(column, pa.int64()).to_pylist()
+    if all(b - a == 1 for a, b in pairwise(numbers)):
+        return True
+    raise DataError(f"{file.path}: does column {name!r} measure anything? --features names those that do")
+
+
+def _is_whole(column: Any) -> bool:
+    """Of integers, none missing in text."""
+    if pa.types.is_string(column.type):
+        return bool(len(column)) and bool(pc.all(pc.match_substring_regex(column, r"^[+-]?\d{1,18}$")).as_py())
+    return bool(pa.types.is_integer(column.type))
+
+
+def _is_switch(column: Any) -> bool:
+    if pa.types.is_boolean(column.type):
+        return True
+    return pa.types.is_string(column.type) and set(pc.unique(pc.utf8_lower(column)).to_pylist()) <= {*SWITCHES, ""}
+
+
+def _known(file: File, name: str) -> str:
+    names = file.names
+    if names.count(name) == 1:
+        return name
+    if name in names:
+        raise DataError(f"{file.path}: {names.count(name)} columns are called {name!r}; --names gives others")
+    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.4)
+    nearest = next((n for n in names if close and n.lower() == close[0]), None)
+    hint = f"did you mean {nearest!r}?" if nearest is not None else _list(names)
+    if nearest is not None and "," in nearest:
+        hint += f" Put it in double quotes: '\"{nearest}\"'"
+    raise DataError(f"{file.path}: no column {name!r}; {hint}")
+
+
+def _list(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f"its columns: {', '.join(map(repr, names[:12]))}{more}"
+
+
+def some(names: tuple[str, ...]) -> str:
+    """Names as Python writes them, so that none steers the terminal."""
+    return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+
+
+def find_empty(file: File, names: tuple[str, ...], read: Numbers) -> tuple[str, ...]:
+    """Those of these columns without any number in the whole file: read until each has one."""
+    sample = file.sample
+    empty = [name for name in names if _has_none(sample.column(name), read)]
+    if not empty or file.is_sample_all:
+        return tuple(empty) if sample.num_rows else ()
+    for batch in file.batches(empty):
+        empty = [name for name in empty if _has_none(batch.column(name), read)]
+        if not empty:
+            return ()
+    return tuple(empty)
+
+
+def _has_none(column: Any, read: Numbers) -> bool:
+    """Also where a cell is no number: it is met, with its place, when all is read."""
+    try:
+        return bool(np.isnan(read.read(column)).all())
+    except Bad:
+        return False

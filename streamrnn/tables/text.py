@@ -1,0 +1,170 @@
+"""Delimited text as record batches whose every column is text; errors with row and line. Knows no meaning."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.csv
+
+from streamrnn.errors import DataError
+from streamrnn.tables.columns import Form
+from streamrnn.tables.files import BLOCK_BYTES
+from streamrnn.tables.head import kept, read_head
+from streamrnn.tables.raw import open_raw, packing_errors
+
+_LOCATED = re.compile(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.DOTALL)
+
+
+class Text:
+    """A file of delimited text, perhaps packed."""
+
+    is_text: ClassVar[bool] = True
+
+    def __init__(self, path: Path, form: Form, block_bytes: int = BLOCK_BYTES) -> None:
+        self.path, self.share, self._block_bytes = path, 0.0, block_bytes
+        with packing_errors(path), open_raw(path) as raw:
+            self.head = read_head(path, raw.stream, form)
+        self.names, self.said = self.head.names, self.head.said
+        if not self.names:
+            raise DataError(f"{path}: Empty CSV file")
+
+    @property
+    def sample(self) -> Any:
+        """Its first rows, as a batch."""
+        rows = self.head.rows
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self.names)
+        return pa.RecordBatch.from_arrays([pa.array(c, pa.string()) for c in columns], names=list(self.names))
+
+    @property
+    def is_sample_all(self) -> bool:
+        """Whether there are no other rows."""
+        return self.head.is_all
+
+    def batches(self, columns: list[str]) -> Iterator[Any]:
+        """Record batches with these columns, in file order."""
+        with self._errors(), open_raw(self.path) as raw:
+            self.share, source = 0.0, _Reader(raw.stream)
+            for number, batch in enumerate(self._parse(self._utf8(source), columns), 1):
+                # What is parsed lags behind what is read.
+                parsed = min(number * self._block_bytes / max(source.count, 1), 1.0)
+                self.share = max(self.share, raw.share() * parsed)
+                yield batch
+
+    def line(self, row: int) -> int | None:
+        """Found by reading again: quoted fields, empty lines and comments move it."""
+        for number, found in enumerate(self._lines(), 1):
+            if number == row:
+                return found[0]
+        return None
+
+    def raw_row(self, row: int) -> str:
+        """A row as it stands in the file."""
+        return next((found[1] for number, found in enumerate(self._lines(), 1) if number == row), "")
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Of each row its last line's number, and its text."""
+        head = self.head
+        with open_raw(self.path) as raw:
+            raw.stream.read(head.bom)
+            text = io.TextIOWrapper(io.BufferedReader(_Reader(raw.stream)), head.encoding, "replace", newline="")
+            last: list[tuple[int, str]] = []
+
+            def fed() -> Iterator[str]:
+                for line in kept(iter(text), head.skip, head.comments):
+                    last.append((line.number, line.text))
+                    yield line.text
+
+            for number, fields in enumerate(filter(None, csv.reader(fed(), delimiter=head.separator))):
+                if number >= head.has_names and fields:
+                    yield last[-1][0], "".join(line for _, line in last).strip("\r\n")
+                last.clear()
+
+    def _utf8(self, source: "_Reader") -> Any:
+        """The text as pyarrow takes it: UTF-8, without mark, skipped lines and comments."""
+        head = self.head
+        source.read(head.bom)
+        if head.encoding == "utf-8" and not head.comments:
+            lines = io.BufferedReader(source, self._block_bytes)
+            for _ in range(head.skip):
+                lines.readline()
+            return lines
+        text = io.TextIOWrapper(io.BufferedReader(source, self._block_bytes), head.encoding, newline="")
+        return io.BufferedReader(_Joined(line.text for line in kept(iter(text), head.skip, head.comments)))
+
+    def _parse(self, stream: Any, columns: list[str]) -> Any:
+        head, kinds = self.head, dict.fromkeys(columns, pa.string())
+        return pyarrow.csv.open_csv(
+            stream,
+            # Without threads the rows in its errors have numbers.
+            read_options=pyarrow.csv.ReadOptions(
+                block_size=self._block_bytes, use_threads=False, column_names=None if head.has_names else head.names
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=head.separator, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=kinds, include_columns=list(kinds)),
+        )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """pyarrow's errors as DataError."""
+        try:
+            with packing_errors(self.path):
+                yield
+        except UnicodeDecodeError as error:
+            said = f"{self.path}: not {self.head.encoding}: {error.reason}"
+            raise DataError(f"{said}; --encoding says what it is") from None
+        except DataError as error:
+            located = _LOCATED.match(str(error.__cause__)) if error.__cause__ is not None else None
+            if located is None:
+                raise
+            raise self._located(*located.groups()) from error.__cause__
+
+    def _located(self, column: str | None, row: str, said: str) -> DataError:
+        number, reason = int(row) - self.head.has_names, repr(said)[1:-1]
+        at = f"{self.path}: row {number} (line {self.line(number)}), "
+        if column:
+            encoding = " --encoding says what it is" if "UTF8" in said else ""
+            return DataError(f"{at}column {self.names[int(column)]!r}: {reason};{encoding}")
+        hint = f"--comment {self.raw_row(number)[:20]!r} leaves such lines out, --skip N those before the names"
+        return DataError(f"{at}{reason}; {hint}")
+
+
+class _Reader(io.RawIOBase):
+    """Any stream that has read() as one that Python's buffers take; counts its bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count = stream, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        data = self._stream.read(len(into))
+        into[: len(data)] = data
+        self.count += len(data)
+        return len(data)
+
+
+class _Joined(io.RawIOBase):
+    """Lines as a stream of bytes."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines, self._left = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        parts, size = [self._left], len(self._left)
+        while size < len(into) and (line := next(self._lines, None)) is not None:
+            parts.append(line.encode())
+            size += len(parts[-1])
+        data = b"".join(parts)
+        self._left = data[len(into) :]
+        data = data[: len(into)]
+        into[: len(data)] = data
+        return len(data)
