@@ -21,6 +21,7 @@ from streamrnn.errors import ConfigError
 
 SHARES = (0.7, 0.15, 0.15)
 MARGIN = 0.01
+MAX_WORSE_STREAMS = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +90,8 @@ def _add_publishing(group: "argparse._ArgumentGroup") -> None:
     add = group.add_argument
     add("--promote", choices=("never", "if-better", "always"), default="if-better", help="default: %(default)s")
     add("--margin", type=share, default=MARGIN, help="share by which the test MSE must fall (default: %(default)s)")
+    text = "share of streams that may be worse than persistence, unless as many are now (default: %(default)s)"
+    add("--max-worse-streams", type=_part, default=MAX_WORSE_STREAMS, metavar="SHARE", help=text)
     add("--season", type=count, metavar="TICKS", help="of the seasonal baseline (default: a day by the median gap)")
     add("--ridge-lags", type=count, default=96, metavar="N", help="of the ridge baseline (default: %(default)s)")
     add("--bundle", type=Path, metavar="DIR", help="write the model to this folder instead of a registry")
@@ -112,6 +115,11 @@ def _shares(text: str) -> tuple[float, ...]:
     if min(found) < 0 or 0 in (found[0], found[2]) or abs(sum(found) - 1) > 1e-6:
         raise argparse.ArgumentTypeError(f"{text!r}: shares sum to 1, only that of validation may be 0")
     return found
+
+
+def _part(text: str) -> float:
+    """A share that may be all."""
+    return 1.0 if text in ("1", "1.0") else share(text)
 
 
 def _quantiles(text: str) -> tuple[float, ...]:
@@ -187,6 +195,7 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
         ),
         policy=args.promote,
         margin=args.margin,
+        max_worse_streams=args.max_worse_streams,
         season=args.season,
         ridge_lags=args.ridge_lags,
         bundle=args.bundle,

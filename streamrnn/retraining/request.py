@@ -26,6 +26,7 @@ class Job:
     effort: Effort
     policy: Policy
     margin: float
+    max_worse_streams: float
     season: int | None
     ridge_lags: int
     bundle: Path | None

@@ -15,7 +15,10 @@ from streamrnn.nn.truths import Truths
 from streamrnn.train.baselines import Forecaster
 from streamrnn.train.beyond import Beyond
 from streamrnn.train.history import Extent, History
+from streamrnn.train.moments import timeline
 from streamrnn.train.report import Grid, Sample, Score
+from streamrnn.train.significance import Difference, compare
+from streamrnn.train.tally import Batch, Tally
 from streamrnn.train.windows import Windows, count_origins, windows_of
 
 NUMBERS_AT_ONCE = 1 << 22
@@ -24,43 +27,47 @@ MOST_SAMPLES, SAMPLE_TICKS = 6, 240
 
 
 class Judgement(NamedTuple):
-    """truths [horizon][target]; each forecaster's score, in their order; samples of what the first one said;
-    beyond, the truths left out as absurd."""
+    """truths [horizon][target]; each forecaster's score, in their order; the first one's loss less each other's;
+    stream_error (S, F) mean standardised squared errors, NaN where a stream has no score, stream_truths (S,) of how
+    many; scales (S, O), NaN where a stream's target has none; samples of what the first one said; beyond, the truths
+    left out as absurd."""
 
     truths: list[list[int]]
     scores: list[Score]
+    differences: list[Difference]
+    stream_error: NDArray[np.float64]
+    stream_truths: NDArray[np.int64]
+    scales: NDArray[np.float64]
     samples: list[Sample]
     beyond: Beyond
 
 
-class _Sums:
-    """One forecaster's errors so far: squared and absolute (K, O), truths below each quantile (Q,)."""
+class _Coverage:
+    """Of one forecaster with quantiles: truths below each so far."""
 
-    def __init__(self, who: Forecaster, shape: tuple[int, int]) -> None:
-        self.who = who
-        self.squared, self.absolute = np.zeros(shape), np.zeros(shape)
-        self.below = np.zeros(len(who.levels))
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        self.below = np.zeros(len(levels))
 
     def add(self, said: NDArray[np.float32], truth: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
         """said (n, K, O, Q), truth and known (n, K, O)."""
-        error = np.where(known, truth - said[..., said.shape[3] // 2], 0.0)
-        self.squared += np.square(error).sum(axis=0)
-        self.absolute += np.abs(error).sum(axis=0)
-        if self.who.levels:
+        if len(self.below):
             self.below += ((truth[..., None] < said) & known[..., None]).sum(axis=(0, 1, 2))
 
-    def score(self, count: NDArray[np.int64], scale: NDArray[np.float64]) -> Score:
-        some = np.where(count > 0, count, 1)
-        mse, mae = self.squared / some, self.absolute / some
-        return Score(
-            name=self.who.name,
-            kind=self.who.kind,
-            mse=_grid(mse, count),
-            mae=_grid(mae, count),
-            std_mse=_grid(mse / scale**2, count),
-            std_mae=_grid(mae / scale, count),
-            coverage=(self.below / max(1, int(count.sum()))).tolist() if self.who.levels else None,
-        )
+    def shares(self, count: int) -> list[float] | None:
+        return (self.below / max(1, count)).tolist() if len(self.below) else None
+
+
+def _score(who: Forecaster, number: int, tally: Tally, coverage: _Coverage) -> Score:
+    some, streams = np.maximum(tally.count, 1), np.maximum(tally.streams, 1)
+    return Score(
+        name=who.name,
+        kind=who.kind,
+        mse=_grid(tally.squared[number] / some, tally.count),
+        mae=_grid(tally.absolute[number] / some, tally.count),
+        std_mse=_grid(tally.std_squared[number] / streams, tally.streams),
+        std_mae=_grid(tally.std_absolute[number] / streams, tally.streams),
+        coverage=coverage.shares(int(tally.count.sum())),
+    )
 
 
 def _grid(numbers: NDArray[np.float64], count: NDArray[np.int64]) -> Grid:
@@ -80,32 +87,50 @@ def check_windows(part: Sequence[Extent], horizons: Sequence[int]) -> None:
 
 def judge(
     history: History, part: Sequence[Extent], forecasters: Sequence[Forecaster], targets: Sequence[str],
-    horizons: Sequence[int], scale: NDArray[np.float64], truths: Truths | None = None,
+    horizons: Sequence[int], scales: NDArray[np.float64], truths: Truths | None = None,
 ) -> Judgement:  # fmt: skip
-    """Score all on a part of the history; scale (O,) is what standardised errors are divided by; truths tells which
-    count, all if it is None.
+    """Score all on a part of the history; scales (S, O): by what each stream's errors are divided, NaN where they
+    have no score (scales.py); truths tells which count, all if it is None.
 
-    DataError when no window lies in the part whole, or none has a truth that all could forecast.
+    DataError when no window lies in the part whole, or none has a truth that all could forecast and that counts.
     """
     check_windows(part, horizons)
-    shape = (len(horizons), len(targets))
-    sums, count = [_Sums(who, shape) for who in forecasters], np.zeros(shape, np.int64)
+    moments = timeline(history, part, max(horizons))
+    tally = Tally(scales, moments, len(forecasters), len(horizons))
+    covered = [_Coverage(who.levels) for who in forecasters]
     samples: list[Sample] = []
     beyond = Beyond(targets, horizons)
     widest = max(1, *(len(who.levels) for who in forecasters))
-    most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1] * widest))
+    most = max(1, NUMBERS_AT_ONCE // (len(horizons) * len(targets) * widest))
     for windows in windows_of(history, part, targets, horizons, most, truths):
         beyond.add(history, windows)
         said = [who.forecast(history, windows) for who in forecasters]
         truth = windows.truth.astype(np.float64)
         known = np.isfinite(truth) & np.all([np.isfinite(one).all(axis=3) for one in said], axis=0)
-        count += known.sum(axis=0)
-        for one, own in zip(said, sums, strict=True):
+        middles = [one[..., one.shape[3] // 2] for one in said]
+        tally.add(Batch(windows.streams, moments.at(history.time_ms[windows.origins]), truth, middles, known))
+        for one, own in zip(said, covered, strict=True):
             own.add(one, truth, known)
         samples += _samples(history, windows, said[0], targets, horizons, bool(forecasters[0].levels))
-    if not count.any():
+    tally.close()
+    _check(tally)
+    return Judgement(
+        truths=tally.count.tolist(),
+        scores=[_score(who, n, tally, covered[n]) for n, who in enumerate(forecasters)],
+        differences=[compare(tally.loss[0] - loss, tally.weight, moments.longest) for loss in tally.loss],
+        stream_error=tally.stream_error,
+        stream_truths=tally.stream_truths,
+        scales=scales,
+        samples=_spread(samples),
+        beyond=beyond,
+    )
+
+
+def _check(tally: Tally) -> None:
+    if not tally.count.any():
         raise DataError("nothing to judge by: no truth in the test part could be forecast by all")
-    return Judgement(count.tolist(), [own.score(count, scale) for own in sums], _spread(samples), beyond)
+    if not tally.streams.any():
+        raise DataError("nothing to judge by: every target is constant in the training part of its stream")
 
 
 def _samples(

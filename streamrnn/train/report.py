@@ -26,8 +26,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """A contender on the test part, on the truths that every contender had a forecast for.
 
-    mse and mae in raw units (squared for mse); standardised by the training part's deviation of each target in
-    std_mse and std_mae. coverage: for each quantile of a model that has them, the share of truths below it.
+    mse and mae in raw units (squared for mse), over all truths; std_mse and std_mae in deviations of each target in
+    the training part of its stream, the mean over the streams of each one's mean. coverage: for each quantile of a
+    model that has them, the share of truths below it.
     """
 
     name: str
@@ -68,6 +69,55 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     high: list[float | None] | None = None
 
 
+class StreamScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream's mean standardised squared errors, in the order of the report's scores, on so many truths."""
+
+    stream: str
+    truths: int
+    std_mse: list[float]
+
+
+class StreamScores(msgspec.Struct, frozen=True, kw_only=True):
+    """How single streams fare. scored: streams with a score; rows: all of them, or where these are many the worst
+    and the best, by the model's error in times of persistence's, the worst first; quantiles: of these ratios, at
+    `levels`; judged: streams with enough truths to say it of; worse: how many of these each contender is worse on
+    than persistence, in the order of the report's scores.
+    """
+
+    scored: int = 0
+    rows: list[StreamScore] = []
+    levels: list[float] = []
+    quantiles: list[float | None] = []
+    judged: int = 0
+    worse: list[int] = []
+
+    def share_worse(self, contender: int) -> float:
+        """Of the streams judged; 0 where none is."""
+        return self.worse[contender] / self.judged if self.judged else 0.0
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The model's standardised squared error less that of one other contender, with its standard error, and p, the
+    chance of one so far below 0 between equals; None where `moments` of time are too few (significance.py)."""
+
+    name: str
+    difference: float
+    error: float | None
+    p: float | None
+    moments: int
+    is_shown: bool
+
+
+class Unscored(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that is constant in the training part of some streams, and there has no score; streams: the first of
+    these."""
+
+    target: str
+    count: int
+    of: int
+    streams: list[str]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the model becomes the champion, by which policy (never, if-better, always), and why in words."""
 
@@ -75,13 +125,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     reason: str
     margin: float
+    max_worse_streams: float = 1.0
     champion: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything. scores: the model first, then its champion if there is one, then the baselines.
-    trials: the fits of a search the model was chosen from, empty without one; usual: the recipe had nothing been
-    asked for; notes: what a reader of the scores must know, in whole sentences without a full stop."""
+    """Everything. scores: the model first, then its champion if there is one, then the baselines; comparisons: of
+    the model with each of the others, in their order; scale: the middle one of the streams' deviations for each
+    target; trials: the fits of a search the model was chosen from, empty without one; usual: the recipe had nothing
+    been asked for; notes: what a reader of the scores must know, in whole sentences without a full stop."""
 
     spec: ModelSpec
     created_ms: int
@@ -92,7 +144,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     epochs: list[Epoch]
     best_epoch: int
     truths: list[list[int]]
-    scale: list[float]
+    scale: list[float | None]
     scores: list[Score]
     samples: list[Sample]
     verdict: Verdict
@@ -101,3 +153,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     trials: list[Trial] = []
     usual: Recipe = Recipe()
     notes: list[str] = []
+    streams: StreamScores = StreamScores()
+    comparisons: list[Comparison] = []
+    unscored: list[Unscored] = []

@@ -84,12 +84,39 @@ def test_only_what_lies_between_the_bounds_is_counted_as_refused(retrain: Retrai
 
 
 def test_where_persistence_makes_no_error_nobody_is_compared_to_it(retrain: Retrain, write: Write) -> None:
-    said = retrain(write("x.csv", ("x",), np.full((200, 1), 0.1)))
+    values = waves(300, 1)
+    values[200:] = 0.1
+    said = retrain(write("x.csv", ("x",), values))
     report = retrain.report(1)
-    assert report.scale == [1.0]
     assert score(report, "persistence").overall == 0
     assert said.scores["persistence"] == ["0", "0", "0", ""]
     assert retrain.pointer() is None
+
+
+def test_a_history_whose_targets_never_change_in_training_is_refused_before_the_fit(
+    retrain: Retrain, write: Write
+) -> None:
+    values = waves(300, 1)
+    values[:250] = 0.1
+    said = retrain(write("x.csv", ("x",), values), code=2)
+    assert "nothing to judge by: ['x'] is constant in the training part" in said.err
+    assert "epoch" not in said.out
+    assert retrain.left() == []
+
+
+def test_a_target_that_never_changes_in_training_is_left_out_and_said(retrain: Retrain, write: Write) -> None:
+    """Its deviation is nothing: in units of that it would be all that counts."""
+    values = waves(300, 2)
+    values[:250, 1] = 0.0
+    said = retrain(write("x.csv", ("x", "rain"), values))
+    report = retrain.report(1)
+    assert [one.std_mse[0][1] for one in report.scores] == [None] * len(report.scores)
+    assert all(one.mse[0][1] is not None for one in report.scores)
+    assert all(one.overall == one.std_mse[0][0] for one in report.scores)
+    assert "note: rain is constant in the training part: it has no score\n" in said.out
+    assert b"rain is constant in the training part: it has no score" in (
+        retrain.registry.report("stocks", 1, "report.html") or b""
+    )
 
 
 def test_a_champions_features_are_read_from_a_file_that_has_more(retrain: Retrain, write: Write) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,15 +12,19 @@ from hypothesis import strategies as st
 
 from streamrnn.errors import DataError
 from streamrnn.train import judge as module
+from streamrnn.train.baselines import Persistence
 from streamrnn.train.history import Extent, History, split_each
 from streamrnn.train.judge import MOST_SAMPLES, SAMPLE_TICKS, Judgement, check_windows, judge
 from streamrnn.train.report import Grid
+from streamrnn.train.scales import error_scales
+from streamrnn.train.streams import stream_scores
 from streamrnn.train.windows import Windows, windows_of
 
 from .histories import Values, history_of, shaky_streams, ticks_of
 
 FEATURES, TARGETS, HORIZONS = ("x", "y", "z"), ("z", "x"), (1, 4)
-SCALE = np.array([2.0, 0.5])
+SCALES = ((2.0, 0.5), (300.0, 7.0), (0.01, math.nan))
+"""Of the streams one after the other, by target; NaN: no score."""
 Cell = tuple[int, int, int]
 """Origin, number of the horizon, number of the target."""
 
@@ -58,18 +63,31 @@ def forecasters() -> list[Scripted]:
     ]
 
 
+class Error(NamedTuple):
+    """Of a truth that all could forecast: its stream, one's error, whether it is below each of his quantiles."""
+
+    stream: int
+    error: float
+    below: list[bool]
+
+
 def errors(
     history: History, part: list[Extent], who: Sequence[Scripted], one: Scripted, k: int, o: int
-) -> list[tuple[float, list[bool]]]:
-    """Of every truth that all could forecast: the error of one's middle, and whether it is below each quantile."""
+) -> list[Error]:
+    """Of every such truth of a horizon and target."""
     found = []
     for extent in part:
+        stream = history.starts.tolist().index(extent.stream_start)
         for at in range(max(extent.start - 1, extent.stream_start), extent.stop - max(HORIZONS)):
             truth = float(history.values[at + HORIZONS[k], FEATURES.index(TARGETS[o])])
             if not any(map(math.isnan, [truth, *(x for w in who for x in w.said((at, k, o)))])):
                 said = one.said((at, k, o))
-                found.append((truth - said[len(said) // 2], [truth < number for number in said]))
+                found.append(Error(stream, truth - said[len(said) // 2], [truth < number for number in said]))
     return found
+
+
+def some(cells: dict[tuple[int, int], float | None]) -> dict[tuple[int, int], float]:
+    return {cell: number for cell, number in cells.items() if number is not None}
 
 
 CELLS = [(k, o) for k in (0, 1) for o in (0, 1)]
@@ -83,7 +101,18 @@ def same(found: Grid, right: dict[tuple[int, int], float]) -> None:
 
 
 def judged(history: History, part: list[Extent], who: Sequence[Scripted]) -> Judgement:
-    return judge(history, part, who, TARGETS, HORIZONS, SCALE)
+    scales = np.array([SCALES[s % len(SCALES)] for s in range(len(history.streams))])
+    return judge(history, part, who, TARGETS, HORIZONS, scales)
+
+
+def over_streams(rows: list[Error], o: int, size: Callable[[float], float]) -> float | None:
+    """The mean over the streams with a scale of each one's mean of its scaled errors' sizes."""
+    own: dict[int, list[float]] = {}
+    for row in rows:
+        scale = SCALES[row.stream % len(SCALES)][o]
+        if not math.isnan(scale):
+            own.setdefault(row.stream, []).append(size(row.error / scale))
+    return fmean(map(fmean, own.values())) if own else None
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,15 +128,15 @@ def test_all_are_scored_on_the_truths_that_all_could_forecast(seed: int, lengths
     for score, one in zip(found.scores, who, strict=True):
         mine = {cell: errors(history, part, who, one, *cell) for cell in CELLS}
         assert [count for row in found.truths for count in row] == [len(mine[cell]) for cell in CELLS]
-        mse = {cell: fmean(error**2 for error, _ in rows) for cell, rows in mine.items() if rows}
-        mae = {cell: fmean(abs(error) for error, _ in rows) for cell, rows in mine.items() if rows}
-        std_mse = {(k, o): number / SCALE[o] ** 2 for (k, o), number in mse.items()}
-        std_mae = {(k, o): number / SCALE[o] for (k, o), number in mae.items()}
+        mse = {cell: fmean(row.error**2 for row in rows) for cell, rows in mine.items() if rows}
+        mae = {cell: fmean(abs(row.error) for row in rows) for cell, rows in mine.items() if rows}
+        std_mse = some({(k, o): over_streams(rows, o, lambda x: x * x) for (k, o), rows in mine.items()})
+        std_mae = some({(k, o): over_streams(rows, o, abs) for (k, o), rows in mine.items()})
         for name, right in (("mse", mse), ("mae", mae), ("std_mse", std_mse), ("std_mae", std_mae)):
             same(getattr(score, name), right)
         assert score.overall == pytest.approx(fmean(std_mse.values()))
         assert score.overall_mae == pytest.approx(fmean(std_mae.values()))
-        below = [row for rows in mine.values() for _, row in rows]
+        below = [row.below for rows in mine.values() for row in rows]
         shares = [fmean(column) for column in zip(*below, strict=True)] if one.levels else None
         assert score.coverage == (None if shares is None else pytest.approx(shares))
 
@@ -189,3 +218,51 @@ def test_that_no_window_lies_in_the_part_can_be_known_before() -> None:
     for part in ([], [Extent(0, 4, 0)], [Extent(9, 9 + 3, 0)]):
         with pytest.raises(DataError, match="nothing to judge by"):
             check_windows(part, (1, 4))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), at_once=st.integers(1, 200))
+def test_every_stream_has_its_own_error_whatever_the_others_have(seed: int, at_once: int) -> None:
+    history, who = history_of(FEATURES, shaky_streams(seed, (30, 12, 40), 3)), forecasters()
+    part = split_each(history, (0.3, 0.2, 0.5)).test
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "NUMBERS_AT_ONCE", at_once)
+        found = judged(history, part, who)
+    for number, one in enumerate(who):
+        rows = [(row, o) for k, o in CELLS for row in errors(history, part, who, one, k, o)]
+        for stream in range(3):
+            own = [(row.error / SCALES[stream][o]) ** 2 for row, o in rows if row.stream == stream]
+            own = [error for error in own if not math.isnan(error)]
+            assert found.stream_truths[stream] == len(own)
+            right = fmean(own) if own else math.nan
+            assert found.stream_error[stream, number] == pytest.approx(right, nan_ok=True)
+        means = found.stream_error[:, [0, number]]
+        assert found.differences[number].mean == pytest.approx(np.nanmean(means[:, 0] - means[:, 1]), abs=1e-9)
+
+
+def test_one_bad_stream_among_twenty_is_not_drowned_by_their_units() -> None:
+    """Nineteen streams of size 1000 forecast to a tenth of persistence's error, one of size 1 to 40 times it."""
+    rng = np.random.default_rng(5)
+    walks = [(1000.0 if n else 1.0) * rng.normal(size=(400, 3)).cumsum(0) for n in range(20)]
+    history = history_of(FEATURES, {f"s{n}": ticks_of(walk) for n, walk in enumerate(walks)})
+    parts = split_each(history, (0.5, 0.0, 0.5))
+    scales = error_scales(history, parts.train, TARGETS)
+
+    def said(cell: Cell) -> list[float]:
+        """Persistence's error times the root of .1, or of 40."""
+        at, k, o = cell
+        column, stream = FEATURES.index(TARGETS[o]), int(np.searchsorted(history.starts, at, side="right")) - 1
+        truth, now = (float(history.values[t, column]) for t in (at + HORIZONS[k], at))
+        return [truth + math.sqrt(0.1 if stream else 40.0) * (now - truth)]
+
+    persistence = Persistence(TARGETS, HORIZONS)
+    found = judge(history, parts.test, [Scripted("model", said), persistence], TARGETS, HORIZONS, scales)
+    ratios = found.stream_error[:, 0] / found.stream_error[:, 1]
+    np.testing.assert_allclose(ratios, [40.0] + [0.1] * 19, rtol=1e-4)
+    streams = stream_scores(found, history.streams)
+    assert (streams.scored, streams.judged, streams.worse) == (20, 20, [1, 0])
+    assert streams.rows[0].stream == "s0"
+    assert streams.quantiles[0] == pytest.approx(0.1, rel=1e-4)
+    assert streams.quantiles[-1] == pytest.approx(40, rel=1e-4)
+    base = found.stream_error[:, 1]
+    assert found.scores[0].overall == pytest.approx((40 * base[0] + 0.1 * base[1:].sum()) / 20, rel=1e-4)

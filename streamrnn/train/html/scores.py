@@ -14,6 +14,7 @@ FULL_BAR = 1.5
 """Times persistence: where a bar ends, however bad the contender."""
 MANY = 12
 """Rows of a table that is folded away at first."""
+MOST_NOTES = 20
 AGAINST = {
     "champion": "the champion",
     "persistence": "persistence",
@@ -40,16 +41,27 @@ def verdict(report: Report) -> Markup:
         tag("p", tag("span", badge, class_=f"badge {style}"), class_="status"),
         tag("h1", named(report.spec.label, 220), words),
         tag("p", tag("span", said.reason, dir="auto"), class_="lead"),
+        *_notes(report),
         tag("p", *_policy(report), class_="soft"),
         _tiles(who.contenders(report)),
     ]
     return join(parts)
 
 
+def _notes(report: Report) -> list[Markup]:
+    """What else a reader must know, before any table."""
+    items = [tag("li", tag("span", note, dir="auto")) for note in report.notes[:MOST_NOTES]]
+    return [tag("ul", *items, class_="notes")] if items else []
+
+
 def _policy(report: Report) -> list[str]:
     said = report.verdict
     before = tag("span", "champion so far: ", named(said.champion)) if said.champion else "no champion so far"
-    return [f"Policy {said.policy}, margin {trimmed(said.margin)}; ", before, "."]
+    return [f"Policy {said.policy}, margin {trimmed(said.margin)}, {_most_worse(said)}; ", before, "."]
+
+
+def _most_worse(said: Verdict) -> str:
+    return f"at most {share(said.max_worse_streams, 1)} of the streams worse than persistence"
 
 
 def _tiles(found: Sequence[Contender]) -> Markup:
