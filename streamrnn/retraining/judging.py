@@ -50,7 +50,8 @@ def scales_to_judge_by(
     """(S, O); DataError where nothing has one, which is to be known before anything is fitted."""
     scales = error_scales(history, train, targets)
     if np.isnan(scales).all():
-        raise DataError(f"nothing to judge by: {list(targets)} is constant in the training part; give --targets")
+        why = "nothing to judge by: the training part holds no value of"
+        raise DataError(f"{why} {list(targets)} that differs from the rest; name others with --targets")
     return scales
 
 

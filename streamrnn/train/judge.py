@@ -29,8 +29,8 @@ MOST_SAMPLES, SAMPLE_TICKS = 6, 240
 class Judgement(NamedTuple):
     """truths [horizon][target]; each forecaster's score, in their order; the first one's loss less each other's;
     stream_error (S, F) mean standardised squared errors, NaN where a stream has no score, stream_truths (S,) of how
-    many; scales (S, O), NaN where a stream's target has none; samples of what the first one said; beyond, the truths
-    left out as absurd."""
+    many; scales (S, O), NaN where a target has none; samples of what the first one said; beyond, the truths
+    that were left out."""
 
     truths: list[list[int]]
     scores: list[Score]

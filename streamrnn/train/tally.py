@@ -108,7 +108,7 @@ class Tally:
         many these are."""
         inverse = self._inverse[batch.streams]
         squared, absolute, losses = [], [], []
-        error, unknown = np.empty_like(batch.truth), ~batch.known  # one array for all: new pages cost more than sums
+        error, unknown = np.empty_like(batch.truth), ~batch.known  # one array for all: pages cost
         for said in batch.said:
             np.subtract(batch.truth, said, out=error)
             np.abs(error, out=error)

@@ -21,7 +21,7 @@ def judged(values: list[float], bound: float | None):  # type: ignore[no-untyped
     history = history_of(("temp",), {"boiler": ticks_of(np.array(values))})
     part = [Extent(0, len(values), 0)]
     truths = truths_of(Model(spec), HORIZONS)
-    return judge(history, part, [Persistence(("temp",), HORIZONS)], ("temp",), HORIZONS, np.ones(1), truths)
+    return judge(history, part, [Persistence(("temp",), HORIZONS)], ("temp",), HORIZONS, np.ones((1, 1)), truths)
 
 
 def test_a_sentinel_is_left_out_as_truth_and_as_base_and_named() -> None:
