@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LARGEST_COUNT = (1 << 31) - 1
 """What every library takes."""
 MOST_COUNTS = 1 << 16
-FILE_KINDS = ".csv, .tsv, .txt, .parquet or .pq files, text perhaps .gz, .zst or .zip"
+FILE_KINDS = ".csv, .tsv, .txt, .lp, .line (perhaps with .gz, .zst, .zip), .parquet or .pq files"
 
 
 def positive(text: str) -> float:

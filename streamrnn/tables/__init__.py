@@ -1,4 +1,4 @@
-"""Files as ticks: delimited text and Parquet, in bounded memory, for retrain, replay and demo.
+"""Files as ticks: delimited text, Parquet and InfluxDB's line protocol, in bounded memory.
 
 What reads text was weighed in November 2026, each as installed and without a network:
 

@@ -83,15 +83,22 @@ class Feed:
         self._may_run_back, self._memory_bytes = may_run_back, memory_bytes
         self._sorts = columns.order == "sort"
         self._used: Counter[str] = Counter()
+        self._doubles = 0
 
     def words(self) -> list[str]:
         """What was understood of each file."""
         return [table.words() for table in self.tables]
 
     def notes(self) -> list[str]:
-        """What the last reading left out as missing."""
-        said = [f"--missing {text!r}: {self._used[text]:,} cells" for text in self._columns.missing]
-        return [f"{line}: it never occurs" if line.endswith(": 0 cells") else line for line in said]
+        """What the last reading took for missing, and what in it looks odd."""
+        said = []
+        for text in self._columns.missing:
+            count = self._used[text]
+            said.append(f"--missing {text!r} " + (f"occurs {count:,} times" if count else "never occurs"))
+        if self._doubles:
+            hint = "--stream-column if they are of several streams"
+            said.append(f"{self._doubles:,} rows have the time of the row before: {hint}")
+        return said
 
     def check_all(self) -> None:
         """Read everything once, so that what is wrong is known before anything is sent; then merge what is not."""
@@ -120,7 +127,7 @@ class Feed:
                 yield batch
 
     def _in_turn(self, newest: Newest | None) -> Iterator[TableBatch]:
-        self._used = Counter()
+        self._used, self._doubles = Counter(), 0
         left = self._limit
         for number, table in enumerate(self.tables):
             done, most = 0, None if left is None else left * table.ticks_per_row
@@ -132,6 +139,8 @@ class Feed:
                     batch = TableBatch(streams[:left_ticks], time_ms[:left_ticks], values[:left_ticks])
                 if newest is not None and not self._may_run_back:
                     self._refuse_back(table, done, batch, newest)
+                if not table.stream and table.ticks_per_row == 1:
+                    self._doubles += int((np.diff(batch.time_ms) == 0).sum())
                 done += len(batch.streams)
                 yield batch
                 if most is not None and done >= most:

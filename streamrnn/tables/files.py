@@ -19,6 +19,7 @@ class File(Protocol):
 
     names: of its columns. share: the part of the file read so far, 0 to 1. sample: its first rows as a batch, all
     of them if is_sample_all. is_text: its cells are texts, not typed. said: what was found out of its form.
+    groups: columns that tell its series apart, where the format says so. decimal: its point or comma.
     """
 
     is_text: ClassVar[bool]
@@ -26,6 +27,10 @@ class File(Protocol):
     share: float
     names: tuple[str, ...]
     said: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    @property
+    def decimal(self) -> str: ...
 
     @property
     def sample(self) -> Any: ...
@@ -47,10 +52,12 @@ class Parquet:
     """A Parquet file."""
 
     is_text: ClassVar[bool] = False
+    decimal: ClassVar[str] = "."
 
     def __init__(self, path: Path) -> None:
         self.path, self.share = path, 0.0
         self.said: tuple[str, ...] = ()
+        self.groups: tuple[str, ...] = ()
         with packing_errors(path), pyarrow.parquet.ParquetFile(path) as file:
             self._schema, self._rows = file.schema_arrow, file.metadata.num_rows
         self.names: tuple[str, ...] = tuple(self._schema.names)

@@ -84,7 +84,7 @@ def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
     if given.names is None:
         _refuse_data(path, names, rows)
     rows = [row for row in rows if len(row) == len(names)]
-    decimal = given.decimal or _decimal(separator, rows)
+    decimal = given.decimal or ("." if given.thousands == "," else _decimal(separator, rows))
     if separator != ",":
         said.append(f"separator {separator!r}")
     if decimal == ",":
@@ -177,10 +177,15 @@ def _refuse_data(path: Path, names: tuple[str, ...], rows: list[list[str]]) -> N
 
 
 def _decimal(separator: str, rows: list[list[str]]) -> str:
-    """A comma where some cell can be nothing else and none has a point."""
-    cells = {cell.strip() for row in rows for cell in row} if separator != "," else set()
-    has_point = any("." in cell and _NUMBER.fullmatch(cell) for cell in cells)
-    return "," if not has_point and any(map(_DECIMAL_COMMA.fullmatch, cells)) else "."
+    """A comma where each column of numbers with commas has a cell that can be nothing else; none has a point."""
+    if separator == ",":
+        return "."
+    columns = [{cell.strip() for cell in column} - {""} for column in zip(*rows, strict=True)]
+    numeric = [cells for cells in columns if all(_NUMBER.fullmatch(c.replace(",", "")) for c in cells)]
+    has_point = any("." in cell for cells in numeric for cell in cells)
+    with_comma = [cells for cells in numeric if any("," in cell for cell in cells)]
+    is_certain = with_comma and all(any(map(_DECIMAL_COMMA.fullmatch, cells)) for cells in with_comma)
+    return "," if is_certain and not has_point else "."
 
 
 def is_ambiguous_comma(text: str) -> bool:

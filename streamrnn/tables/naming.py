@@ -3,7 +3,6 @@
 import difflib
 import re
 from collections import Counter
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +32,12 @@ class Naming(NamedTuple):
     said: tuple[str, ...]
 
 
-def name_columns(file: File, columns: Columns, read: Numbers, groups: tuple[str, ...] = ()) -> Naming:
+def name_columns(file: File, columns: Columns, read: Numbers) -> Naming:
     """DataError where names and the first rows leave it open."""
     sample = file.sample
     said: list[str] = []
     time, streams = _time(file, columns, sample), tuple(_known(file, name) for name in columns.stream)
+    groups = file.groups
     if groups and not streams and columns.one_stream is None:
         raise DataError(f"{file.path}: several series: --stream-column {','.join(groups)} tells them apart")
     if columns.features is not None:
@@ -89,7 +89,7 @@ def _features(
             found.append(name)
             continue
         column = sample.column(name)
-        if _numbers_rows(file, name, column):
+        if _numbers_rows(file, name, column, read):
             said.append(f"{name!r} numbers the rows and is left out")
         elif _is_number(file, name, column, read):
             found.append(name)
@@ -128,7 +128,7 @@ def no_number(file: File, row: int, text: str) -> str:
     return f"; does it mean a missing one? --missing={text!r}{line}, or --features without it"
 
 
-def _numbers_rows(file: File, name: str, column: Any) -> bool:
+def _numbers_rows(file: File, name: str, column: Any, read: Numbers) -> bool:
     """Whether a column only counts the rows; DataError where its name says so and its numbers do not."""
     if not _is_whole(column) or not len(column):
         return False
@@ -136,16 +136,16 @@ def _numbers_rows(file: File, name: str, column: Any) -> bool:
         return True
     if not ROW_NAME.fullmatch(name):
         return False
-    numbers = pc.cast(column, pa.int64()).to_pylist()
-    if all(b - a == 1 for a, b in pairwise(numbers)):
+    if (np.diff(read.read(column)) == 1).all():
         return True
     raise DataError(f"{file.path}: does column {name!r} measure anything? --features names those that do")
 
 
 def _is_whole(column: Any) -> bool:
-    """Of integers, none missing in text."""
+    """Of integers, in text perhaps with empty cells."""
     if pa.types.is_string(column.type):
-        return bool(len(column)) and bool(pc.all(pc.match_substring_regex(column, r"^[+-]?\d{1,18}$")).as_py())
+        cells = column.filter(pc.not_equal(column, ""))
+        return bool(len(cells)) and bool(pc.all(pc.match_substring_regex(cells, r"^[+-]?\d{1,18}$")).as_py())
     return bool(pa.types.is_integer(column.type))
 
 

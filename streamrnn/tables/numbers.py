@@ -14,8 +14,8 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 LARGEST = float(np.finfo(np.float32).max)
-EXACT = 1 << 53
-"""Up to here float64 holds every whole number."""
+EXACT = (1 << 53) - 1
+"""Up to here float64 tells every whole number from its neighbours."""
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:nan|inf|infinity)$"
 SWITCHES = {"on": "1", "true": "1", "off": "0", "false": "0"}
 NONE = frozenset(pyarrow.csv.ConvertOptions().null_values)

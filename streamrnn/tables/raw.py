@@ -1,5 +1,6 @@
 """The bytes of a file, unpacked: gzip, zstd, or a zip of one file. Knows nothing of what they say."""
 
+import io
 import os
 import zipfile
 import zlib
@@ -20,6 +21,27 @@ class Raw(NamedTuple):
 
     stream: Any
     share: Callable[[], float]
+
+
+class Reader(io.RawIOBase):
+    """Any stream that has read() as one that Python's buffers take; counts its bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count = stream, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        data = self._stream.read(len(into))
+        into[: len(data)] = data
+        self.count += len(data)
+        return len(data)
+
+
+def text_lines(stream: Any, encoding: str) -> Iterator[str]:
+    """The lines of a stream of bytes, with their ends."""
+    return iter(io.TextIOWrapper(io.BufferedReader(Reader(stream)), encoding, newline=""))
 
 
 @contextmanager
@@ -58,6 +80,9 @@ def packing_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path}: {os.strerror(error.errno) if error.errno else _shown(error)}") from error
+    except UnicodeDecodeError as error:
+        said = f"not {error.encoding}: {error.reason}"
+        raise DataError(f"{path}: {said}; --encoding says what it is, such as latin-1 or cp1252") from error
     except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: {_shown(error)}") from error
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from streamrnn.errors import DataError
 from streamrnn.tables.columns import Columns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
+from streamrnn.tables.lines import Lines
 from streamrnn.tables.naming import find_empty, name_columns, no_number, some
 from streamrnn.tables.numbers import Bad, Numbers
 from streamrnn.tables.raw import packing_errors, unpacked_name
@@ -29,7 +30,8 @@ T = TypeVar("T")
 WIDE_FEATURE = "value"
 TEXTS = (".csv", ".tsv", ".txt")
 PARQUETS = (".parquet", ".pq")
-_KNOWN = re.compile(r"(?i)(?<=.)\.(csv|tsv|txt|parquet|pq|zip)(\.(gz|zst))?$")
+LINES = (".lp", ".line")
+_KNOWN = re.compile(r"(?i)(?<=.)\.(csv|tsv|txt|parquet|pq|lp|line|zip)(\.(gz|zst))?$")
 
 
 class TableBatch(NamedTuple):
@@ -51,10 +53,8 @@ class Table:
     def __init__(self, file: File, columns: Columns, prefix: str = "") -> None:
         self._file, self._columns, self.prefix = file, columns, prefix
         self.path, self.stem = file.path, stem(file.path)
-        form = file.head if isinstance(file, Text) else None
-        self._decimal = form.decimal if form else "."
         read = self._numbers()
-        naming = name_columns(file, columns, read, form.groups if form else ())
+        naming = name_columns(file, columns, read)
         empty = find_empty(file, naming.numbers, read) if columns.features is None else ()
         self.time, self.stream, self.said = naming.time, naming.streams, [*file.said, *naming.said]
         self.numbers = tuple(name for name in naming.numbers if name not in empty)
@@ -78,14 +78,14 @@ class Table:
 
     def words(self) -> str:
         """What was understood of the file, and what of it is not used."""
-        timed = f"column {some(self.time)}" if self.time else f"{self._columns.every_ms} ms between rows"
+        timed = f"{_columns(self.time)}" if self.time else f"{self._columns.every_ms} ms between rows"
         said = [f"{self.path}: time: {timed}"]
         if self._columns.wide:
             named = some(tuple(f"{self.prefix}{name}" for name in self.numbers))
             said.append(f"{len(self.numbers)} streams, feature 'value' each: {named}")
         else:
             one = "the file" if self._columns.one_stream is None else repr(self._columns.one_stream)
-            said += [f"stream: {f'column {some(self.stream)}' if self.stream else one}"]
+            said += [f"stream: {_columns(self.stream) if self.stream else one}"]
             said += [f"features: {some(self.numbers)}"]
         if self.unused:
             said.append(f"not used: {some(self.unused)}")
@@ -111,7 +111,7 @@ class Table:
 
     def _numbers(self) -> Numbers:
         columns = self._columns
-        return Numbers(columns.missing, self._decimal, columns.form.thousands, columns.features is not None)
+        return Numbers(columns.missing, self._file.decimal, columns.form.thousands, columns.features is not None)
 
     def _ticks(self, rows: Any, first: int, read: Numbers) -> TableBatch:
         values = np.stack([self._values(rows, first, name, read) for name in self.numbers], axis=1)
@@ -142,14 +142,22 @@ class Table:
             return read(joined([rows.column(name) for name in names]))
         except Bad as bad:
             row = first + bad.index + 1
-            hint = no_number(self._file, row, bad.text) if bad.text is not None else ""
+            hint = no_number(self._file, row, bad.text) if bad.text is not None else self._no_tick(row, names)
             raise DataError(f"{where(self._file, row, ','.join(names))}{bad}{hint}") from None
+
+    def _no_tick(self, row: int, names: tuple[str, ...]) -> str:
+        raw = self._file.raw_row(row) if names == self.time else ""
+        return f", or --comment={raw[:20]!r} if such lines are to be left out" if raw else ""
 
     def _refuse_text(self) -> None:
         for field in [] if self._file.is_text else self._file.sample.schema:
             is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
             if field.name in self.numbers and is_text:
                 raise DataError(f"{self.path}: row 1, column {field.name!r}: {field.type}, not numbers")
+
+
+def _columns(names: tuple[str, ...]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {some(names)}"
 
 
 def stem(path: Path) -> str:
@@ -183,4 +191,7 @@ def read_table(
         return Table(Text(path, columns.form, block_bytes), columns, prefix)
     if name.endswith(PARQUETS):
         return Table(Parquet(path), columns, prefix)
-    raise DataError(f"{path}: not a .csv, .tsv, .txt, .parquet or .pq file, perhaps .gz, .zst or .zip, by its name")
+    if name.endswith(LINES):
+        return Table(Lines(path, columns.form.encoding or "utf-8"), columns, prefix)
+    kinds = ", ".join((*TEXTS, *PARQUETS, *LINES))
+    raise DataError(f"{path}: by its name none of {kinds}; texts perhaps with .gz, .zst or .zip")

@@ -15,7 +15,7 @@ from streamrnn.errors import DataError
 from streamrnn.tables.columns import Form
 from streamrnn.tables.files import BLOCK_BYTES
 from streamrnn.tables.head import kept, read_head
-from streamrnn.tables.raw import open_raw, packing_errors
+from streamrnn.tables.raw import Reader, open_raw, packing_errors
 
 _LOCATED = re.compile(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.DOTALL)
 
@@ -30,6 +30,7 @@ class Text:
         with packing_errors(path), open_raw(path) as raw:
             self.head = read_head(path, raw.stream, form)
         self.names, self.said = self.head.names, self.head.said
+        self.groups, self.decimal = self.head.groups, self.head.decimal
         if not self.names:
             raise DataError(f"{path}: Empty CSV file")
 
@@ -48,7 +49,7 @@ class Text:
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """Record batches with these columns, in file order."""
         with self._errors(), open_raw(self.path) as raw:
-            self.share, source = 0.0, _Reader(raw.stream)
+            self.share, source = 0.0, Reader(raw.stream)
             for number, batch in enumerate(self._parse(self._utf8(source), columns), 1):
                 # What is parsed lags behind what is read.
                 parsed = min(number * self._block_bytes / max(source.count, 1), 1.0)
@@ -71,7 +72,7 @@ class Text:
         head = self.head
         with open_raw(self.path) as raw:
             raw.stream.read(head.bom)
-            text = io.TextIOWrapper(io.BufferedReader(_Reader(raw.stream)), head.encoding, "replace", newline="")
+            text = io.TextIOWrapper(io.BufferedReader(Reader(raw.stream)), head.encoding, "replace", newline="")
             last: list[tuple[int, str]] = []
 
             def fed() -> Iterator[str]:
@@ -84,7 +85,7 @@ class Text:
                     yield last[-1][0], "".join(line for _, line in last).strip("\r\n")
                 last.clear()
 
-    def _utf8(self, source: "_Reader") -> Any:
+    def _utf8(self, source: Reader) -> Any:
         """The text as pyarrow takes it: UTF-8, without mark, skipped lines and comments."""
         head = self.head
         source.read(head.bom)
@@ -114,9 +115,6 @@ class Text:
         try:
             with packing_errors(self.path):
                 yield
-        except UnicodeDecodeError as error:
-            said = f"{self.path}: not {self.head.encoding}: {error.reason}"
-            raise DataError(f"{said}; --encoding says what it is") from None
         except DataError as error:
             located = _LOCATED.match(str(error.__cause__)) if error.__cause__ is not None else None
             if located is None:
@@ -131,22 +129,6 @@ class Text:
             return DataError(f"{at}column {self.names[int(column)]!r}: {reason};{encoding}")
         hint = f"--comment {self.raw_row(number)[:20]!r} leaves such lines out, --skip N those before the names"
         return DataError(f"{at}{reason}; {hint}")
-
-
-class _Reader(io.RawIOBase):
-    """Any stream that has read() as one that Python's buffers take; counts its bytes."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self.count = stream, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: Any) -> int:
-        data = self._stream.read(len(into))
-        into[: len(data)] = data
-        self.count += len(data)
-        return len(data)
 
 
 class _Joined(io.RawIOBase):

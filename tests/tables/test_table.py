@@ -262,7 +262,7 @@ def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
     (tmp_path / "hit.parquet").write_bytes(raw)
     assert refused(tmp_path / "hit.parquet")
     assert refused(tmp_path / "absent.csv") == ": No such file or directory"
-    assert refused(tmp_path / "table.xlsx").startswith(": not a .csv, .tsv, .txt, .parquet or .pq file")
+    assert refused(tmp_path / "table.xlsx").startswith(": by its name none of .csv, .tsv, .txt, .parquet")
     (tmp_path / "folder.csv").mkdir()
     assert refused(tmp_path / "folder.csv")
 
