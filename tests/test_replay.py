@@ -440,6 +440,32 @@ def test_a_bad_row_anywhere_ends_it_before_a_tick_is_sent(
     assert asyncio.run(partition_count(reading(topic).kafka, topic, is_needed=False)) == 0
 
 
+def test_files_are_merged_by_time_and_their_numbers_sent_as_they_are(topic: str, tmp_path: Path) -> None:
+    for n, name in enumerate("ba"):
+        (tmp_path / f"{name}.csv").write_text(f"time,v,x\n{T0 + n},987654324,0.1\n{T0 + 2 + n},987654330,\n")
+    files = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    assert main(["replay", *files, "--speed", "max", "--create-topic", "1", "--no-progress"]) == 0
+    found = [(record.key, record.value) for record in everything(topic, 1)]
+    assert found == [
+        (b"b", b'{"time":%d,"v":987654324,"x":0.1}' % T0),
+        (b"a", b'{"time":%d,"v":987654324,"x":0.1}' % (T0 + 1)),
+        (b"b", b'{"time":%d,"v":987654330}' % (T0 + 2)),
+        (b"a", b'{"time":%d,"v":987654330}' % (T0 + 3)),
+    ]
+
+
+def test_times_that_run_back_are_refused_sorted_or_left_to_the_service(
+    topic: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, f"time,a\n{T0 + 1},1\n{T0},2\n")
+    assert main(["replay", str(path), "--create-topic", "1"]) == 2
+    assert "row 2 (line 3), column 'time': 2016-07-01 00:00:00 comes after" in capsys.readouterr().err
+    asyncio.run(create_topic(reading(topic).kafka, topic, 1))
+    assert main(["replay", str(path), "--order", "sort"]) == 0
+    assert main(["replay", str(path), "--input.out_of_order", "drop"]) == 0
+    assert [msgspec.json.decode(record.value or b"")["a"] for record in everything(topic, 1)] == [2, 1, 1, 2]
+
+
 def test_a_bad_file_and_a_wrong_address_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(tmp_path / "absent.csv")]) == 2
     assert capsys.readouterr().err == f"streamrnn: {tmp_path}/absent.csv: No such file or directory\n"

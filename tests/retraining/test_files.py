@@ -144,3 +144,31 @@ def test_files_of_one_name_are_not_taken_for_one_stream(retrain: Retrain, tmp_pa
     said = retrain.run("retrain", *map(str, paths), "--bundle", str(tmp_path / "out"))
     assert said.code == 2
     assert "files of one name would be one stream" in said.err
+
+
+def test_times_that_run_back_are_refused_or_sorted_into_the_parts_asked_for(
+    retrain: Retrain, write: Write, tmp_path: Path
+) -> None:
+    file = write("x.csv", ("x",), waves(300))
+    names, *rows = file.read_text().split("\n")
+    swapped = tmp_path / "swapped.csv"
+    swapped.write_text("\n".join([names, *rows[200:], *rows[:200]]))
+    said = retrain(swapped, code=2)
+    assert "swapped.csv: row 101 (line 102), column 'time': 2023-11-14 22:13:20 comes after" in said.err
+    assert "--order sort" in said.err
+    retrain(swapped, "--order=sort")
+    parts = retrain.report(1).parts
+    assert [part.ticks for part in parts] == [210, 45, 45]
+    assert [part.from_ms for part in parts] == [1_700_000_000_000 + 60_000 * n for n in (0, 210, 255)]
+
+
+def test_ticks_that_the_service_drops_for_their_order_are_left_out_and_counted(
+    retrain: Retrain, write: Write
+) -> None:
+    file = write("x.csv", ("x",), waves(200))
+    names, *rows = file.read_text().split("\n")
+    file.write_text("\n".join([names, *rows[:150], rows[10], rows[149], rows[149], *rows[150:]]))
+    retrain(file, "--input.out_of_order=drop", "--input.duplicates=dead-letter")
+    report = retrain.report(1)
+    assert report.dead_letters == {"out_of_order": 1, "duplicate": 2}
+    assert sum(part.ticks for part in report.parts) == 200
