@@ -106,5 +106,5 @@ def _worse_streams(rules: Rules, found: Evidence, champion: int | None) -> list[
     own = streams.share_worse(0)
     if own <= rules.max_worse_streams or (champion is not None and streams.share_worse(champion) >= own):
         return []
-    counted = f"{streams.worse[0]:,} of {streams.judged:,} streams ({own:.1%})"
-    return [f"worse than persistence on {counted}, at most {rules.max_worse_streams:.1%} is allowed"]
+    most = f"at most {rules.max_worse_streams:.1%} may be"
+    return [f"{own:.1%} of the streams are worse off than with persistence, {most}"]

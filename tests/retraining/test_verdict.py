@@ -125,7 +125,7 @@ def test_it_may_be_worse_than_persistence_on_few_streams_unless_as_many_are_wors
     asked = Found(0.5, champion, worse=worse, champions_worse=champions_worse, most=most)
     found = replace(asked, incumbent=None if champion is None else "oil@3").verdict()
     assert (found.promoted, found.max_worse_streams) == (promoted, most)
-    words = f"worse than persistence on {worse:,} of 100 streams ({worse:.1f}%), at most {most:.1%} is allowed"
+    words = f"{worse:.1f}% of the streams are worse off than with persistence, at most {most:.1%} may be"
     assert (words in found.reason) == (not promoted)
 
 

@@ -106,7 +106,8 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], clas
     first, *rest = head
     numeric = [tag("th", first, scope="col"), *(tag("th", title, scope="col", class_="n") for title in rest)]
     body = [tag("tr", tag("th", start, scope="row"), *map(_boxed, more)) for start, *more in rows]
-    whole = tag("table", tag("caption", caption), tag("thead", tag("tr", *numeric)), tag("tbody", join(body)))
+    title = tag("caption", tag("span", caption))
+    whole = tag("table", title, tag("thead", tag("tr", *numeric)), tag("tbody", join(body)))
     return tag("div", whole, class_=f"scroll {class_ or ''}".strip(), tabindex=0, role="region", aria_label=caption)
 
 

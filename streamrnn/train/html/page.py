@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from streamrnn.train.html import facts, scores, training
+from streamrnn.train.html import facts, scores, streams, training
 from streamrnn.train.html.axes import MINUTE
 from streamrnn.train.html.formats import duration, when
 from streamrnn.train.html.markup import Markup, join, named, tag
@@ -37,6 +37,7 @@ def render(report: Report) -> str:
 def _sections(report: Report) -> list[Section]:
     return [
         Section("scores", "Scores", scores.scores(report)),
+        Section("streams", "Streams", streams.streams(report)),
         Section("coverage", "Quantiles", scores.coverage(report)),
         Section("samples", "Predictions", training.samples(report)),
         Section("training", "Training", training.training(report)),

@@ -1,6 +1,6 @@
 """The sections that say how good the model is: the verdict, the scores, error by horizon, coverage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streamrnn.train.html import contenders as who
 from streamrnn.train.html.axes import count_axis, linear_axis
@@ -28,7 +28,7 @@ def _outcome(said: Verdict) -> tuple[str, str, str]:
     if said.promoted:
         return "Promoted", " is the new champion", "yes"
     if said.reason.startswith("written to a folder"):
-        return "Judged", " was judged", "yes"
+        return "Judged", " was judged", "even"
     return "Not promoted", " was not promoted", "no"
 
 
@@ -37,20 +37,21 @@ def verdict(report: Report) -> Markup:
     """What became of the model, why, and its error against each other contender's."""
     said = report.verdict
     badge, words, style = _outcome(said)
+    lead, *more = said.reason.split("; ")
     parts = [
         tag("p", tag("span", badge, class_=f"badge {style}"), class_="status"),
         tag("h1", named(report.spec.label, 220), words),
-        tag("p", tag("span", said.reason, dir="auto"), class_="lead"),
-        *_notes(report),
+        tag("p", tag("span", lead, dir="auto"), class_="lead"),
+        *_notes([*more, *report.notes]),
         tag("p", *_policy(report), class_="soft"),
-        _tiles(who.contenders(report)),
+        _tiles(who.contenders(report), {one.name: one.is_shown for one in report.comparisons}),
     ]
     return join(parts)
 
 
-def _notes(report: Report) -> list[Markup]:
+def _notes(said: Sequence[str]) -> list[Markup]:
     """What else a reader must know, before any table."""
-    items = [tag("li", tag("span", note, dir="auto")) for note in report.notes[:MOST_NOTES]]
+    items = [tag("li", tag("span", note, dir="auto")) for note in said[:MOST_NOTES]]
     return [tag("ul", *items, class_="notes")] if items else []
 
 
@@ -64,7 +65,8 @@ def _most_worse(said: Verdict) -> str:
     return f"at most {share(said.max_worse_streams, 1)} of the streams worse than persistence"
 
 
-def _tiles(found: Sequence[Contender]) -> Markup:
+def _tiles(found: Sequence[Contender], is_sure: Mapping[str, bool]) -> Markup:
+    """is_sure: whether the model is shown to be better than a contender."""
     if not found:
         return Markup("")
     model, *rest = found
@@ -75,7 +77,8 @@ def _tiles(found: Sequence[Contender]) -> Markup:
         ratio = quotient(own, theirs)
         style = None if ratio is None or ratio == 1 else "better" if ratio < 1 else "worse"
         against = AGAINST.get(other.style)
-        words = tag("span", "error against ", against or other.name, f" ({significant(theirs)})")
+        doubt = "" if is_sure.get(other.score.name, True) or style != "better" else ", may be chance"
+        words = tag("span", "error against ", against or other.name, f" ({significant(theirs)}){doubt}")
         tiles.append(tag("li", tag("b", change(own, theirs)), words, class_=style))
     return tag("ul", *tiles, class_="tiles")
 
@@ -106,8 +109,8 @@ def _how(report: Report) -> Markup:
     return tag(
         "p",
         f"Mean errors on {truths}, the same for all contenders. Standardised: divided by the target\u2019s "
-        "deviation in the training part (squared for MSE), so that targets weigh alike. Less is better; the best "
-        "is in bold.",
+        "deviation in the training part of its stream (squared for MSE), so that targets and streams weigh alike. "
+        "Less is better; the best is in bold.",
         class_="soft",
     )
 

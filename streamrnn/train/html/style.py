@@ -44,6 +44,8 @@ a { color: var(--model); text-underline-offset: .2em; text-decoration-thickness:
 .badge { font-size: .8125rem; font-weight: 600; padding: .2rem .65rem; border-radius: 99px; }
 .badge.yes { color: var(--yes); background: var(--yes-back); }
 .badge.no { color: var(--no); background: var(--no-back); }
+.badge.even { color: var(--soft); background: var(--shade); }
+.lead::first-letter { text-transform: uppercase; }
 .lead { font-size: 1.125rem; margin-bottom: .4rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; padding: 0; }
 .tiles { margin: 1.75rem 0 0; list-style: none; border-block: 1px solid var(--hair); }
@@ -52,6 +54,11 @@ a { color: var(--model); text-underline-offset: .2em; text-decoration-thickness:
 .tiles span { font-size: .8125rem; color: var(--soft); }
 .better b { color: var(--yes); }
 .worse b { color: var(--no); }
+td.better { color: var(--yes); }
+td.worse { color: var(--no); }
+.notes { margin: 0 0 .6rem; padding: 0; list-style: none; }
+.notes li { margin: .3rem 0; padding: .1rem 0 .1rem .8rem; border-left: 3px solid var(--no); }
+.notes li { overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 1rem 0 0; font-size: .875rem; }
 nav a { text-decoration: none; padding: .2rem 0; }
 nav a:hover { text-decoration: underline; }
@@ -134,6 +141,10 @@ footer { font-size: .8125rem; }
   .scroll th:first-child { position: sticky; left: 0; background: var(--page); max-width: 9rem; }
   .overall th:first-child { min-width: 9rem; }
   .who small { display: block; }
+  .n { padding-left: .75rem; }
+  thead .n { min-width: 5.9rem; overflow-wrap: normal; }
+  caption { white-space: normal; }
+  caption span { display: block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
   .bars { display: none; }
   section { margin-top: 2.5rem; }
 }
