@@ -15,6 +15,7 @@ from streamrnn.errors import DataError
 from streamrnn.tables.columns import Form
 
 HEAD_BYTES = 1 << 16
+LONGEST_HEAD = 1 << 24
 SEPARATORS = ",;\t|"
 LOOKED_AT = 20
 """Rows that must agree on a separator."""
@@ -67,8 +68,7 @@ def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator
 
 def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
     """Look at the first bytes of a stream; DataError where they leave open how the text is written."""
-    raw = _read(stream, HEAD_BYTES + 1)
-    is_all = len(raw) <= HEAD_BYTES
+    raw, is_all = _first(stream, given.skip + 2)
     encoding, bom = _encoding(raw, given)
     text = _decoded(path, raw[bom:], encoding)
     skip, comments, separator, said = _before(text, given)
@@ -98,12 +98,15 @@ def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
     )  # fmt: skip
 
 
-def _read(stream: IO[bytes], size: int) -> bytes:
-    parts, left = [], size
-    while left and (part := stream.read(left)):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+def _first(stream: IO[bytes], lines: int) -> tuple[bytes, bool]:
+    """The first bytes, more where they are fewer lines than that; and whether they are all."""
+    raw = b""
+    while len(raw) < HEAD_BYTES or (raw.count(b"\n") <= lines and len(raw) < LONGEST_HEAD):
+        part = stream.read(max(HEAD_BYTES - len(raw), 1 << 12))
+        if not part:
+            return raw, True
+        raw += part
+    return raw, False
 
 
 def _encoding(raw: bytes, given: Form) -> tuple[str, int]:
@@ -127,6 +130,8 @@ def _decoded(path: Path, raw: bytes, encoding: str) -> str:
         line, byte = raw[: error.start].count(b"\n") + 1, raw[error.start]
         hint = "--encoding says what it is, such as latin-1 or cp1252"
         raise DataError(f"{path}: line {line}: byte 0x{byte:02x} is not {encoding}; {hint}") from None
+    except UnicodeError as error:
+        raise DataError(f"{path}: not {encoding}: {error}; --encoding says what it is") from None
     if "\0" in text:
         raise DataError(f"{path}: not text in {encoding}: it holds a zero; --encoding utf-16 or utf-16-le?")
     return text

@@ -80,9 +80,10 @@ class Lines:
     def _rows(self, raw: Raw) -> Iterator[tuple[str, dict[str, str], dict[str, str], str]]:
         for number, text in _numbered(raw, self._encoding):
             pieces = _PIECES.findall(text)
-            if len(pieces) != 3:
+            items = _ITEMS.findall(pieces[0]) if len(pieces) == 3 else []
+            if not items:
                 raise DataError(f"{self.path}: line {number}: not measurement,tags fields time: {text[:60]!r}")
-            measurement, *tags = _ITEMS.findall(pieces[0])
+            measurement, *tags = items
             pairs = [[_KEY.fullmatch(item) for item in items] for items in (tags, _ITEMS.findall(pieces[1]))]
             if not all(pair for items in pairs for pair in items):
                 raise DataError(f"{self.path}: line {number}: a tag or field without '=': {text[:60]!r}")

@@ -39,7 +39,7 @@ def name_columns(file: File, columns: Columns, read: Numbers) -> Naming:
     time, streams = _time(file, columns, sample), tuple(_known(file, name) for name in columns.stream)
     groups = file.groups
     if groups and not streams and columns.one_stream is None:
-        raise DataError(f"{file.path}: several series: --stream-column {','.join(groups)} tells them apart")
+        raise DataError(f"{file.path}: several series: --stream-column {','.join(groups)!r} tells them apart")
     if columns.features is not None:
         numbers = tuple(_known(file, name) for name in columns.features)
     else:
@@ -145,7 +145,7 @@ def _is_whole(column: Any) -> bool:
     """Of integers, in text perhaps with empty cells."""
     if pa.types.is_string(column.type):
         cells = column.filter(pc.not_equal(column, ""))
-        return bool(len(cells)) and bool(pc.all(pc.match_substring_regex(cells, r"^[+-]?\d{1,18}$")).as_py())
+        return bool(len(cells)) and bool(pc.all(pc.match_substring_regex(cells, r"^[+-]?\d+$")).as_py())
     return bool(pa.types.is_integer(column.type))
 
 
@@ -165,7 +165,8 @@ def _known(file: File, name: str) -> str:
     nearest = next((n for n in names if close and n.lower() == close[0]), None)
     hint = f"did you mean {nearest!r}?" if nearest is not None else _list(names)
     if nearest is not None and "," in nearest:
-        hint += f" Put it in double quotes: '\"{nearest}\"'"
+        quoted = f'"{nearest}"'
+        hint += f" Put it in double quotes: {quoted!r}"
     raise DataError(f"{file.path}: no column {name!r}; {hint}")
 
 

@@ -57,7 +57,8 @@ class Numbers:
             index = int(too_large.argmax())
             why = "a whole number beyond 2**53, not exact" if is_whole else "infinite, or too large for float32"
             shown = str(column[index].as_py()).strip()
-            raise Bad(index, f"{shown} is {why}; --missing {shown} if it means none")
+            hint = f"--missing={shown} if it means none, or --features without it"
+            raise Bad(index, f"{shown} is {why}; {hint}")
         return numbers
 
     def _without(self, numbers: NDArray[np.float64], text: str, marker: float) -> NDArray[np.float64]:

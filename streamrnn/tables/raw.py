@@ -1,5 +1,6 @@
 """The bytes of a file, unpacked: gzip, zstd, or a zip of one file. Knows nothing of what they say."""
 
+import csv
 import io
 import os
 import zipfile
@@ -80,10 +81,10 @@ def packing_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path}: {os.strerror(error.errno) if error.errno else _shown(error)}") from error
-    except UnicodeDecodeError as error:
-        said = f"not {error.encoding}: {error.reason}"
+    except UnicodeError as error:
+        said = _shown(error)
         raise DataError(f"{path}: {said}; --encoding says what it is, such as latin-1 or cp1252") from error
-    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (pa.ArrowException, csv.Error, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{path}: {_shown(error)}") from error
 
 

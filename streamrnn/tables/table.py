@@ -189,7 +189,7 @@ def read_table(
         name = unpacked_name(path).lower()
     if name.endswith(TEXTS):
         return Table(Text(path, columns.form, block_bytes), columns, prefix)
-    if name.endswith(PARQUETS):
+    if name.endswith(PARQUETS) and path.name.lower().endswith(PARQUETS):
         return Table(Parquet(path), columns, prefix)
     if name.endswith(LINES):
         return Table(Lines(path, columns.form.encoding or "utf-8"), columns, prefix)

@@ -23,7 +23,7 @@ HINT = "; its time format (--time-format s, ms, us, ns, or a form such as %m/%d/
 LARGEST_TIME_MS = 2**53
 COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
 """Forms whose numbers may be taken for epochs, by their digits."""
-_MIDNIGHT = re.compile(r"(?<!\d)24:00(:00(\.0+)?)?(?!\d)")
+_MIDNIGHT = re.compile(r"(?<![\d:.+-])24:00(:00(\.0+)?)?(?![\d:.])")
 _DAY_MS = 86_400_000
 
 

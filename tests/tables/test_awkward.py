@@ -164,8 +164,8 @@ REFUSED = {
     "h24.csv --time-format %H:%M": "time format '%H:%M' has no date: --time-column DATE,TIME joins two columns",
     "ha_history.csv --time-column last_changed --stream-column entity_id --features state":
     "row 2 (line 3), column 'state': 'unavailable' is not a number; does it mean a missing one? --missing=",
-    "inf.csv": "row 51 (line 52), column 'temp': inf is infinite, or too large for float32; --missing inf",
-    "influx_annotated.csv": "several series: --stream-column _field,_measurement,sensor_id tells them apart",
+    "inf.csv": "row 51 (line 52), column 'temp': inf is infinite, or too large for float32; --missing=inf",
+    "influx_annotated.csv": "several series: --stream-column '_field,_measurement,sensor_id' tells them apart",
     "latin1.csv": "line 1: byte 0xb0 is not utf-8; --encoding says what it is, such as latin-1 or cp1252",
     "latin1_val.csv": "line 102: byte 0xf6 is not utf-8; --encoding says",
     "m_feb.csv m_jan.csv --stream-column sensor":

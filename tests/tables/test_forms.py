@@ -177,7 +177,7 @@ air\ q,host=c,site=x temp=23,n=5i 1467331201000000000
 
 def test_line_protocol_is_columns_of_measurement_tags_fields_and_time(tmp_path: Path) -> None:
     path = written(tmp_path, LINES, "air.lp")
-    assert refused(path) == ": several series: --stream-column measurement,host,site tells them apart"
+    assert refused(path) == ": several series: --stream-column 'measurement,host,site' tells them apart"
     feed = open_feed([path], Columns(stream=("measurement", "host")))
     assert feed.features == ("temp", "n", "on")
     [batch] = list(feed)

@@ -135,6 +135,30 @@ def test_columns_of_times_are_read_as_one_by_one(some: list[datetime], kind: str
     assert fast == [us // unit_us * unit_us // 1000 for us in micros]
 
 
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        (None, ["2016-07-01 23:24:00", "2016-07-01 23:24:00Z", "2016-07-01T24:00", "2016-07-02 00:00:00.5"]),
+        (None, ["2016-07-01 24:00:00", "2016-07-02 00:24:00", "2016-07-02 05:24:00.000", "2016-07-02 24:00:00.000"]),
+        ("%d.%m.%Y %H:%M:%S", ["01.07.2016 23:24:00", "01.07.2016 24:00:00", "02.07.2016 00:24:00"]),
+        ("%d.%m.%Y %H:%M", ["01.07.2016 23:59", "01.07.2016 24:00", "02.07.2016 00:01"]),
+    ],
+)
+def test_24_00_is_the_end_of_a_day_and_minute_24_is_none(form: str | None, texts: list[str]) -> None:
+    got = times.text_times(pa.array(texts), form).tolist()
+    plain = [re.sub(r" 24:|T24:", " 00:", text) for text in texts]
+    days = [86_400_000 * (text != other) for text, other in zip(texts, plain, strict=True)]
+    parse = datetime.fromisoformat if form is None else lambda text: datetime.strptime(text, form)
+    moments = [parse(text.removesuffix("Z")).replace(tzinfo=UTC) for text in plain]
+    assert got == [round(m.timestamp() * 1000) + day for m, day in zip(moments, days, strict=True)]
+    assert got == sorted(got)
+
+
+@pytest.mark.parametrize("text", ["2016-07-01 24:00:30", "2016-07-01 24:01", "2016-07-01T00:00+24:00", "24:00"])
+def test_what_only_looks_like_24_00_is_refused(tmp_path: Path, text: str) -> None:
+    assert refused(written(tmp_path, f"time,a\n{text},1\n")).startswith(at(1, 2, "time"))
+
+
 STAMPS = [f"timestamp[{unit}]" for unit in times.PER_MS]
 
 
