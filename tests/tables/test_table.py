@@ -1,11 +1,8 @@
-"""Tables on disk against the standard library's csv and datetime; every refusal with its place."""
+"""Tables on disk: columns, types, memory; every refusal with its place."""
 
-import csv
 import gc
 import gzip
-import io
-import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamrnn.errors import DataError
-from streamrnn.tables import times
 from streamrnn.tables.columns import Columns
-from streamrnn.tables.table import TableBatch, read_table
+from streamrnn.tables.table import read_table
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-T0 = 1_467_331_200_000
-"""2016-07-01 00:00:00 UTC in ms."""
-
-
-def written(folder: Path, text: str, name: str = "pump.csv") -> Path:
-    path = folder / name
-    raw = text.encode()
-    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
-    return path
-
-
-def parquet(folder: Path, **columns: Any) -> Path:
-    pq.write_table(pa.table(columns), folder / "pump.parquet", row_group_size=3)
-    return folder / "pump.parquet"
-
-
-def whole(path: Path, columns: Columns | None = None) -> TableBatch:
-    """All batches as one."""
-    batches = list(read_table(path, columns))
-    streams = [stream for batch in batches for stream in batch.streams]
-    return TableBatch(
-        streams, np.concatenate([b.time_ms for b in batches]), np.concatenate([b.values for b in batches])
-    )
-
-
-def refused(path: Path, columns: Columns | None = None) -> str:
-    with pytest.raises(DataError) as error:
-        whole(path, columns)
-    said = str(error.value)
-    assert said.startswith(str(path))
-    assert said.isprintable()
-    return said.removeprefix(str(path))
+from .wholes import T0, at, parquet, refused, whole, written
 
 
 def test_a_plain_file_is_one_stream_named_as_it(tmp_path: Path) -> None:
@@ -87,97 +49,6 @@ def test_each_column_of_a_wide_table_is_a_stream(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.values[:, 0], np.array([1, 2, 3, 4, np.nan, 6], dtype="f8"))
 
 
-@pytest.mark.parametrize(
-    ("text", "after_ms"),
-    [("2016-07-01", 0), ("2016-07-01 00:00", 0), ("2016-07-01 00:00:00", 0), ("2016-07-01T00:00:00Z", 0),
-     ("2016-07-01T02:00:00+02:00", 0), ("2016-06-30T18:30-0530", 0), ("2016-07-01T00:00:00.123", 123),
-     ("2016-07-01 00:00:00.123999", 123), ("2016-07-01 00:00:00.123456789", 123), (" 2016-07-01 ", 0),
-     ("1467331200", 0), ("1467331200123", 123), ("1467331200123999", 123), ("1467331200123999999", 123),
-     ("1467331200.123", 123), ("1467331200123.0", 123), ("1.467331200e9", 0)],
-)  # fmt: skip
-def test_a_time_is_iso_8601_or_an_epoch_number(tmp_path: Path, text: str, after_ms: int) -> None:
-    assert whole(written(tmp_path, f"time,a\n{text},1\n")).time_ms.tolist() == [T0 + after_ms]
-
-
-@pytest.mark.parametrize(
-    ("form", "text", "after_ms"),
-    [("%m/%d/%Y", "7/1/2016", 0), ("%Y%m%d", "20160701", 0), ("%Y", "2016", -182 * 86_400_000), ("ms", "0", -T0),
-     ("%d.%m.%Y %H:%M %z", "01.07.2016 02:00 +0200", 0), ("s", "1.5", 1500 - T0), ("us", "-1", -1 - T0),
-     ("ns", "1999999", 1 - T0)],
-)  # fmt: skip
-def test_a_time_format_reads_the_rest(tmp_path: Path, form: str, text: str, after_ms: int) -> None:
-    got = whole(written(tmp_path, f"time,a\n{text},1\n"), Columns(time_format=form))
-    assert got.time_ms.tolist() == [T0 + after_ms]
-
-
-moments = st.datetimes(datetime(1973, 4, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
-KINDS = ["s", "ms", "us", "ns", "iso", "zone", "mixed", "%d/%m/%Y %H"]
-
-
-@given(st.lists(moments, min_size=1), st.sampled_from(KINDS))
-def test_columns_of_times_are_read_as_one_by_one(some: list[datetime], kind: str) -> None:
-    micros = [(moment - times.EPOCH) // timedelta(microseconds=1) for moment in some]
-    isos = [moment.replace(tzinfo=None).isoformat(sep=" ") for moment in some]
-    texts = {
-        "s": [str(us // 1_000_000) for us in micros],
-        "ms": [str(us // 1_000) for us in micros],
-        "us": [str(us) for us in micros],
-        "ns": [str(us * 1000) for us in micros],
-        "iso": isos,
-        "zone": [iso + "+00:00" for iso in isos],
-        "mixed": [iso + "Z" * (n % 2) for n, iso in enumerate(isos)],
-        "%d/%m/%Y %H": [moment.strftime("%d/%m/%Y %H") for moment in some],
-    }[kind]
-    form = kind if "%" in kind else None
-    unit_us = {"s": 1_000_000, "%d/%m/%Y %H": 3_600_000_000}.get(kind, 1000)
-    fast = times.text_times(pa.array(texts), form).tolist()
-    assert fast == [times.time_ms(text, form) for text in texts]
-    assert fast == [us // unit_us * unit_us // 1000 for us in micros]
-
-
-@pytest.mark.parametrize(
-    ("form", "texts"),
-    [
-        (None, ["2016-07-01 23:24:00", "2016-07-01 23:24:00Z", "2016-07-01T24:00", "2016-07-02 00:00:00.5"]),
-        (None, ["2016-07-01 24:00:00", "2016-07-02 00:24:00", "2016-07-02 05:24:00.000", "2016-07-02 24:00:00.000"]),
-        ("%d.%m.%Y %H:%M:%S", ["01.07.2016 23:24:00", "01.07.2016 24:00:00", "02.07.2016 00:24:00"]),
-        ("%d.%m.%Y %H:%M", ["01.07.2016 23:59", "01.07.2016 24:00", "02.07.2016 00:01"]),
-    ],
-)
-def test_24_00_is_the_end_of_a_day_and_minute_24_is_none(form: str | None, texts: list[str]) -> None:
-    got = times.text_times(pa.array(texts), form).tolist()
-    plain = [re.sub(r" 24:|T24:", " 00:", text) for text in texts]
-    days = [86_400_000 * (text != other) for text, other in zip(texts, plain, strict=True)]
-    parse = datetime.fromisoformat if form is None else lambda text: datetime.strptime(text, form)
-    moments = [parse(text.removesuffix("Z")).replace(tzinfo=UTC) for text in plain]
-    assert got == [round(m.timestamp() * 1000) + day for m, day in zip(moments, days, strict=True)]
-    assert got == sorted(got)
-
-
-@pytest.mark.parametrize("text", ["2016-07-01 24:00:30", "2016-07-01 24:01", "2016-07-01T00:00+24:00", "24:00"])
-def test_what_only_looks_like_24_00_is_refused(tmp_path: Path, text: str) -> None:
-    assert refused(written(tmp_path, f"time,a\n{text},1\n")).startswith(at(1, 2, "time"))
-
-
-STAMPS = [f"timestamp[{unit}]" for unit in times.PER_MS]
-
-
-@pytest.mark.parametrize("kind", [*STAMPS, "date32", "date64", "zone", "int64", "int32", "double", "string"])
-def test_parquet_times_of_every_type(tmp_path: Path, kind: str) -> None:
-    moment = datetime(2016, 7, 1)
-    made = {
-        "date32": lambda: pa.array([moment.date()], pa.date32()),
-        "date64": lambda: pa.array([moment.date()], pa.date64()),
-        "zone": lambda: pa.array([moment.replace(tzinfo=UTC)], pa.timestamp("ns", "Europe/Paris")),
-        "int64": lambda: pa.array([T0 * 1000]),
-        "int32": lambda: pa.array([T0 // 1000], pa.int32()),
-        "double": lambda: pa.array([T0 / 1000]),
-        "string": lambda: pa.array(["2016-07-01T00:00Z"]),
-    }.get(kind, lambda: pa.array([moment], pa.timestamp(kind[10:-1])))
-    path = parquet(tmp_path, when=made(), a=pa.array([1], pa.int8()))
-    assert whole(path, Columns(time=("when",))).time_ms.tolist() == [T0]
-
-
 def test_parquet_numbers_of_every_type_and_coded_streams(tmp_path: Path) -> None:
     path = parquet(
         tmp_path,
@@ -195,10 +66,6 @@ def test_parquet_numbers_of_every_type_and_coded_streams(tmp_path: Path) -> None
     assert got.streams == ["a", "b"]
     expected = np.array([[2**40, np.nan, np.nan, 1], [np.nan, 2.5, 1, 0]], dtype="f8")
     np.testing.assert_array_equal(got.values, expected)
-
-
-def at(row: int, line: int, column: str) -> str:
-    return f": row {row} (line {line}), column {column!r}: "
 
 
 @pytest.mark.parametrize(
@@ -327,64 +194,3 @@ def peak(path: Path, count: int) -> int:
 def test_a_table_can_be_read_again(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "time,a\n2016-07-01,1\n"))
     assert [batch.values.tolist() for batch in table] == [batch.values.tolist() for batch in table] == [[[1.0]]]
-
-
-REAL: dict[str, dict[str, Any]] = {
-    "ett/ETTh1.csv.gz": {},
-    "ett/ETTm1.csv.gz": {},
-    "bytewax_ec2/ec2_metrics.csv.gz": {"stream": ("instance",), "features": ("value",)},
-    "price_daily/stocks.csv.gz": {"stream": ("Ticker",)},
-    "price_daily/GOOG.csv.gz": {},
-    "price_daily/EURUSD.csv.gz": {},
-    "price_daily/sp500.csv.gz": {"time_format": "%m/%d/%Y"},
-    "price_daily/vix.csv.gz": {"time_format": "%m/%d/%Y", "missing": (".",)},
-    "price_fx/gbpusd-m1-bid-2012.csv.gz": {},
-    "price_freqtrade/ETH_BTC-5m.csv.gz": {},
-    "nab/realTraffic/speed_6005.csv.gz": {},
-    "nab/realKnownCause/machine_temperature_system_failure.csv.gz": {},
-    "los_loop/los_speed.csv.gz": {"wide": True, "every_ms": 300_000},
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_are_read_as_the_standard_library_reads_them(name: str) -> None:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"no real data: {DATA} is absent")
-    columns = Columns(**REAL[name])
-    table, got = read_table(path, columns), whole(path, columns)
-    rows = list(csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
-    numbers = [[float("nan" if row[n] in ("", ".") else row[n]) for n in table.numbers] for row in rows]
-    np.testing.assert_array_equal(got.values.reshape(len(rows), -1), np.array(numbers, dtype="f8"))
-    times = [_time(row[table.time[0]], columns) if table.time else i * 300_000 for i, row in enumerate(rows)]
-    assert got.time_ms[:: table.ticks_per_row].tolist() == times
-    stem = Path(Path(name).stem).stem
-    expected = [row[table.stream[0]] if table.stream else stem for row in rows]
-    assert got.streams == (list(table.numbers) * len(rows) if columns.wide else expected)
-
-
-def _time(text: str, columns: Columns) -> int:
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    moment = datetime.strptime(text, columns.time_format) if columns.time_format else datetime.fromisoformat(text)
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-@pytest.mark.parametrize(
-    ("name", "columns"),
-    [
-        ("CGM.csv.gz", {"missing": ("nil",)}),
-        ("sea_surface_temperature.csv.gz", {}),
-        ("lincoln_weather.csv", {"stream": ("STATION",)}),
-        ("gapminder.csv.gz", {"stream": ("country",), "time": ("year",), "time_format": "%Y"}),
-        ("unemployment1948.csv", {"time": ("Year",), "time_format": "%Y", "wide": True}),
-    ],
-)
-def test_the_demos_sample_files_can_be_read(name: str, columns: dict[str, Any]) -> None:
-    folder = Path(pytest.importorskip("bokeh_sampledata").__file__).parent / "_data"
-    got = whole(folder / name, Columns(**columns))
-    opened = gzip.open if name.endswith(".gz") else open
-    with opened(folder / name, "rt") as text:
-        rows = sum(1 for _ in csv.reader(text)) - 1
-    assert len(got.streams) == rows * read_table(folder / name, Columns(**columns)).ticks_per_row
-    assert np.isfinite(got.values).any(axis=0).all()
