@@ -30,13 +30,16 @@ class Newest:
         self.is_merged = True
         self._newest: dict[str, int] = {}
 
-    def runs_back(self, batch: TableBatch) -> int | None:
-        """The first tick that is earlier than its stream's last; also learns whether all streams are in order."""
+    def runs_back(self, batch: TableBatch, tail: int = 0) -> int | None:
+        """The first tick that is earlier than its stream's last; also learns whether all streams are in order.
+
+        tail: the batch's streams are those of its last so many ticks, 0: they may be anywhere in it.
+        """
         times = batch.time_ms
         before = int(self.latest_ms)
         if before <= times[0] and (times[1:] >= times[:-1]).all():
             self.latest_ms = times[-1]
-            self._newest.update(zip(batch.streams, times.tolist(), strict=True))
+            self._newest.update(zip(batch.streams[-tail:], times[-tail:].tolist(), strict=True))
             return None
         self.is_merged = False
         self.latest_ms = max(before, int(times.max()))
@@ -151,7 +154,7 @@ class Feed:
                 return
 
     def _refuse_back(self, table: Table, done: int, batch: TableBatch, newest: Newest) -> None:
-        back = newest.runs_back(batch)
+        back = newest.runs_back(batch, 0 if table.stream else table.ticks_per_row)
         if back is None:
             return
         stream = batch.streams[back]

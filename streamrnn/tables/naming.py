@@ -16,7 +16,7 @@ from streamrnn.tables.head import is_ambiguous_comma
 from streamrnn.tables.numbers import NUMBER, SWITCHES, Bad, Numbers
 
 TIME_NAME = re.compile(r"_?(time|timestamp|date|datetime|ts)(_(s|ms|us|ns))?", re.IGNORECASE)
-ROW_NAME = re.compile(r"id|index|row|row_?(id|number)|no|nr|#", re.IGNORECASE)
+ROW_NAME = re.compile(r"id|index|row|row_?(id|number)|#", re.IGNORECASE)
 ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$"
 PANDAS_INDEX = re.compile(r"Unnamed: ?\d+|__index_level_\d+__")
 INFLUX_OWN = ("result", "table", "_start", "_stop", "_time")
@@ -95,6 +95,8 @@ def _features(
             found.append(name)
         elif _is_switch(column):
             said.append(f"{name!r} holds on and off or true and false: 1 and 0 if --features names it")
+        elif file.is_text and (count := _count_numbers(column)):
+            said.append(f"{name!r} is left out: only {count:,} of its first {len(column):,} cells are numbers")
     return tuple(found), said
 
 
@@ -110,13 +112,15 @@ def _is_number(file: File, name: str, column: Any, read: Numbers) -> bool:
     except Bad as bad:
         if bad.text is None:
             return True
-        texts = pc.utf8_trim_whitespace(column)
-        numeric = pc.sum(pc.match_substring_regex(texts, NUMBER)).as_py() or 0
-        if 2 * numeric < len(column) - (pc.sum(pc.equal(texts, "")).as_py() or 0):
+        if 2 * _count_numbers(column) < (pc.sum(pc.not_equal(column, "")).as_py() or 0):
             return False
         row = bad.index + 1
         raise DataError(f"{where(file, row, name)}{bad}{no_number(file, row, bad.text)}") from None
     return True
+
+
+def _count_numbers(column: Any) -> int:
+    return int(pc.sum(pc.match_substring_regex(pc.utf8_trim_whitespace(column), NUMBER)).as_py() or 0)
 
 
 def no_number(file: File, row: int, text: str) -> str:

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,7 +35,7 @@ class Text:
         if not self.names:
             raise DataError(f"{path}: Empty CSV file")
 
-    @property
+    @cached_property
     def sample(self) -> Any:
         """Its first rows, as a batch."""
         rows = self.head.rows

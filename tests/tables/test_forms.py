@@ -140,6 +140,14 @@ def test_row_numbers_are_no_features_and_what_may_be_is_asked(tmp_path: Path) ->
     assert read(path, features=("id", "a"))[1] == [[8, 1], [8, 2]]
 
 
+def test_a_column_with_few_numbers_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, "time,a,rain,place\n" + "2016-07-01,1,-,x\n" * 9 + "2016-07-01,2,0.5,y\n")
+    feed = open_feed([path], Columns())
+    assert feed.features == ("a",)
+    assert feed.words()[0].endswith("'rain' is left out: only 1 of its first 10 cells are numbers")
+    assert read(path, features=("rain",), missing=("-",))[1] == [[None]] * 9 + [[0.5]]
+
+
 def test_empty_columns_are_left_out_only_where_the_whole_file_has_nothing(tmp_path: Path) -> None:
     rows = "2016-07-01,1,,\n" * 20_000
     path = written(tmp_path, f"time,a,late,never\n{rows}2016-07-01,1,7,\n")
