@@ -83,7 +83,8 @@ def _add_fit(group: "argparse._ArgumentGroup") -> None:
     add("--resume", action="store_true", help="go on from --checkpoint, to the same weights as without the kill")
     add("--search", type=count, metavar="N", help="choose the best of so many fits (extra: search)")
     add("--search-s", type=positive, metavar="N", help="seconds after which the search begins no other")
-    add("--by-stream", action="store_true", default=None, help="weigh each stream's errors by its own liveliness")
+    text = "divide each stream's errors by its own liveliness (default: where there are several)"
+    add("--by-stream", action=argparse.BooleanOptionalAction, default=None, help=text)
 
 
 def _add_publishing(group: "argparse._ArgumentGroup") -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from streamrnn.errors import ConfigError
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.retraining.screen import Screen
+from streamrnn.retraining.shrinking import CALMEST
 from streamrnn.train.fit import Fitted, fit
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.recipe import Recipe
@@ -43,7 +44,7 @@ class Made(NamedTuple):
 
 def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: Team, screen: Screen) -> Made:
     """Fit, or search; ConfigError for what does not go together."""
-    usual = _usual(spec, split.train)
+    usual = _usual(spec, split.train, len(history.streams))
     recipe = replace(usual, **effort.recipe)
     if effort.resume and effort.checkpoint is None:
         raise ConfigError("--resume goes on from the folder that --checkpoint names")
@@ -58,12 +59,14 @@ def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: 
     return Made(found.spec, found.recipe, usual, found.fitted, found.trials)
 
 
-def _usual(spec: ModelSpec, train: list[Extent]) -> Recipe:
+def _usual(spec: ModelSpec, train: list[Extent], streams: int) -> Recipe:
     """Defaults that hold their own on sensors and prices alike, chosen on validation parts."""
     ticks = sum(extent.length for extent in train)
     return Recipe(
         loss="pinball" if spec.quantiles else "huber",
         dropout=0.5,
         weight_decay=0.01,
+        by_stream=streams > 1,
+        calmest=CALMEST,
         width=min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),
     )

@@ -58,7 +58,7 @@ def scales_to_judge_by(
 def judge_case(case: Case, began_s: float) -> Report:
     """Shrink where validation says so, score everybody on the test part, decide."""
     spec, history, model = case.made.spec, case.source.history, case.made.fitted.model
-    shrink(model, history, case.split.validation)
+    shrink(model, history, case.split.train, case.split.validation)
     test, said = fair_part(history, case.split, case.champion, max(spec.horizons), case.job.split_each)
     ours = Served("new model", "model", model, spec.horizons)
     everybody = [ours, *_rivals(history, case.split, spec, case.champion, case.job)]

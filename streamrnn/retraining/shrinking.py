@@ -17,15 +17,24 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.truths import to_head, truths_of
 from streamrnn.retraining.forecaster import Served
 from streamrnn.train.history import Extent, History
+from streamrnn.train.statistics import stream_scales
 from streamrnn.train.windows import windows_of
 
 NUMBERS_AT_ONCE = 1 << 22
 """Forecasts in memory at a time."""
 WORSE_THAN_PERSISTENCE = 0.5
+CALMEST = 0.1
+"""Part of an average stream that the calmest is taken for: one head cannot be right to a thousandth of what it says
+elsewhere, and if it is made to, it loses what it knew."""
 
 
-def shrink(model: Model, history: History, validation: Sequence[Extent]) -> NDArray[np.float64]:
-    """Fold the factors (K, O) into the head, and give them; all 1 for a head of levels or quantiles."""
+def shrink(
+    model: Model, history: History, train: Sequence[Extent], validation: Sequence[Extent]
+) -> NDArray[np.float64]:
+    """Fold the factors (K, O) into the head, and give them; all 1 for a head of levels or quantiles.
+
+    Each stream's changes are in units of its own in the training part, lest the lively decide for the calm.
+    """
     spec = model.spec
     shape = (len(spec.horizons), len(spec.targets))
     if spec.predicts == "level" or spec.quantiles:
@@ -35,13 +44,15 @@ def shrink(model: Model, history: History, validation: Sequence[Extent]) -> NDAr
     served = Served("", "", model, spec.horizons)
     most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1]))
     truths = truths_of(model, spec.horizons)
+    scales = np.maximum(stream_scales(model, history, train), CALMEST)
     for windows in windows_of(history, validation, spec.targets, spec.horizons, most, truths):
         base = history.carried[windows.origins][:, None, columns].astype(np.float64)
         said = to_head(served.forecast(history, windows)[..., 0].astype(np.float64), base, spec.predicts)
         came = to_head(windows.truth.astype(np.float64), base, spec.predicts)
         known = np.isfinite(said) & np.isfinite(came)
-        products += np.where(known, said * came, 0.0).sum(axis=0)
-        squares += np.where(known, said * said, 0.0).sum(axis=0)
+        weight = 1 / np.square(scales[windows.streams])[:, None]
+        products += np.where(known, said * came * weight, 0.0).sum(axis=0)
+        squares += np.where(known, said * said * weight, 0.0).sum(axis=0)
     factors = np.clip(np.where(squares > 0, products / np.where(squares > 0, squares, 1.0), 1.0), 0.0, 1.0)
     factors = np.where(factors < WORSE_THAN_PERSISTENCE, factors, 1.0)
     _fold(model, factors)

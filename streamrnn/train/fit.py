@@ -110,7 +110,7 @@ class Fit:
         self._checkpoints: Checkpoints = checkpoints or Nowhere()
         scales = np.ones((len(history.streams), len(model.spec.targets)), dtype=np.float32)
         if recipe.by_stream:
-            scales = stream_scales(model, history, split.train)
+            scales = np.maximum(stream_scales(model, history, split.train), np.float32(recipe.calmest))
         self._reader = ChunkReader(history, model, recipe.chunk, scales)
         self._sequencer = Sequencer(model.stack, recipe.dropout)
         self._loss: Loss = make_loss(recipe.loss, model.spec)

@@ -16,7 +16,8 @@ class Recipe:
     which no epoch begins;
     average: how much of the running mean of the weights each step keeps, 0 for none; that mean is what is
     validated and returned (Polyak & Juditsky 1992);
-    by_stream: divide each stream's errors by the size of its own changes, lest the lively drown the calm;
+    by_stream: divide each stream's errors by the size of its own changes, lest the lively drown the calm; calmest:
+    but by no less than this part of an average stream's, lest one be asked to be right to a thousandth of itself;
     threads: of the CPU. Steps of small networks wait longer for a second one than it helps, most of all on a
     busy machine. device: auto is a GPU where there is one."""
 
@@ -36,6 +37,7 @@ class Recipe:
     seed: int = 1
     budget_s: float | None = None
     by_stream: bool = False
+    calmest: float = 0.0
     threads: int = 1
     device: DeviceName = "auto"
 

@@ -119,6 +119,8 @@ def test_scaled_by_stream_the_calm_one_is_heard() -> None:
     said = [Fit(model, history, split, replace(RECIPE, by_stream=on)).loss_on(calm) for on in (False, True)]
     assert said[0] < 0.05
     assert 0.5 < said[1] < 2
+    half = replace(RECIPE, by_stream=True, calmest=2 * float(stream_scales(model, history, split.train)[0, 0]))
+    assert said[1] / 4.01 < Fit(model, history, split, half).loss_on(calm) < said[1] / 3.99
 
 
 def test_the_weights_returned_are_those_of_the_best_epoch_and_the_fit_stops_when_nothing_gets_better() -> None:
