@@ -114,9 +114,10 @@ def _encoding(raw: bytes, given: Form) -> tuple[str, int]:
     marked = next(((name, mark) for mark, name in BOMS if raw.startswith(mark)), None)
     if given.encoding is not None:
         try:
+            io.TextIOWrapper(io.BytesIO(), given.encoding)
             name = codecs.lookup(given.encoding).name
         except LookupError:
-            raise DataError(f"--encoding {given.encoding!r}: Python knows no such encoding") from None
+            raise DataError(f"--encoding {given.encoding!r}: Python knows no such encoding of text") from None
         return name.removesuffix("-sig"), len(codecs.BOM_UTF8) if name == "utf-8-sig" and marked else 0
     if marked is None:
         return "utf-8", 0

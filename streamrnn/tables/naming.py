@@ -102,11 +102,8 @@ def _features(
 
 def _is_number(file: File, name: str, column: Any, read: Numbers) -> bool:
     """A column with nothing in it yet is one too: a sensor that starts later. DataError for one that nearly is."""
-    kind, is_ = column.type, pa.types
-    if not is_.is_string(kind):
-        return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_decimal(kind) or is_.is_null(kind))
     if not file.is_text:
-        return False
+        return is_number(column.type)
     try:
         read.read(column)
     except Bad as bad:
@@ -117,6 +114,12 @@ def _is_number(file: File, name: str, column: Any, read: Numbers) -> bool:
         row = bad.index + 1
         raise DataError(f"{where(file, row, name)}{bad}{no_number(file, row, bad.text)}") from None
     return True
+
+
+def is_number(kind: Any) -> bool:
+    """Whether a type is of numbers; that of a column with nothing in it is one too."""
+    is_ = pa.types
+    return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_decimal(kind) or is_.is_null(kind))
 
 
 def _count_numbers(column: Any) -> int:

@@ -20,11 +20,11 @@ from streamrnn.errors import DataError
 from streamrnn.tables.columns import Columns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
 from streamrnn.tables.lines import Lines
-from streamrnn.tables.naming import find_empty, name_columns, no_number, some
+from streamrnn.tables.naming import find_empty, is_number, name_columns, no_number, some
 from streamrnn.tables.numbers import Bad, Numbers
 from streamrnn.tables.raw import packing_errors, unpacked_name
 from streamrnn.tables.text import Text
-from streamrnn.tables.times import joined, times_ms
+from streamrnn.tables.times import LARGEST_TIME_MS, joined, times_ms
 
 T = TypeVar("T")
 WIDE_FEATURE = "value"
@@ -133,7 +133,10 @@ class Table:
     def _times(self, rows: Any, first: int) -> NDArray[np.int64]:
         columns = self._columns
         if columns.every_ms is not None:
-            return columns.start_ms + columns.every_ms * np.arange(first, first + rows.num_rows, dtype=np.int64)
+            last = first + rows.num_rows
+            if abs(columns.start_ms + columns.every_ms * last) > LARGEST_TIME_MS:
+                raise DataError(f"{self.path}: row {last} is out of range of times with this --every and --start")
+            return columns.start_ms + columns.every_ms * np.arange(first, last, dtype=np.int64)
         return self._read(rows, first, self.time, lambda column: times_ms(column, columns.time_format))
 
     def _read(self, rows: Any, first: int, names: tuple[str, ...], read: Callable[[Any], T]) -> T:
@@ -151,8 +154,7 @@ class Table:
 
     def _refuse_text(self) -> None:
         for field in [] if self._file.is_text else self._file.sample.schema:
-            is_text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-            if field.name in self.numbers and is_text:
+            if field.name in self.numbers and not is_number(field.type) and not pa.types.is_boolean(field.type):
                 raise DataError(f"{self.path}: row 1, column {field.name!r}: {field.type}, not numbers")
 
 

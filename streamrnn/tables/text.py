@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,14 +60,13 @@ class Text:
 
     def line(self, row: int) -> int | None:
         """Found by reading again: quoted fields, empty lines and comments move it."""
-        for number, found in enumerate(self._lines(), 1):
-            if number == row:
-                return found[0]
-        return None
+        with packing_errors(self.path):
+            return next((found[0] for found in islice(self._lines(), row - 1, None)), None)
 
     def raw_row(self, row: int) -> str:
         """A row as it stands in the file."""
-        return next((found[1] for number, found in enumerate(self._lines(), 1) if number == row), "")
+        with packing_errors(self.path):
+            return next((found[1] for found in islice(self._lines(), row - 1, None)), "")
 
     def _lines(self) -> Iterator[tuple[int, str]]:
         """Of each row its last line's number, and its text."""

@@ -92,7 +92,9 @@ def test_every_encoding_of_pythons_is_read(tmp_path: Path, encoding: str) -> Non
 
 def test_an_encoding_that_is_none_or_another_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
-    assert refused(path, form=Form(encoding="latin-0")) == "--encoding 'latin-0': Python knows no such encoding"
+    for name in ("latin-0", "base64"):
+        said = f"--encoding {name!r}: Python knows no such encoding of text"
+        assert refused(path, form=Form(encoding=name)) == said
     utf_16 = written(tmp_path, PLAIN.encode("utf-16-le"))
     assert refused(utf_16) == ": not text in utf-8: it holds a zero; --encoding utf-16 or utf-16-le?"
     late = b"time,a,note\n" + b"2016-07-01,1,ok\n" * 9000 + b"2016-07-01,1,\xf6\n"

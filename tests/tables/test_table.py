@@ -161,6 +161,13 @@ def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
 def test_text_in_a_parquet_feature_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, time=pa.array([T0]), a=pa.array(["x"]))
     assert refused(path, Columns(features=("a",))) == ": row 1, column 'a': string, not numbers"
+    path = parquet(tmp_path, time=pa.array([T0]), a=pa.array([T0], pa.timestamp("ms")))
+    assert refused(path, Columns(features=("a",))) == ": row 1, column 'a': timestamp[ms], not numbers"
+
+
+def test_rows_beyond_all_times_are_refused(tmp_path: Path) -> None:
+    said = refused(written(tmp_path, "a\n1\n2\n"), Columns(every_ms=2**52))
+    assert said == ": row 2 is out of range of times with this --every and --start"
 
 
 @pytest.mark.parametrize("name", ["big.csv", "big.csv.gz", "big.parquet"])
