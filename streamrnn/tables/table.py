@@ -134,7 +134,7 @@ class Table:
         columns = self._columns
         if columns.every_ms is not None:
             last = first + rows.num_rows
-            if abs(columns.start_ms + columns.every_ms * last) > LARGEST_TIME_MS:
+            if abs(columns.start_ms + columns.every_ms * (last - 1)) > LARGEST_TIME_MS:
                 raise DataError(f"{self.path}: row {last} is out of range of times with this --every and --start")
             return columns.start_ms + columns.every_ms * np.arange(first, last, dtype=np.int64)
         return self._read(rows, first, self.time, lambda column: times_ms(column, columns.time_format))

@@ -166,7 +166,9 @@ def test_text_in_a_parquet_feature_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_beyond_all_times_are_refused(tmp_path: Path) -> None:
-    said = refused(written(tmp_path, "a\n1\n2\n"), Columns(every_ms=2**52))
+    path = written(tmp_path, "a\n1\n2\n")
+    assert whole(path, Columns(every_ms=2**53)).time_ms.tolist() == [0, 2**53]
+    said = refused(path, Columns(every_ms=2**53 + 1))
     assert said == ": row 2 is out of range of times with this --every and --start"
 
 
