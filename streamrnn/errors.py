@@ -15,6 +15,7 @@ StreamrnnError
     +-- TopicError         a topic is missing or has the wrong shape
     +-- RecordRefused      the broker refused one record (too large)
     +-- WorkerFenced       another worker has this one's name         exit 7
+    +-- CorruptBatch       a batch of the log cannot be read
 """
 
 from typing import ClassVar
@@ -101,3 +102,7 @@ class WorkerFenced(BrokerError):
     """Another worker of the same name has taken this one's place; started again, it would take it back."""
 
     exit_code = 7
+
+
+class CorruptBatch(BrokerError):
+    """A batch of the log cannot be read, and input.corrupt says not to go on behind it."""

@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from streamrnn.config import Settings
+from streamrnn.config.input import DEFAULT_BATCH_BYTES
 from streamrnn.nn.model import Model
 
 LATER: dict[str, object] = {"bound": None}
@@ -28,6 +29,8 @@ def _deciding(settings: Settings) -> dict[str, object]:
     given, engine = settings.input, settings.engine
     refuses = {name: getattr(given, name) != "process" for name in ("duplicates", "out_of_order", "late")}
     read = {n: getattr(given, n) for n in ("codec", "stream_field", "time_field", "max_record_bytes")}
+    if given.max_batch_bytes != DEFAULT_BATCH_BYTES:  # of larger batches no tick is read
+        read["max_batch_bytes"] = given.max_batch_bytes
     return read | refuses | {
         "sequence_field": given.sequence_field,
         "late_after_s": given.late_after_s if refuses["late"] else None,

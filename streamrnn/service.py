@@ -178,6 +178,7 @@ class Service:
 
     async def _observe_broker(self, worker: Worker) -> None:
         assert self._source is not None
+        self.metrics.skipped(self._source.skipped)
         if not self._source.is_connected():
             return worker.complaints.note("connect", f"no connection to {self.settings.kafka.bootstrap}")
         worker.complaints.note("connect")

@@ -18,14 +18,14 @@ STATUS = ("ok", "not_finite", "quarantined", "duplicate", "out_of_order", "late"
 
 
 class Record(NamedTuple):
-    """One Kafka record as fetched: bytes, untouched."""
+    """A Kafka record as fetched: bytes, untouched; of a header's key, what is not UTF-8 is surrogates (PEP 383)."""
 
     partition: int
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class DeadLetter(NamedTuple):
@@ -146,4 +146,4 @@ class OutRecord(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()

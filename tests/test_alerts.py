@@ -70,6 +70,9 @@ CASES = (
     Case("StreamrnnNotLive", 5, False, one("partition_phase", "1x30", 'partition="3",phase="gated"')),
     Case("StreamrnnStateWarmedUp", 10, True, one("recoveries_total", "0x5 1x20", 'source="warmup"')),
     Case("StreamrnnStateWarmedUp", 10, False, one("recoveries_total", "0x5 1x20", 'source="snapshot"')),
+    Case("StreamrnnRecordsSkipped", 10, True, one("records_skipped_total", "_x5 10x20", 'reason="crc"')),
+    Case("StreamrnnRecordsSkipped", 10, True, one("records_skipped_total", "10x5 20x20", 'reason="crc"')),
+    Case("StreamrnnRecordsSkipped", 40, False, one("records_skipped_total", "_x5 10x60", 'reason="crc"')),
     Case("StreamrnnIntervalsUndone", 20, True, one("intervals_undone_total", "0+3x30")),
     Case("StreamrnnIntervalsUndone", 20, False, one("intervals_undone_total", "0+1x30")),
     Case("StreamrnnStreamsForgotten", 30, True, one("streams_forgotten_total", "0x20 4x20")),
@@ -103,6 +106,7 @@ KEPT = {alert: {"job", "instance"} for alert in {case.alert for case in CASES}} 
     "StreamrnnRetrainFailed": {"job", "instance", "outcome"},
     "StreamrnnNotLive": {"job", "instance", "partition"},
     "StreamrnnStateWarmedUp": {"job", "instance", "source"},
+    "StreamrnnRecordsSkipped": {"job", "instance", "reason"},
 }
 """The labels an alert is left with by its expression."""
 

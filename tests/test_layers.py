@@ -22,6 +22,7 @@ ORDER = (
 """A layer may import itself and what stands before it."""
 HOMES = {
     "aiokafka": ("kafka/",),
+    "cramjam": ("kafka/compression.py",),
     "prometheus_client": ("metrics/",),
     "pydantic": ("config/",),
     "pydantic_settings": ("config/",),

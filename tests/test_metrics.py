@@ -79,6 +79,7 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted.lag(0, 12, 0.5)
     counted.resident(Held(7, 3, 4096, 2, 1, 0))
     counted.dropped(Counter({"late": 2}))
+    counted.skipped({"crc": 10})
     counted.undone()
     counted.recovering(3, 100, 0.5)
     counted.recovered("snapshot", 0.2)

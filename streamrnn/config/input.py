@@ -8,6 +8,8 @@ from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
 
+DEFAULT_BATCH_BYTES = 128 * 2**20
+
 
 class InputSettings(Section):
     """Where ticks come from and how they are read."""
@@ -22,6 +24,12 @@ class InputSettings(Section):
     )
     max_poll_records: Positive = Field(4096, description="Most records taken into one batch.")
     max_record_bytes: Positive = Field(1_048_576, description="A larger value goes to the dead letters unread.")
+    corrupt: Literal["skip", "refuse"] = Field(
+        "skip", description="What to do with a batch nobody can read: pass over its offsets, or end."
+    )
+    max_batch_bytes: Positive = Field(
+        DEFAULT_BATCH_BYTES, description="A batch that holds more once decompressed cannot be read (see corrupt)."
+    )
     sequence_field: str | None = Field(
         None, description="Field of a whole number that orders a stream's ticks; the event time if unset."
     )

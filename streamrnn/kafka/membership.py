@@ -6,7 +6,7 @@ joins anew, takes the name back, and the two go on like that for ever. With the 
 broker says FENCED_INSTANCE_ID, and a worker told so is at its end. Knows no offsets and no records.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -22,10 +22,12 @@ from aiokafka.protocol.commit import (
 from aiokafka.protocol.group import HeartbeatRequest, HeartbeatRequest_v0, HeartbeatRequest_v1, HeartbeatResponse_v1
 from aiokafka.protocol.types import Array, Int32, Int64, Schema, String
 
-from streamrnn.config import KafkaSettings
+from streamrnn.config import Settings
 from streamrnn.errors import WorkerFenced
 from streamrnn.kafka.client import client_options
 from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.reading import LeanConsumer
+from streamrnn.kafka.unpacking import Skip
 from streamrnn.kafka.wire import read_errors
 
 FETCH_WAIT_MS = 50
@@ -128,8 +130,9 @@ class NamedClient(AIOKafkaClient):  # type: ignore[misc]
         return response
 
 
-def make_member(kafka: KafkaSettings) -> AIOKafkaConsumer:
+def make_member(settings: Settings, on_skip: Callable[[Skip], None]) -> LeanConsumer:
     """A consumer, not yet started, that will be known to its group by its name, where it has one."""
+    kafka = settings.kafka
     # The assignor keeps its memory on its class: a class for each member of this process.
     assignor = type("Sticky", (StickyPartitionAssignor,), {})
     options = client_options(kafka) | {
@@ -145,7 +148,7 @@ def make_member(kafka: KafkaSettings) -> AIOKafkaConsumer:
         "partition_assignment_strategy": (assignor,),
         "fetch_max_wait_ms": FETCH_WAIT_MS,
     }
-    consumer = AIOKafkaConsumer(**options)
+    consumer = LeanConsumer(settings, on_skip=on_skip, **options)
     consumer._client.__class__ = NamedClient
     consumer._client.instance_id = kafka.group_instance_id
     return consumer

@@ -12,6 +12,7 @@ from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError, TopicError
+from streamrnn.kafka.any_keys import AnyKeys
 from streamrnn.kafka.client import client_options, start_client
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.ticks import OutRecord
@@ -31,7 +32,7 @@ async def start_producer(settings: Settings, batch_bytes: int, **more: Any) -> A
     broker cannot do what they ask for. Nothing stays open then.
     """
     try:
-        producer = AIOKafkaProducer(**_options(settings, batch_bytes) | more)
+        producer = _Producer(**_options(settings, batch_bytes) | more)
     except RuntimeError as error:
         raise ConfigError(f"output.compression: {error} (pip install cramjam)") from error
     try:
@@ -42,6 +43,16 @@ async def start_producer(settings: Settings, batch_bytes: int, **more: Any) -> A
             raise BrokerError(f"{error} ({_advice(more)})") from error
         raise
     return producer
+
+
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]
+    """aiokafka's, whose batches take any header."""
+
+    def create_batch(self) -> AnyKeys:
+        """An empty batch."""
+        accumulator, numbers = self._message_accumulator, self._txn_manager
+        is_transactional = numbers is not None and numbers.transactional_id is not None
+        return AnyKeys(accumulator._batch_size, accumulator._compression_type, is_transactional)
 
 
 def _options(settings: Settings, batch_bytes: int) -> dict[str, Any]:
@@ -77,17 +88,24 @@ def by_partition(records: Iterable[OutRecord]) -> dict[int, list[OutRecord]]:
     return lists
 
 
-def fill(batch: Any, records: Sequence[OutRecord]) -> int:
+def fill(batch: AnyKeys, records: Sequence[OutRecord]) -> int:
     """Append records to a batch that is not yet closed until it is full, and return how many went in.
 
-    An empty batch takes at least one, however large.
+    An empty batch takes at least one, however large. A record with a header whose key is not UTF-8 goes into an
+    empty one only.
     """
     append = batch._builder.append  # the batch's own append costs as much again, and adds the count
     begun = count = batch._relative_offset
     for _, timestamp_ms, key, value, headers in records:
         listed = headers if type(headers) is list else list(headers)  # the C encoder takes lists only
-        if append(count, timestamp_ms, key, value, listed) is None:
-            break
+        try:
+            if append(count, timestamp_ms, key, value, listed) is None:
+                break
+        except UnicodeEncodeError:
+            if count:
+                break
+            append = batch.take_any_keys()
+            append(count, timestamp_ms, key, value, listed)
         count += 1
     assert count, "an empty batch takes any record"
     batch._relative_offset = count

@@ -221,8 +221,8 @@ def source_place(record: OutRecord) -> Place | None:
     """The tick that a prediction or a dead letter was made of, by its headers; None where they do not say."""
     headers = dict(record.headers)  # of two headers the last: a dead letter carries its tick's before its own
     for partition, offset in ((PREFIX + "partition", PREFIX + "offset"), ("src-partition", "src-offset")):
-        if partition in headers and offset in headers:
-            return int(headers[partition]), int(headers[offset])
+        if (number := headers.get(partition)) is not None and (at := headers.get(offset)) is not None:
+            return int(number), int(at)
     return None
 
 

@@ -7,12 +7,13 @@ before the loop names it live. Knows nothing of what records mean.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
@@ -22,7 +23,8 @@ from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import check_name, make_member
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
-from streamrnn.kafka.reading import make_lean, to_records
+from streamrnn.kafka.reading import LeanConsumer, to_records
+from streamrnn.kafka.unpacking import Skip
 from streamrnn.ticks import Record
 
 __all__ = ["Assignment", "Membership", "Rebalanced", "Source", "TicksLost", "Unsettled"]
@@ -59,6 +61,7 @@ class Source:
 
     def __init__(self, settings: Settings) -> None:
         self.rebalances = 0
+        self.skipped: Counter[str] = Counter()
         self._kafka, self._input = settings.kafka, settings.input
         self._topic = settings.input.topic
         self._settings = settings
@@ -69,7 +72,7 @@ class Source:
         self._pending: tuple[Assignment, Membership] | None = None
         self._membership: Membership | None = None
         self._partitions = 0
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: LeanConsumer | None = None
 
     # Life
 
@@ -78,14 +81,13 @@ class Source:
 
         BrokerRefused, BrokerUnavailable or TopicError when it cannot; nothing stays open then.
         """
-        consumer = make_member(self._kafka)
+        consumer = make_member(self._settings, self._skipped)
         consumer.subscribe([self._topic], listener=_Notes(self))
         self._consumer = consumer
         # A member that vanished holds the join up for its session, a slow one for the rebalance timeout.
         join_s = max(self._kafka.session_timeout_ms, self._kafka.rebalance_timeout_ms) / 1000
         try:
             await start_client(consumer, self._kafka, self._deadline_s + join_s)
-            make_lean(consumer)
             self._partitions = self.partition_count()
         except BaseException:
             await self.stop()
@@ -231,6 +233,9 @@ class Source:
                 )
             raise TicksLost(f"{tp.topic}-{tp.partition}: offsets {offset} to {start - 1} are gone (retention)")
 
+    def _skipped(self, skip: Skip) -> None:
+        self.skipped[skip.reason] += skip.stop - skip.start
+
     # Offsets
 
     async def committed(self, partition: int) -> Mark | None:
@@ -275,7 +280,7 @@ class Source:
     # Making
 
     @property
-    def _started(self) -> AIOKafkaConsumer:
+    def _started(self) -> LeanConsumer:
         if self._consumer is None:
             raise BrokerUnavailable("the source is not started")
         return self._consumer

@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncGenerator
 
-from aiokafka import AIOKafkaConsumer
-
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
-from streamrnn.kafka.reading import make_lean, to_records
+from streamrnn.kafka.reading import LeanConsumer, to_records
 from streamrnn.ticks import Record
 
 POLL_MS = 50
@@ -25,10 +23,9 @@ async def tail(settings: Settings, topic: str) -> AsyncGenerator[list[Record], N
         "isolation_level": "read_committed",
         "fetch_max_wait_ms": FETCH_WAIT_MS,
     }
-    consumer = AIOKafkaConsumer(topic, **options)
+    consumer = LeanConsumer(settings, topic, **options)
     try:
         await start_client(consumer, settings.kafka, settings.kafka.request_timeout_ms / 1000)
-        make_lean(consumer)
         while True:
             with mapped(f"reading {topic}"):
                 batches = await consumer.getmany(timeout_ms=POLL_MS)

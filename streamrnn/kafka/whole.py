@@ -5,11 +5,11 @@ For whoever must not take silence for the end. Consumers without a group; commit
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
@@ -18,7 +18,8 @@ from streamrnn.kafka.client import client_options, deadline, mapped, start_clien
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
 from streamrnn.kafka.offsets import TicksLost
-from streamrnn.kafka.reading import make_lean, to_records
+from streamrnn.kafka.reading import LeanConsumer, to_records
+from streamrnn.kafka.unpacking import Skip
 from streamrnn.ticks import Record
 
 POLL_MS = 200
@@ -68,17 +69,19 @@ async def _stable(consumer: Any, tp: TopicPartition, start: int, patience_s: flo
 
 
 async def read_whole(
-    settings: Settings, topic: str, partition: int, start: int, stop: int, max_records: int
-) -> AsyncGenerator[list[Record], None]:
+    settings: Settings, topic: str, partition: int, start: int, stop: int, max_records: int,
+    on_skip: Callable[[Skip], None] | None = None,
+) -> AsyncGenerator[list[Record], None]:  # fmt: skip
     """All records that a read-committed reader sees with start <= offset < stop, in lists of at most `max_records`.
 
-    Both must lie within the log's extent. Close it early with `contextlib.aclosing`. BrokerUnavailable when the
-    log cannot be read up to `stop`, TicksLost when retention is faster.
+    Both must lie within the log's extent. Close it early with `contextlib.aclosing`. What cannot be read is passed
+    over and told to `on_skip`, or raises CorruptBatch, as input.corrupt says. BrokerUnavailable when the log cannot
+    be read up to `stop`, TicksLost when retention is faster.
     """
     if start >= stop:
         return
     tp = TopicPartition(topic, partition)
-    async with open_reader(settings) as consumer:
+    async with open_reader(settings, on_skip) as consumer:
         consumer.assign([tp])
         consumer.seek(tp, start)
         async for records in _until(consumer, tp, start, stop, max_records):
@@ -107,7 +110,9 @@ async def _until(
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings) -> AsyncIterator[Any]:
+async def open_reader(
+    settings: Settings, on_skip: Callable[[Skip], None] | None = None
+) -> AsyncIterator[LeanConsumer]:
     """A started consumer without a group, of what is committed; whoever reads assigns and seeks."""
     options = client_options(settings.kafka) | {
         "group_id": None,
@@ -116,10 +121,9 @@ async def open_reader(settings: Settings) -> AsyncIterator[Any]:
         "isolation_level": "read_committed",
         "fetch_max_wait_ms": FETCH_WAIT_MS,
     }
-    consumer = AIOKafkaConsumer(**options)
+    consumer = LeanConsumer(settings, on_skip=on_skip, **options)
     try:
         await start_client(consumer, settings.kafka, settings.kafka.request_timeout_ms / 1000)
-        make_lean(consumer)
         yield consumer
     finally:
         await stop_consumer(consumer)

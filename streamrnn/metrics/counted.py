@@ -118,6 +118,11 @@ class Metrics(Collector):
         for reason, count in ticks.items():
             self._add("streamrnn_ticks_dropped_total", count, reason)
 
+    def skipped(self, offsets: Mapping[str, int]) -> None:
+        """Offsets passed over so far because nobody can read them, by reason."""
+        for reason, count in offsets.items():
+            self._set("streamrnn_records_skipped_total", count, reason)
+
     def undone(self) -> None:
         """An interval is done again."""
         self._add("streamrnn_intervals_undone_total", 1)

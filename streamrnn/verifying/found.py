@@ -144,7 +144,7 @@ class FoundLetters(Found):
             source.append(offset)
             at.append(record.offset)
             digests.append(letter_digest(record.key, record.value))
-            name.append(self._code(tuple(facts.get(fact, b"") for fact in ("model", "stage", "code"))))
+            name.append(self._code(tuple(facts.get(fact) or b"" for fact in ("model", "stage", "code"))))
         self._add(source, at, digests, name)
 
 

@@ -147,9 +147,16 @@ class PartitionCheck:
             broker_refused=judge.broker_refused,
             counts=dict(self._faults.counts),
             examples=await self._examples(),
-            notes=tuple(notes + plan.notes),
+            notes=tuple(notes + plan.notes + self._unreadable()),
             unchecked=plan.unchecked,
         )
+
+    def _unreadable(self) -> list[str]:
+        """What of the topics nobody can read, in words."""
+        settings, skipped = self._terms.settings, self._topics.skipped
+        topics = (settings.input.topic, settings.output.topic, settings.dead_letter_topic)
+        counts = {topic: skipped[topic, self._partition] for topic in topics}
+        return [f"{n} offsets of {topic} cannot be read and were passed over" for topic, n in counts.items() if n]
 
     async def _take(self, step: Step, judge: Judge, plan: Plan) -> None:
         """One stretch: its records in lists, and the offsets between them that hold none."""

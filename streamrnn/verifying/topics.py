@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from streamrnn.config import Settings
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
+from streamrnn.kafka.unpacking import Skip
 from streamrnn.kafka.whole import Extent, log_extent, read_whole
 from streamrnn.ticks import Record
 
@@ -18,6 +20,9 @@ RETRY_S = 0.02
 
 class Topics(Protocol):
     """Partitions that can be read from any offset to their end, read-committed, and the group's offsets."""
+
+    skipped: Counter[tuple[str, int]]
+    """Offsets of each (topic, partition) that were read and that nobody can read."""
 
     async def partitions(self, topic: str) -> int:
         """How many; 0 where there is no such topic."""
@@ -37,6 +42,7 @@ class KafkaTopics:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.skipped: Counter[tuple[str, int]] = Counter()
         # A worker that vanished keeps its transaction open so long; without transactions nobody waits.
         self._patience_s = settings.delivery.transaction_timeout_ms / 1000 + PATIENCE_MARGIN_S
 
@@ -61,4 +67,8 @@ class KafkaTopics:
 
     def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[list[Record], None]:
         """Its records with start <= offset < stop, in offset order."""
-        return read_whole(self._settings, topic, partition, start, stop, self._settings.input.max_poll_records)
+        limit = self._settings.input.max_poll_records
+        return read_whole(self._settings, topic, partition, start, stop, limit, self._skipped)
+
+    def _skipped(self, skip: Skip) -> None:
+        self.skipped[skip.tp] += skip.stop - skip.start

@@ -1,6 +1,7 @@
 """Topics in memory as a service that makes no mistake leaves them, and ways to tamper with them."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
@@ -74,6 +75,7 @@ class World:
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     committed: dict[int, Mark | None] = field(default_factory=dict)
     count: int = 1
+    skipped: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     # What verify asks
 
