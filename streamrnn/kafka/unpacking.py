@@ -130,11 +130,11 @@ class Unpacking:
         if magic > 2:
             raise Unreadable("magic", f"its form {magic} is unknown")
         if magic < 2:
-            end, records = self._legacy(batch)
+            end, records = self._legacy(batch, stop)
         else:
             header = read_header(batch)
             check(header, batch)
-            self._check_place(header, stop)
+            self._check_place(header.base, header.stop, stop)
             end, records = header.stop, self._compiled(header, batch) if self._counts(header) else iter(())
         try:
             yield from records
@@ -142,18 +142,21 @@ class Unpacking:
             self._skip(end, error)
         self.next_fetch_offset = end
 
-    def _check_place(self, header: Header, stop: int) -> None:
-        """The checksum does not cover where a batch lies. What is said must not depend on where reading began."""
-        position = self.next_fetch_offset
-        if header.stop <= position:
-            raise Unreadable("header", f"it says to hold {header.base} to {header.stop - 1}, behind {position}")
-        if header.base > position and (after := self._base(stop)) is not None and after < header.stop:
-            raise Unreadable("header", f"it says to hold {header.base} to {header.stop - 1}, {after} is behind it")
+    def _check_place(self, base: int, end: int, stop: int) -> None:
+        """The checksum does not cover where a batch lies: base to end - 1, it says. At `stop` the next begins.
+
+        What is decided must not depend on where reading began.
+        """
+        position, said = self.next_fetch_offset, f"it says to hold {base} to {end - 1}"
+        if end <= position:
+            raise Unreadable("header", f"{said}, behind {position}")
+        if base > position and (after := self._base(stop)) is not None and after < end:
+            raise Unreadable("header", f"{said}, {after} is behind it")
         # The end is looked up before the log is read, which may have grown by then.
-        if header.stop > self._highwater:
+        if end > self._highwater:
             if not self._terms.is_doubtful(self._tp, position):
                 raise _Later
-            raise Unreadable("header", f"it says to hold {header.base} to {header.stop - 1}, beyond the log's end")
+            raise Unreadable("header", f"{said}, beyond the log's end")
 
     def _counts(self, header: Header) -> bool:
         """Whether its records are for readers: no marker's are, nor those of an aborted transaction (KIP-98)."""
@@ -182,13 +185,12 @@ class Unpacking:
             pass  # it cannot say whether one header's key is not UTF-8 or nothing is right: the plain reader can
         yield from self._plainly(read_records(header, held), last)
 
-    def _legacy(self, batch: memoryview) -> tuple[int, Iterator[Record]]:
+    def _legacy(self, batch: memoryview, stop: int) -> tuple[int, Iterator[Record]]:
         """The offset after a message of form 0 or 1, and what it holds."""
         check_legacy(batch)
-        stop = _FRAME.unpack_from(batch)[0] + 1
-        if stop <= self.next_fetch_offset:
-            raise Unreadable("header", f"a message of offset {stop - 1}, behind {self.next_fetch_offset}")
-        return stop, self._plainly(read_legacy(batch, self._terms.limit), stop - 1)
+        last: int = _FRAME.unpack_from(batch)[0]
+        self._check_place(last, last + 1, stop)
+        return last + 1, self._plainly(read_legacy(batch, self._terms.limit), last)
 
     def _plainly(self, records: Iterator[LogRecord], last: int) -> Iterator[Record]:
         number = self._tp.partition
