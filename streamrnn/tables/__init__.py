@@ -8,7 +8,8 @@ What reads text was weighed in November 2026, each as installed and without a ne
   number, '1_000' a thousand. windows-1252 and zip need extensions that are downloaded. Its errors count a quoted
   line break as none. Its results reach numpy through pyarrow, and one thread took 1.7 times as long. What
   remained for it was the sort beyond memory, which is sorting.py: a hundred lines.
-- polars 2.1 reports no row for a bad cell and has no limit of memory to set.
+- polars 2.1 names a bad cell's column and a byte, not its row; what it reads as a stream must be UTF-8, and it has
+  no limit of memory to set.
 
 So the parser stays pyarrow with every cell as text, and what a cell means is decided here: numbers.py, times.py.
 head.py finds out of the first 64 KiB only what is certain; naming.py which column is what.
