@@ -7,6 +7,7 @@ import numpy as np
 from streamrnn.retraining.champion import Champion, Seen
 from streamrnn.terminal import moment
 from streamrnn.train.history import Extent, History, Split
+from streamrnn.train.moments import timeline
 from streamrnn.train.significance import LEAST_MOMENTS
 from streamrnn.train.windows import count_origins
 
@@ -27,10 +28,16 @@ def fair_part(
     if has_own_times:
         return split.test, [f"{trained}: its score may be flattered; streams have no time of parting in common"]
     rest = _after(history, split.test, seen.until_ms)
-    if sum(len(count_origins(extent, longest)) for extent in rest) < LEAST_MOMENTS:
+    if not _is_enough(history, rest, longest):
         return split.test, [f"{trained}: its score is flattered, and too few ticks come after that to judge by"]
     left, whole = (sum(extent.length for extent in part) for part in (rest, split.test))
     return rest, [f"{trained}: all are judged on the {left:,} of its {whole:,} ticks that come later"]
+
+
+def _is_enough(history: History, part: Sequence[Extent], longest: int) -> bool:
+    """Whether forecasts from it can show anything."""
+    forecasts = sum(len(count_origins(extent, longest)) for extent in part)
+    return forecasts >= LEAST_MOMENTS and len(timeline(history, part, longest).begins) >= LEAST_MOMENTS
 
 
 def _overlaps(history: History, part: Sequence[Extent], seen: Seen) -> bool:

@@ -19,7 +19,7 @@ from streamrnn.registry import Registry
 from streamrnn.retraining.champion import load_champion
 from streamrnn.retraining.fitting import make
 from streamrnn.retraining.history import open_source
-from streamrnn.retraining.judging import Case, judge_case, scales_to_judge_by
+from streamrnn.retraining.judging import Case, check_season, judge_case, scales_to_judge_by
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
@@ -48,6 +48,7 @@ def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
     with open_source(settings, job, base, screen) as source:
         split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
         check_windows(split.test, source.spec.horizons)
+        check_season(job.season, split.train)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
         notes = check_logarithms(source.spec, source.history, split.train)
         scales = scales_to_judge_by(source.history, split.train, source.spec.targets)

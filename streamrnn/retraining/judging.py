@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.errors import DataError
+from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.nn.truths import truths_of
 from streamrnn.retraining.champion import Champion
@@ -29,6 +29,7 @@ from streamrnn.train.judge import Judgement, judge
 from streamrnn.train.report import Part, Report, Verdict
 from streamrnn.train.scales import error_scales, typical
 from streamrnn.train.streams import comparisons, stream_scores, unscored
+from streamrnn.train.swamping import swamping
 
 
 class Case(NamedTuple):
@@ -42,6 +43,13 @@ class Case(NamedTuple):
     champion: Champion | None
     scales: NDArray[np.float64]
     notes: list[str]
+
+
+def check_season(season: int | None, train: Sequence[Extent]) -> None:
+    """ConfigError for one asked for that is longer than all that is known: its forecast would be persistence's."""
+    longest = max(extent.length for extent in train)
+    if season and season > longest:
+        raise ConfigError(f"--season {season}: the longest stream has {longest:,} ticks in the training part")
 
 
 def scales_to_judge_by(
@@ -66,7 +74,8 @@ def judge_case(case: Case, began_s: float) -> Report:
     found = judge(history, test, everybody, spec.targets, spec.horizons, case.scales, truths)
     if ours.poisoned:
         raise DataError(f"{ours.poisoned:,} ticks make the model's state or prediction not finite; not published")
-    case.notes.extend([*said, *found.beyond.notes()])
+    swamped = swamping(history, test, spec.targets, spec.horizons, found, truths)
+    case.notes.extend([*said, *found.beyond.notes(), *([swamped.words()] if swamped else [])])
     return _report(case, case.split._replace(test=test), found, began_s)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streamrnn.retraining.verdict import times
 from streamrnn.train.report import Score, StreamScore, StreamScores, Unscored
 from streamrnn.train.streams import LEAST_TRUTHS, is_worse
 
@@ -40,7 +41,7 @@ def _is_worse(row: StreamScore, persistence: int) -> bool:
 
 def _times(row: StreamScore, persistence: int) -> str:
     base = row.std_mse[persistence]
-    return f"{row.std_mse[0] / base:,.3g} times its error" if base else "which errs not at all"
+    return f"{times(row.std_mse[0] / base)} its error" if base else "which errs not at all"
 
 
 def _named(names: Sequence[str], of: int) -> str:

@@ -72,8 +72,13 @@ def _gain(error: float, rival: float, than: str = "", like: str = "") -> str:
     if rival == 0:
         return f"worse{than or ' than none at all'}"
     if error >= 10 * rival:
-        return f"{error / rival:,.3g} times worse{than}"
+        return f"{times(error / rival)} worse{than}"
     return f"{abs(1 - error / rival):.1%} {'better' if error < rival else 'worse'}{than}"
+
+
+def times(ratio: float) -> str:
+    """A multiple in digits that a reader can take in."""
+    return f"{ratio:,.0f} times" if 1000 <= ratio < 1e9 else f"{ratio:.3g} times"
 
 
 def _obstacles(rules: Rules, found: Evidence, incumbent: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,56 @@ def test_a_bundle_is_written_with_its_reports_and_is_nobodys_champion(retrain: R
     assert f"{folder}: written to a folder: " in said.out
     assert retrain.left() == []
     assert f"{folder} exists already" in retrain.stocks(f"--bundle={folder}", code=3).err
+
+
+def test_ticks_that_the_champion_was_trained_on_are_left_out_and_said(retrain: Retrain) -> None:
+    """It has seen 80 of 100 days' ticks and chosen on 5 more; the next one's test part begins at 60."""
+    retrain.stocks("--promote=always", "--split=0.8,0.05,0.15")
+    first = {part.name: part for part in retrain.report(1).parts}
+    said = retrain.stocks("--split=0.5,0.1,0.4")
+    report = retrain.report(2)
+    test = next(part for part in report.parts if part.name == "test")
+    assert test.from_ms > first["validation"].until_ms
+    assert test.from_ms == first["test"].from_ms
+    assert report.truths == [[test.ticks]] == [[first["test"].ticks]]
+    [note] = [note for note in report.notes if "stocks@1" in note]
+    assert note.startswith("stocks@1 was trained on ticks up to 2012-")
+    assert f"all are judged on the {test.ticks:,} of its " in note
+    assert f"note: {note}\n" in said.out
+
+
+def test_a_champion_whose_training_leaves_too_little_is_said_to_be_flattered(retrain: Retrain) -> None:
+    retrain.stocks("--promote=always", "--split=0.9,0.05,0.05")
+    said = retrain.stocks("--split=0.5,0.1,0.4")
+    assert "note: stocks@1 was trained on ticks up to 2013-" in said.out
+    assert "its score is flattered, and too few ticks come after that to judge by\n" in said.out
+
+
+def test_a_season_longer_than_the_history_is_refused_before_the_fit(retrain: Retrain) -> None:
+    said = retrain.stocks("--season=5000", code=2)
+    assert re.search(r"--season 5000: the longest stream has \d+ ticks in the training part", said.err)
+    assert retrain.left() == []
+
+
+def test_too_many_streams_worse_off_than_with_persistence_hold_a_model_back(
+    retrain: Retrain, tmp_path: Path
+) -> None:
+    """Three waves that a model can learn, and a walk so small beside them that what it says of it is noise."""
+    rng, t = np.random.default_rng(2), np.arange(600)
+    streams = [20 * rng.normal(size=600).cumsum(), *(1000 * np.sin(t / 5 + n) for n in range(3))]
+    rows = [f"{1_700_000_000 + 60 * at},s{n},{own[at]}" for at in t.tolist() for n, own in enumerate(streams)]
+    file = tmp_path / "x.csv"
+    file.write_text("\n".join(["time,sensor,x", *rows]) + "\n")
+    options = ("--no-live", "--stream-column=sensor", "--epochs=4", "--lags=6", "--hidden=8", "--width=8",
+               "--ridge-lags=4", f"--model.registry={retrain.root}", "--name=stocks")  # fmt: skip
+    said = retrain.run("retrain", str(file), *options)
+    report = retrain.report(1)
+    assert score(report, "model").overall < score(report, "persistence").overall
+    assert (report.streams.judged, report.streams.worse[0], report.streams.rows[0].stream) == (4, 1, "s0")
+    assert "note: worse than persistence on 1 of 4 streams (25.0%): s0 (" in said.out
+    assert "25.0% of the streams are worse off than with persistence, at most 10.0% may be" in report.verdict.reason
+    assert not report.verdict.promoted
+    retrain.run("retrain", str(file), *options, "--max-worse-streams=0.25")
+    second = retrain.report(2).verdict
+    assert "worse off" not in second.reason
+    assert (second.promoted, second.max_worse_streams) == (True, 0.25)

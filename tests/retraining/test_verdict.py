@@ -156,6 +156,8 @@ def test_never_and_always_do_not_ask_for_the_score(champion: float | None) -> No
          "0.0993 of ridge, the best baseline: 4.2% better, 45.6% better than persistence"),
         (Found(0.5), "1 of persistence, the best baseline: 50.0% better"),
         (Found(0.5, ridge=0.01), "0.01 of ridge, the best baseline: 50 times worse, 50.0% better than persistence"),
+        (Found(0.5, ridge=0.0001),
+         "0.0001 of ridge, the best baseline: 5,000 times worse, 50.0% better than persistence"),
         (Found(1.0, ridge=0.0),
          "0 of ridge, the best baseline: worse than none at all, the same as persistence"),
     ],
