@@ -66,12 +66,12 @@ def lead(scores: Sequence[Score]) -> str:
 
 
 def _gain(error: float, rival: float, than: str = "", like: str = "") -> str:
-    """By how much an error is less or more than another; a long way up as a multiple."""
+    """By how much an error is less or more than another; from three times on as a multiple."""
     if error == rival:
         return f"the same{like}"
     if rival == 0:
         return f"worse{than or ' than none at all'}"
-    if error >= 10 * rival:
+    if error >= 3 * rival:
         return f"{times(error / rival)} worse{than}"
     return f"{abs(1 - error / rival):.1%} {'better' if error < rival else 'worse'}{than}"
 
