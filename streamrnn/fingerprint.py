@@ -8,7 +8,7 @@ from streamrnn.config import Settings
 from streamrnn.config.input import DEFAULT_BATCH_BYTES
 from streamrnn.nn.model import Model
 
-LATER: dict[str, object] = {"bound": None}
+LATER: dict[str, object] = {"bound": None, "precision": "float32"}
 """Fields that specs had not always, and what models without them are: their snapshots stay theirs."""
 
 

@@ -73,9 +73,9 @@ class TickBatch:
     """n accepted ticks in arrival order; offsets of one partition ascend.
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
-    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) float32, NaN = missing;
-    order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the states
-    that end between them, if any.
+    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) of the model's precision, NaN =
+    missing; order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the
+    states that end between them, if any.
     """
 
     partition: NDArray[np.int32]
@@ -83,7 +83,7 @@ class TickBatch:
     time_ms: NDArray[np.int64]
     arrival_ms: NDArray[np.int64]
     streams: list[bytes]
-    values: NDArray[np.float32]
+    values: NDArray[np.floating]
     order: NDArray[np.int64] = None  # type: ignore[assignment]  # never None once made
     endings: Endings | None = None
 
@@ -115,7 +115,7 @@ class Errors:
 class PredictionBatch:
     """What n ticks yield, row i for tick i of `ticks`.
 
-    values (n, K, O, Q) float32 raw units; residual (n, O) float32 truth minus the one-step prediction
+    values (n, K, O, Q) raw units, of the model's precision; residual (n, O) truth minus the one-step prediction
     made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
     this one included if it is ok; origin (n,) uint8 codes of ORIGINS; status (n,) uint8 codes of STATUS: all but
     ok left the state as it was, their values mean nothing, and the tick is to be refused. evicted: streams whose
@@ -123,8 +123,8 @@ class PredictionBatch:
     """
 
     ticks: TickBatch
-    values: NDArray[np.float32]
-    residual: NDArray[np.float32]
+    values: NDArray[np.floating]
+    residual: NDArray[np.floating]
     steps: NDArray[np.int64]
     origin: NDArray[np.uint8]
     status: NDArray[np.uint8]

@@ -19,9 +19,9 @@ Codec = Literal["json", "msgpack", "float32"]
 
 
 class Columns(NamedTuple):
-    """features (n, F) float32, NaN = missing; streams, times and orders None where the values hold none."""
+    """features (n, F) of the model's precision, NaN = missing; streams, times and orders may be None."""
 
-    features: NDArray[np.float32]
+    features: NDArray[np.floating]
     streams: Sequence[str | None] | None
     times: Sequence[Time] | None
     orders: Sequence[int | None] | None = None
@@ -56,7 +56,7 @@ def object_reader(spec: ModelSpec, codec: Codec, fields: Fields) -> Reader:
                 append(nothing)
         columns: list[Any] = list(zip(*map(msgspec.structs.astuple, rows), strict=True))
         special = {name: columns.pop() for name in reversed(own)}
-        features = _float32(np.array(columns, dtype=np.float64).T)
+        features = _in_precision(np.array(columns, dtype=np.float64).T, spec)
         return Columns(features, *(special.get(name) for name in Fields._fields))
 
     return read
@@ -76,7 +76,7 @@ def packed_reader(spec: ModelSpec) -> Reader:
             values = [bytes(width) if index in refused else value for index, value in enumerate(values)]
         # Joined in a bytearray: torch warns of arrays that cannot be written.
         numbers = np.frombuffer(bytearray().join(values), dtype="<f4").astype(np.float32, copy=False)
-        return Columns(numbers.reshape(-1, count), None, None)
+        return Columns(numbers.reshape(-1, count).astype(spec.precision, copy=False), None, None)
 
     return read
 
@@ -101,7 +101,10 @@ def _struct(spec: ModelSpec, fields: Fields) -> tuple[Any, list[str]]:
         raise BundleError(f"{spec.label}: no tick can have a field of this name: {error}") from error
 
 
-def _float32(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What float32 cannot hold becomes infinite, and is refused for it."""
+def _in_precision(numbers: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.floating]:
+    """As the model takes them; what float32 cannot hold becomes infinite, and is refused for it by every model."""
     with np.errstate(over="ignore"):
-        return numbers.astype(np.float32, order="C")
+        narrow = numbers.astype(np.float32, order="C")
+    if spec.precision == "float32":
+        return narrow
+    return np.ascontiguousarray(np.where(np.isinf(narrow), narrow, numbers))

@@ -82,16 +82,17 @@ class Decoder:
 
     def _nothing(self) -> TickBatch:
         none = np.zeros(0, np.int64)
-        return TickBatch(none.astype(np.int32), none, none, none, [], np.zeros((0, len(self._spec.features)), "f4"))
+        values = np.zeros((0, len(self._spec.features)), self._spec.precision)
+        return TickBatch(none.astype(np.int32), none, none, none, [], values)
 
-    def _check_numbers(self, features: NDArray[np.float32], refused: Refusals) -> None:
+    def _check_numbers(self, features: NDArray[np.floating], refused: Refusals) -> None:
         allowed = np.isfinite(features)
         if self._spec.missing != "reject":
             allowed |= np.isnan(features)
         for i in np.flatnonzero(~allowed.all(axis=1)).tolist():
             refused.setdefault(i, self._number_refusal(features[i]))
 
-    def _number_refusal(self, row: NDArray[np.float32]) -> Refused:
+    def _number_refusal(self, row: NDArray[np.floating]) -> Refused:
         infinite = list(compress(self._spec.features, np.isinf(row)))
         if infinite:
             return Refused("not_finite", f"infinite or too large for float32: {', '.join(infinite)}")

@@ -88,7 +88,7 @@ def _taken(ticks: TickBatch, at: Indexes) -> TickBatch:
     )
 
 
-def _by_shown(residual: NDArray[np.float32], at: Indexes) -> Iterator[tuple[tuple[bool, ...], Indexes]]:
+def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tuple[bool, ...], Indexes]]:
     """Which targets show a residual (those where it is known), and the rows where it is just these."""
     known = ~np.isnan(residual[at])
     if known.all() or not known.any():

@@ -15,11 +15,12 @@ from streamrnn.nn.spec import ModelSpec
 
 
 class Rows(NamedTuple):
-    """streams n keys; time_ms (n,); numbers (n, M) float32; steps (n,); origin (n,) codes of ORIGINS."""
+    """streams n keys; time_ms (n,); numbers (n, M) of the model's precision; steps (n,); origin (n,) codes of
+    ORIGINS."""
 
     streams: Sequence[bytes]
     time_ms: NDArray[np.int64]
-    numbers: NDArray[np.float32]
+    numbers: NDArray[np.floating]
     steps: NDArray[np.int64]
     origin: NDArray[np.uint8]
 

@@ -17,13 +17,15 @@ class JsonForm:
     """One text of a model; `shown` tells which targets have a residual."""
 
     def __init__(self, spec: ModelSpec, shown: Sequence[bool]) -> None:
+        self._is_double = spec.precision == "float64"  # whose shortest text is the one that reads back the same
         self._text = _json_template(spec, shown)
         self._lines = msgspec.json.Encoder().encode_lines
 
     def fill(self, rows: Rows) -> list[bytes]:
         count, width = rows.numbers.shape
         streams = self._lines([stream.decode() for stream in rows.streams]).split(b"\n")[:count]
-        numbers = _texts(shortened(rows.numbers).ravel().tolist())
+        short = rows.numbers if self._is_double else shortened(rows.numbers)
+        numbers = _texts(short.ravel().tolist())
         columns = [numbers[n::width] for n in range(width)]
         times, steps = _texts(rows.time_ms.tolist()), _texts(rows.steps.tolist())
         origins = [_ORIGIN_TEXTS[code] for code in rows.origin.tolist()]

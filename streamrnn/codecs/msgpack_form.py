@@ -1,6 +1,6 @@
 """Predictions as MessagePack: an array whose row is all of a record that has a fixed place.
 
-Only the stream's name before it and the origin behind it vary in length. Numbers are float32, as they came.
+Only the stream's name before it and the origin behind it vary in length. Numbers are of the model's precision.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,8 @@ class _Layout:
 
 
 def _msgpack_layout(spec: ModelSpec, shown: Sequence[bool]) -> tuple[bytes, np.dtype[Any]]:
-    """From after the stream's name to before the origin; numbers are float32, as the model gave them."""
+    """From after the stream's name to before the origin; numbers are as the model gave them."""
+    number = (b"\xcb", ">f8") if spec.precision == "float64" else (b"\xca", ">f4")
     layout, numbers = _Layout(), iter(range(numbers_width(spec, sum(shown))))
 
     def targets() -> None:
@@ -93,7 +94,7 @@ def _msgpack_layout(spec: ModelSpec, shown: Sequence[bool]) -> tuple[bytes, np.d
         for target in spec.targets:
             layout.text += _packed(target) + _array_header(len(spec.horizons))
             for _ in spec.horizons:
-                layout.hole(f"n{next(numbers)}", b"\xca", ">f4")
+                layout.hole(f"n{next(numbers)}", *number)
 
     layout.text += _packed("time")
     layout.hole("time", b"\xd3", ">i8")
@@ -109,7 +110,7 @@ def _msgpack_layout(spec: ModelSpec, shown: Sequence[bool]) -> tuple[bytes, np.d
         for target, is_shown in zip(spec.targets, shown, strict=True):
             if is_shown:
                 layout.text += _packed(target)
-                layout.hole(f"n{next(numbers)}", b"\xca", ">f4")
+                layout.hole(f"n{next(numbers)}", *number)
     layout.text += _packed("state") + _map_header(2) + _packed("steps")
     layout.hole("steps", b"\xd3", ">i8")
     return layout.text, layout.dtype()

@@ -9,7 +9,7 @@ POWERS = 10.0 ** np.arange(23)
 """Powers of ten that float64 holds exactly: a whole number divided by one is rounded once."""
 
 
-def shortened(numbers: NDArray[np.float32]) -> NDArray[np.float64]:
+def shortened(numbers: NDArray[np.floating]) -> NDArray[np.float64]:
     """Close numbers of few digits that cast back to the same bits; a number without such stays as it is."""
     exact = numbers.astype(np.float64)
     short = exact.copy()

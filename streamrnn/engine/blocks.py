@@ -78,14 +78,15 @@ class Blocks:
         n, spec, device = len(ticks), self._model.spec, self._device
         horizons, targets = len(spec.horizons), len(spec.targets)
         waiting = (n, len(spec.scored_horizons), targets)
+        dtype = self._model.dtype
         return _Columns(
-            values=self._tensor(ticks.values[plan.order]),
+            values=self._tensor(ticks.values[plan.order]).to(self._model.dtype),
             time_ms=self._tensor(ticks.time_ms[plan.order]),
             offset=self._tensor(ticks.offset[plan.order]),
             order=self._tensor(ticks.order[plan.order]),
-            said=torch.empty(n, horizons, targets, max(1, len(spec.quantiles)), device=device),
-            forecast=torch.empty(waiting, device=device),
-            persistence=torch.empty(waiting, device=device),
+            said=torch.empty(n, horizons, targets, max(1, len(spec.quantiles)), dtype=dtype, device=device),
+            forecast=torch.empty(waiting, dtype=dtype, device=device),
+            persistence=torch.empty(waiting, dtype=dtype, device=device),
             steps=torch.empty(n, dtype=torch.int64, device=device),
             status=torch.empty(n, dtype=torch.uint8, device=device),
             fresh=fresh[plan.order],

@@ -32,10 +32,14 @@ def fresh_rows(model: Model, scorer: Scorer) -> State:
 def text_of(columns: dict[str, Column]) -> str:
     """Where each column lies, in one line that is the same for the same layout."""
     lines = [
-        [name, "int64" if column.is_integer else "float32", column.start, column.width]
+        [name, _kind(column), column.start, column.width]
         for name, column in columns.items()
     ]
     return msgspec.json.encode(lines).decode()
+
+
+def _kind(column: Column) -> str:
+    return "float64" if column.is_double else "int64" if column.is_integer else "float32"
 
 
 def check_rows(rows: StreamRows, slab: Slab) -> None:

@@ -44,6 +44,7 @@ class Compiled:
     def __init__(self, model: Model, slab: Slab, scorer: Scorer, rules: Rules) -> None:
         spec = model.spec
         self._slab, self._rules = slab, rules
+        self._dtype = np.dtype(spec.precision)
         self._waiting = (len(spec.scored_horizons), len(spec.targets))
         self._said = (len(spec.horizons), len(spec.targets), max(1, len(spec.quantiles)))
         packed = pack_stack(model.stack, spec.cell)
@@ -59,7 +60,7 @@ class Compiled:
 
     def _warm_up(self, features: int) -> None:
         begun = time.perf_counter()
-        none, numbers = np.zeros(0, np.int64), np.zeros((0, features), np.float32)
+        none, numbers = np.zeros(0, np.int64), np.zeros((0, features), self._dtype)
         self._call(Plan(none, none, [0]), numbers, none, none, none, np.zeros(0, np.bool_))
         log.log(
             logging.INFO if time.perf_counter() - begun > 2 else logging.DEBUG,
@@ -68,12 +69,13 @@ class Compiled:
 
     def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
         """Step every tick; `fresh` (n,) marks those whose row is to be initialised first."""
-        return self._call(plan, ticks.values, ticks.time_ms, ticks.offset, ticks.order, fresh)
+        values = ticks.values.astype(self._dtype, copy=False)
+        return self._call(plan, values, ticks.time_ms, ticks.offset, ticks.order, fresh)
 
     def _call(
         self,
         plan: Plan,
-        values: NDArray[np.float32],
+        values: NDArray[np.floating],
         time_ms: NDArray[np.int64],
         offset: NDArray[np.int64],
         order: NDArray[np.int64],
@@ -81,16 +83,18 @@ class Compiled:
     ) -> Outcome:
         n = len(values)
         outcome = Outcome(
-            said=np.empty((n, *self._said), np.float32),
-            forecast=np.empty((n, *self._waiting), np.float32),
-            persistence=np.empty((n, *self._waiting), np.float32),
+            said=np.empty((n, *self._said), self._dtype),
+            forecast=np.empty((n, *self._waiting), self._dtype),
+            persistence=np.empty((n, *self._waiting), self._dtype),
             steps=np.empty(n, np.int64),
             status=np.empty(n, np.uint8),
         )
         slab, blank = self._slab.rows, self._slab.fresh
+        floats, integers = slab.floats.numpy(), slab.integers.numpy()
         _advance()(
             *(self._network, self._transforms, self._layout, self._rules, self._scratch),
-            *(slab.floats.numpy(), slab.integers.numpy(), blank.floats.numpy(), blank.integers.numpy()),
+            *(floats, integers, floats if self._dtype == np.float32 else integers.view(np.float64)),
+            *(blank.floats.numpy(), blank.integers.numpy()),
             *(plan.rows, plan.order, np.array(plan.sizes)),
             *map(np.ascontiguousarray, (values, time_ms, offset, order)),
             *(fresh, outcome),
@@ -128,9 +132,12 @@ def _scratch(model: Model, outputs: int) -> Scratch:
     def zeros(*shape: int) -> NDArray[np.float32]:
         return np.zeros(shape, np.float32)
 
+    def values() -> NDArray[np.floating]:
+        return np.zeros((TILE, features), np.dtype(spec.precision))
+
     return Scratch(
         *(zeros(layers, TILE, wide), zeros(layers, TILE, wide), zeros(TILE, inputs), zeros(TILE, 4 * wide)),
-        *(zeros(TILE, wide), zeros(TILE, outputs), zeros(TILE, features), zeros(TILE, features)),
+        *(zeros(TILE, wide), zeros(TILE, outputs), values(), values()),
         *(zeros(TILE, spec.lags), zeros(TILE, outputs)),
     )
 
@@ -142,9 +149,9 @@ def _advance() -> Callable[..., None]:
     sources = _sources()
 
     def advance(
-        net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
-        blank_integers: Any, rows: Any, planned: Any, sizes: Any, values: Any, time_ms: Any, offset: Any,
-        order: Any, fresh: Any, out: Any,
+        net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
+        blank_floats: Any, blank_integers: Any, rows: Any, planned: Any, sizes: Any, values: Any,
+        time_ms: Any, offset: Any, order: Any, fresh: Any, out: Any,
     ) -> None:  # fmt: skip
         sources  # noqa: B018
         begin = 0
@@ -152,8 +159,9 @@ def _advance() -> Callable[..., None]:
             for first in range(0, size, TILE):
                 stop = min(first + TILE, size)
                 run_tile(
-                    net, t, at, rules, scratch, floats, integers, blank_floats, blank_integers, rows[first:stop],
-                    planned[begin + first : begin + stop], values, time_ms, offset, order, fresh, out,
+                    net, t, at, rules, scratch, floats, integers, numbers, blank_floats, blank_integers,
+                    rows[first:stop], planned[begin + first : begin + stop], values, time_ms, offset,
+                    order, fresh, out,
                 )  # fmt: skip
             begin += size
 

@@ -64,6 +64,7 @@ class Engine:
             executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
         )
         self._truths = truths_of(self.model, self.spec.scored_horizons)
+        self._dtype = np.dtype(self.spec.precision)
         self._targets = [self.spec.features.index(t) for t in self.spec.targets]
         self._found: list[tuple[int, StreamRows]] = []
 
@@ -110,6 +111,7 @@ class Engine:
         A live step can be undone until it is settled; `warm` marks a rebuilt state, and cannot. EngineError for a
         warm step of a partition that has steps to undo.
         """
+        ticks = self._in_precision(ticks)
         layer = self._begin(ticks, warm)
         if not len(ticks) and ticks.endings is None:
             return no_predictions(ticks, self.spec)
@@ -125,6 +127,13 @@ class Engine:
         return replace(
             said, evicted=sum(moved.evicted for moved in moves), forgotten=sum(moved.forgotten for moved in moves)
         )
+
+    def _in_precision(self, ticks: TickBatch) -> TickBatch:
+        """The ticks with their values as the model takes them."""
+        if ticks.values.dtype == self._dtype:
+            return ticks
+        with np.errstate(over="ignore"):
+            return replace(ticks, values=ticks.values.astype(self._dtype))
 
     def _begin(self, ticks: TickBatch, warm: bool) -> Layer | None:
         if not warm:

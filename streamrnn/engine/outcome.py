@@ -16,9 +16,9 @@ class Outcome(NamedTuple):
     tick or it was refused; steps (n,) the stream's ticks so far; status (n,) codes of STATUS, all but ok leave the
     stream's state as it was."""
 
-    said: NDArray[np.float32]
-    forecast: NDArray[np.float32]
-    persistence: NDArray[np.float32]
+    said: NDArray[np.floating]
+    forecast: NDArray[np.floating]
+    persistence: NDArray[np.floating]
     steps: NDArray[np.int64]
     status: NDArray[np.uint8]
 
@@ -47,8 +47,8 @@ def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
     no_errors = Errors(*(np.zeros((len(spec.scored_horizons), targets)) for _ in range(6)))
     return PredictionBatch(
         ticks=ticks,
-        values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=np.float32),
-        residual=np.empty((0, targets), dtype=np.float32),
+        values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=spec.precision),
+        residual=np.empty((0, targets), dtype=spec.precision),
         steps=np.empty(0, dtype=np.int64),
         origin=np.empty(0, dtype=np.uint8),
         status=np.empty(0, dtype=np.uint8),

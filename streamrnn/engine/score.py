@@ -39,16 +39,20 @@ class Scorer:
         self._horizons = torch.tensor(spec.scored_horizons, device=device)
         self.middle = max(1, len(spec.quantiles)) // 2
         self._device = device
+        self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
 
     def fresh(self) -> State:
         """One initialised row."""
         width = self._depth * self._targets
         return {
-            "pending": torch.full((1, width * len(self.kept)), math.nan, device=self._device),
-            "past": torch.full((1, width), math.nan, device=self._device),
+            "pending": self._unknown(width * len(self.kept)),
+            "past": self._unknown(width),
             "rolling": torch.full((1, 2 * self._targets), math.nan, device=self._device),
             "steps": torch.zeros(1, dtype=torch.int64, device=self._device),
         }
+
+    def _unknown(self, width: int) -> Tensor:
+        return torch.full((1, width), math.nan, dtype=self._dtype, device=self._device)
 
     def due(self, pending: Tensor, past: Tensor, steps: Tensor) -> Due:
         """Look up the forecasts made h ticks before the tick that is number `steps` (B,), from 0."""
@@ -78,7 +82,7 @@ class Scorer:
     def rolling(self, rolling: Tensor, truth: Tensor, due: Due, counts: Tensor) -> Tensor:
         """(B, 2 O) exponentially weighted squared errors of the model and persistence, first horizon, of the truths
         that count (B, O)."""
-        now = torch.cat((truth - due.forecast[:, 0], truth - due.persistence[:, 0]), dim=1).square()
+        now = torch.cat((truth - due.forecast[:, 0], truth - due.persistence[:, 0]), dim=1).square().float()
         moved = torch.where(torch.isnan(rolling), now, rolling + SMOOTHING * (now - rolling))
         return torch.where(torch.isnan(now) | ~torch.cat((counts, counts), dim=1), rolling, moved)
 
@@ -88,7 +92,7 @@ class Scorer:
 
 
 def sum_errors(
-    truth: NDArray[np.float32], forecast: NDArray[np.float32], persistence: NDArray[np.float32], truths: Truths
+    truth: NDArray[np.floating], forecast: NDArray[np.floating], persistence: NDArray[np.floating], truths: Truths
 ) -> Errors:
     """Sums over n ticks where truth (n, 1, O) and both forecasts (n, K', O) are known and the truth counts."""
     model = truth.astype(np.float64) - forecast

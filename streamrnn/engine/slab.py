@@ -1,7 +1,7 @@
 """The state of all streams: named columns of two tensors, one row per slot. Knows rows, not streams.
 
 Float columns lie in one (S, W) float32 tensor and integer columns in one (S, V) int64 tensor, so that
-a batch is gathered and scattered with one index operation each.
+a batch is gathered and scattered with one index operation each. A float64 column lies among the integers, as bits.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,14 @@ State = dict[str, Tensor]
 
 
 class Column(NamedTuple):
-    """Where a named tensor lies: which slab, first column, width, and whether a row is a bare number."""
+    """Where a named tensor lies: which slab, first column, width, whether a row is a bare number, and whether it is
+    float64."""
 
     is_integer: bool
     start: int
     width: int
     is_scalar: bool
+    is_double: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ class Rows:
     def __getitem__(self, name: str) -> Tensor:
         column = self.columns[name]
         table = self.integers if column.is_integer else self.floats
-        return table[:, column.start] if column.is_scalar else table.narrow(1, column.start, column.width)
+        if column.is_scalar:
+            return table[:, column.start]
+        part = table.narrow(1, column.start, column.width)
+        return part.view(torch.float64) if column.is_double else part
 
     def slice(self, start: int, stop: int) -> "Rows":
         """A view of rows start .. stop - 1."""
@@ -133,8 +138,9 @@ def _lay_out(fresh: State) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     ends = {False: 0, True: 0}
     for name, row in fresh.items():
-        is_integer = row.dtype == torch.int64
+        is_double = row.dtype == torch.float64
+        is_integer = is_double or row.dtype == torch.int64
         width = 1 if row.dim() == 1 else row.shape[1]
-        columns[name] = Column(is_integer, ends[is_integer], width, row.dim() == 1)
+        columns[name] = Column(is_integer, ends[is_integer], width, row.dim() == 1, is_double)
         ends[is_integer] += width
     return columns

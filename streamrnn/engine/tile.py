@@ -125,14 +125,14 @@ def _step_tile(net: Any, scratch: Any, rows: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _add_skip(net: Any, t: Any, at: Any, scratch: Any, floats: Any, slots: Any, quantiles: int) -> None:
+def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any, quantiles: int) -> None:
     """Add to the head what each target's own lags say."""
     rows, targets, width = len(slots), len(t.targets), net.skip.shape[1] // scratch.relative.shape[1]
     lags = scratch.relative.shape[1]
     outputs = t.target_std.shape[0] * quantiles
     for o in range(targets):
         for r in range(rows):
-            row = floats[slots[r]]
+            row = numbers[slots[r]]
             before = row[at.lags : at.lags + lags * targets]
             read_lags(t, o, before, scratch.last[r, t.targets[o]], scratch.relative[r])
             scratch.skipped[r, :] = 0
@@ -154,19 +154,19 @@ def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _look_up(at: Any, targets: int, floats: Any, steps: int, forecast: Any, persistence: Any) -> None:
+def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persistence: Any) -> None:
     """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
     kept, depth = len(at.horizons), at.horizons[-1]
     for k in range(kept):
         place = (steps - at.horizons[k]) % depth
         for o in range(targets):
-            forecast[k, o] = floats[at.pending + (place * kept + k) * targets + o]
-            persistence[k, o] = floats[at.past + place * targets + o]
+            forecast[k, o] = row[at.pending + (place * kept + k) * targets + o]
+            persistence[k, o] = row[at.past + place * targets + o]
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _remember(
-    t: Any, at: Any, floats: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
+    t: Any, at: Any, floats: Any, row: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
 ) -> None:
     """Put the new prediction into the rings, and this tick's squared errors into the rolling ones."""
     kept, targets, place = len(at.horizons), len(t.targets), steps % at.horizons[-1]
@@ -175,14 +175,14 @@ def _remember(
         if counts(t, at.kept[0], o, truth, naive[0, o]):
             _roll(floats, at.rolling + o, truth - due[0, o])
             _roll(floats, at.rolling + targets + o, truth - naive[0, o])
-        floats[at.past + place * targets + o] = filled[t.targets[o]]
+        row[at.past + place * targets + o] = filled[t.targets[o]]
         for k in range(kept):
-            floats[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
+            row[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _roll(floats: Any, place: int, error: Any) -> None:
-    now = error * error
+    now = np.float32(error * error)
     if not math.isnan(now):
         before = floats[place]
         floats[place] = now if math.isnan(before) else before + _SMOOTHING * (now - before)
@@ -223,20 +223,23 @@ def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persi
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def run_tile(
-    net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, blank_floats: Any,
-    blank_integers: Any, slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any, order: Any, fresh: Any,
-    out: Any,
+    net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
+    blank_floats: Any, blank_integers: Any, slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any,
+    order: Any, fresh: Any, out: Any,
 ) -> None:  # fmt: skip
-    """One tick of each of up to TILE distinct rows: slots (m,) and the ticks (m,) that move them."""
+    """One tick of each of up to TILE distinct rows: slots (m,) and the ticks (m,) that move them.
+
+    numbers: the table where values lie, `floats`, or `integers` as float64 where the model has that precision.
+    """
     rows = len(slots)
     for r in range(rows):
         slot, i = slots[r], ticks[r]
         if fresh[i]:
             floats[slot], integers[slot] = blank_floats[0], blank_integers[0]
-        row = floats[slot]
+        row = numbers[slot]
         out.status[i] = _refusal(rules, at, integers, slot, time_ms[i], order[i])
         last = row[at.last : at.last + values.shape[1]]
-        _load_state(at, net.hidden, row, scratch, r)
+        _load_state(at, net.hidden, floats[slot], scratch, r)
         last_time = integers[slot, at.last_time]
         read_row(t, values[i], time_ms[i], last, last_time, scratch.x[r], scratch.filled[r], scratch.last[r])
         steps = integers[slot, at.steps]
@@ -244,19 +247,19 @@ def run_tile(
     _step_tile(net, scratch, rows)
     lags = scratch.relative.shape[1]
     if lags:
-        _add_skip(net, t, at, scratch, floats, slots, out.said.shape[3])
+        _add_skip(net, t, at, scratch, numbers, slots, out.said.shape[3])
     for r in range(rows):
         slot, i = slots[r], ticks[r]
-        row, said, status = floats[slot], out.said[i], out.status[i]
+        row, said, status = numbers[slot], out.said[i], out.status[i]
         write_row(t, scratch.head[r], scratch.filled[r], said)
         if status == OK and not (
-            _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, row, scratch, r)
+            _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, floats[slot], scratch, r)
         ):
             status = NOT_FINITE
         due, naive = out.forecast[i], out.persistence[i]
         if status == OK:
             steps = integers[slot, at.steps]
-            _remember(t, at, row, steps, said, values[i], scratch.filled[r], due, naive)
+            _remember(t, at, floats[slot], row, steps, said, values[i], scratch.filled[r], due, naive)
             if lags:
                 _shift_lags(t, at, row, scratch.last[r], lags)
             for f in range(values.shape[1]):

@@ -35,9 +35,9 @@ class Step(NamedTuple):
 class Model(nn.Module):
     """The network of a spec, its statistics as buffers, its carried rows as a dict of tensors.
 
-    State: last (B, F) float32, each feature's last observed value, NaN before the first;
-    last_time (B,) int64 ms, NEVER_MS before the first; cell.<layer>.<name> (B, H) float32; lags (B, P O) the
-    targets' values at the last P ticks, oldest first, NaN where there was none, if the spec has lags.
+    State: last (B, F) of the spec's precision, each feature's last observed value, NaN before the first;
+    last_time (B,) int64 ms, NEVER_MS before the first; cell.<layer>.<name> (B, H) float32; lags (B, P O) of
+    that precision, the targets' values at the last P ticks, oldest first, NaN where there was none, if any.
     """
 
     channel_mean: Tensor
@@ -66,6 +66,7 @@ class Model(nn.Module):
         self._channel_features = [spec.features.index(c.feature) for c in spec.channels]
         self._target_features = [spec.features.index(t) for t in spec.targets]
         self._kinds = [c.kind for c in spec.channels]
+        self.dtype = torch.float64 if spec.precision == "float64" else torch.float32
         self._add_statistics(len(spec.channels), len(spec.features), (len(spec.horizons), len(spec.targets)))
 
     def _add_statistics(self, channels: int, features: int, head: tuple[int, int]) -> None:
@@ -97,18 +98,19 @@ class Model(nn.Module):
         """Rows of B streams that have had no tick."""
         device = self.channel_mean.device
         rows = {
-            "last": torch.full((batch, len(self.spec.features)), math.nan, device=device),
+            "last": torch.full((batch, len(self.spec.features)), math.nan, dtype=self.dtype, device=device),
             "last_time": torch.full((batch,), NEVER_MS, dtype=torch.int64, device=device),
         }
         if self.spec.lags:
             width = self.spec.lags * len(self.spec.targets)
-            rows["lags"] = torch.full((batch, width), math.nan, device=device)
+            rows["lags"] = torch.full((batch, width), math.nan, dtype=self.dtype, device=device)
         for name in self.stack.state_names:
             rows[name] = torch.zeros(batch, self.spec.hidden, device=device)
         return rows
 
     def step(self, values: Tensor, time_ms: Tensor, state: State) -> Step:
-        """One tick of each of B streams: values (B, F) raw with NaN for missing, time_ms (B,) int64."""
+        """One tick of each of B streams: values (B, F) raw, of the spec's precision, with NaN for missing, time_ms
+        (B,) int64."""
         x, filled, carried = self.inputs(values, time_ms, state)
         hidden, cells = self.stack.step(x, {name: state[name] for name in self.stack.state_names})
         head = linear(hidden, self.head.weight, self.head.bias)
@@ -131,7 +133,7 @@ class Model(nn.Module):
             change = torch.where((before > 0) & (now > 0), torch.log(before / now), 0.0)
         else:
             change = before - now
-        relative = torch.where(torch.isnan(change), 0.0, change / self.lag_std)
+        relative = torch.where(torch.isnan(change), 0.0, change / self.lag_std).float()
         if self.spec.bound is not None:
             known = (~torch.isnan(before)).sum(dim=1, keepdim=True).clamp_min(1)
             own = self.spec.bound * (relative.abs().sqrt().sum(dim=1, keepdim=True) / known).square()
@@ -151,13 +153,13 @@ class Model(nn.Module):
         missing = torch.isnan(values)
         last = torch.where(missing, state["last"], values)
         filled = torch.where(torch.isnan(last), self.feature_mean, last)
-        standard = (self.channels(filled, state["last"]) - self.channel_mean) / self.channel_std
+        standard = ((self.channels(filled, state["last"]) - self.channel_mean) / self.channel_std).float()
         if self.spec.bound is not None:
             standard = torch.where(standard.abs() > self.channel_bound, 0.0, standard)
         columns = [standard]
         columns += [self._time(kind, time_ms, state["last_time"]) for kind in self.spec.time_features]
         if self.spec.missing == "mask":
-            columns.append(missing.to(filled.dtype))
+            columns.append(missing.float())
         x = columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
         return x, filled, {"last": last, "last_time": time_ms}
 
@@ -211,4 +213,5 @@ class Model(nn.Module):
             scaled = base + scaled
         elif self.spec.predicts == "log_change":
             scaled = base * torch.exp(scaled)
+        scaled = scaled.to(self.dtype)
         return scaled.sort(dim=-1).values if self.spec.quantiles else scaled

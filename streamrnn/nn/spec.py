@@ -17,6 +17,7 @@ ChannelKind = Literal["level", "difference", "log_return"]
 TimeFeature = Literal["hour", "weekday", "log_gap"]
 MissingPolicy = Literal["carry", "mask", "reject"]
 Predicts = Literal["change", "level", "log_change"]
+Precision = Literal["float32", "float64"]
 
 
 class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +39,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     straight to its own outputs beside what the cells say (an autoregressive skip: Lai et al. 2018); 0 for none.
     bound: an input of the network beyond so many of its training deviations is unknown, that is 0, and a truth
     beyond so many counts in no score; how many that is where streams differ in size, the statistics say
-    (train/statistics.py). None for no bound.
+    (train/statistics.py). None for no bound. precision: of values, of what is carried of them and of predictions;
+    float64 for a feature whose steps float32 does not hold (a meter at 987,654,324). The network's inputs and its
+    own state are float32.
     """
 
     name: Name
@@ -56,6 +59,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     predicts: Predicts = "change"
     lags: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     bound: Annotated[float, msgspec.Meta(gt=1)] | None = None
+    precision: Precision = "float32"
 
     @property
     def label(self) -> str:

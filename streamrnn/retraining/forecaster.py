@@ -46,14 +46,14 @@ class Served:
         self.poisoned = 0
         self._under_way: _UnderWay | None = None
 
-    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, Q)."""
         spec = self._model.spec
         columns = [history.features.index(feature) for feature in spec.features]
         shape = (len(windows.origins), len(self._kept), len(spec.targets), max(1, len(spec.quantiles)))
         numbers = len(spec.horizons) * shape[2] * shape[3]
         most = min(TICKS_AT_ONCE, max(1, NUMBERS_AT_ONCE // numbers))
-        said = np.empty(shape, np.float32)
+        said = np.empty(shape, np.dtype(spec.precision))
         engine, begins = self._take_up(history, windows)
         for at, owners, ticks, places in _batches(windows.spans, begins, most):
             predictions = engine.step(_batch(history, at, owners, columns))

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.config import Settings
-from streamrnn.nn.spec import MissingPolicy, ModelSpec
+from streamrnn.nn.spec import MissingPolicy, ModelSpec, Precision
 from streamrnn.retraining.ordering import Ordering
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
@@ -46,17 +47,26 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
             letters = _spool(feed, spool, job, spec.missing, Ordering(settings.input))
             for line in feed.notes():
                 screen.say(line)
-            yield Source(spec, spool.history(), ", ".join(map(str, job.files)), letters)
+            yield _source(spec, spool, ", ".join(map(str, job.files)), letters, screen)
         return
     from streamrnn.retraining.from_topic import collect
 
-    spec = make_spec(job.wanted, champion, ())
+    spec = msgspec.structs.replace(make_spec(job.wanted, champion, ()), precision="float64")
     with Spool(spec.features) as spool:
         bounds = (job.since_ms, job.until_ms, job.offsets)
         found = asyncio.run(collect(settings, spec, *bounds, spool, lambda ticks: None))
         refused = found.dead_letters or "none"
         screen.say(f"{found.ticks:,} ticks of topic {settings.input.topic}, refused: {refused}")
-        yield Source(spec, spool.history(), f"topic {settings.input.topic}", found.dead_letters)
+        yield _source(spec, spool, f"topic {settings.input.topic}", found.dead_letters, screen)
+
+
+def _source(spec: ModelSpec, spool: Spool, words: str, letters: dict[str, int], screen: Screen) -> Source:
+    """The history as it was read, and the model in the precision that it needs."""
+    history = spool.history()
+    if history.fine:
+        screen.say(f"{', '.join(history.fine)}: float32 cannot tell its steps; the model takes values as float64")
+    precision: Precision = "float64" if history.fine else "float32"
+    return Source(msgspec.structs.replace(spec, precision=precision), history, words, letters)
 
 
 def _columns(job: Job, champion: ModelSpec | None) -> Columns:
@@ -79,7 +89,7 @@ def _spool(feed: Feed, spool: Spool, job: Job, missing: MissingPolicy, ordering:
         status = _judge(batch, ordering)
         refused.update(STATUS[code] for code in status.tolist() if code)
         accepted = _some(batch, status == 0)
-        spool.add(accepted.streams, accepted.time_ms, accepted.values.astype(np.float32))
+        spool.add(accepted.streams, accepted.time_ms, accepted.values)
     return dict(+refused)
 
 

@@ -3,11 +3,23 @@
 import msgspec
 
 from streamrnn.errors import ConfigError, DataError
-from streamrnn.nn.spec import CellKind, Channel, ChannelKind, MissingPolicy, ModelSpec, Predicts, TimeFeature
+from streamrnn.nn.spec import (
+    CellKind,
+    Channel,
+    ChannelKind,
+    MissingPolicy,
+    ModelSpec,
+    Precision,
+    Predicts,
+    TimeFeature,
+)
 
 DEFAULT_LAGS = 96
 DEFAULT_BOUND = 30.0
-PLAIN = ("time_features", "missing", "cell", "hidden", "layers", "horizons", "quantiles", "predicts", "lags")
+PLAIN = (
+    "time_features", "missing", "cell", "hidden", "layers", "horizons", "quantiles", "predicts", "lags",
+    "precision",
+)  # fmt: skip
 """Options that go into the spec as they are."""
 
 
@@ -28,6 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     predicts: Predicts | None = None
     lags: int | None = None
     bound: float | None = None
+    precision: Precision | None = None
 
 
 def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]) -> ModelSpec:

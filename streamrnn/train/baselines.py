@@ -28,7 +28,7 @@ class Forecaster(Protocol):
     kind: str
     levels: tuple[float, ...]
 
-    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, Q) made at the windows' origins, Q = 1 for points; NaN where it cannot say."""
 
 
@@ -41,7 +41,7 @@ class Persistence:
     def __init__(self, targets: Sequence[str], horizons: Sequence[int]) -> None:
         self._targets, self._horizons = targets, horizons
 
-    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
         columns = [history.features.index(target) for target in self._targets]
         last = history.carried[windows.origins][:, None, columns, None]
@@ -60,14 +60,14 @@ class SeasonalNaive:
         ahead = np.array(horizons)
         self._back = season * -(-ahead // season) - ahead
 
-    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
         columns = [history.features.index(target) for target in self._targets]
         begin = history.starts[windows.streams]
         at = windows.origins[:, None] - self._back
         at = np.where(at >= begin[:, None], at, windows.origins[:, None])
         now = history.carried[windows.origins][:, None, columns]
-        said: NDArray[np.float32] = history.carried[at][..., columns]
+        said: NDArray[np.floating] = history.carried[at][..., columns]
         return np.where(np.isnan(said), now, said)[..., None]
 
 
@@ -167,10 +167,10 @@ class RidgeAR:
         x = np.concatenate((np.ones((len(origins), 1)), (values - center) / scale), axis=1)
         return x, (center, scale)
 
-    def forecast(self, history: History, windows: Windows) -> NDArray[np.float32]:
+    def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
         n = len(windows.origins)
-        said = np.empty((n, len(self._horizons), len(self._columns), 1), np.float32)
+        said = np.empty((n, len(self._horizons), len(self._columns), 1), history.values.dtype)
         for first in range(0, n, BLOCK):
             at = slice(first, first + BLOCK)
             for o, weights in enumerate(self._weights):

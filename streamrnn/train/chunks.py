@@ -101,7 +101,8 @@ class ChunkReader:
         now = self._history.carried[at][:, self._targets]
         device = self._model.channel_mean.device
         with torch.no_grad():
-            return self._model.relative(torch.from_numpy(values).to(device), torch.from_numpy(now).to(device))
+            given = (torch.from_numpy(part).to(device, self._model.dtype) for part in (values, now))
+            return self._model.relative(*given)
 
     def _inputs(self, at: NDArray[np.int64], begin: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Through the model's own transforms, all ticks as one batch: each carries what its stream last said."""
@@ -113,8 +114,9 @@ class ChunkReader:
         device = self._model.channel_mean.device
         columns = (history.values[at], history.time_ms[at], last, last_time)
         values, time_ms, last_t, last_time_t = (torch.from_numpy(np.asarray(c)).to(device) for c in columns)
+        state = {"last": last_t.to(self._model.dtype), "last_time": last_time_t}
         with torch.no_grad():
-            x, filled, _ = self._model.inputs(values, time_ms, {"last": last_t, "last_time": last_time_t})
+            x, filled, _ = self._model.inputs(values.to(self._model.dtype), time_ms, state)
         return x, filled
 
     def _truth(self, pieces: Sequence[Piece], at: NDArray[np.int64]) -> NDArray[np.float32]:

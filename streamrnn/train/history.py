@@ -9,18 +9,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
-
-PASS_TICKS = 1 << 18
-"""Ticks moved at once while sorting: what of a history is in memory."""
+from streamrnn.train.fineness import find_fine, passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +26,17 @@ class History:
     """S streams one after the other, each in arrival order; arrays may be memory maps.
 
     starts (S + 1,): stream s has the ticks starts[s] .. starts[s + 1] - 1. time_ms (N,) int64 event time;
-    values (N, F) float32, NaN = missing; carried (N, F) each feature's last observed value up to this tick.
+    values (N, F), NaN = missing, float32, or float64 where `fine`, the features whose steps float32 would lose, are
+    any; carried (N, F) each feature's last observed value up to this tick.
     """
 
     features: tuple[str, ...]
     streams: tuple[str, ...]
     starts: NDArray[np.int64]
     time_ms: NDArray[np.int64]
-    values: NDArray[np.float32]
-    carried: NDArray[np.float32]
+    values: NDArray[np.floating]
+    carried: NDArray[np.floating]
+    fine: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.time_ms)
@@ -78,7 +78,7 @@ class Spool:
             raise DataError(f"cannot spool the history: {error}") from error
         root = Path(self._temporary.name)
         self._paths = {name: root / name for name in ("code", "time", "values")}
-        self._sorted = {name: root / f"sorted-{name}" for name in ("time", "values", "carried")}
+        self._sorted = {name: root / f"sorted-{name}" for name in ("time", "values", "narrow", "carried")}
         self._files = {name: path.open("wb") for name, path in self._paths.items()}
         self._codes: dict[str, int] = {}
         self._count = 0
@@ -94,13 +94,13 @@ class Spool:
                 file.close()
         self._temporary.cleanup()
 
-    def add(self, streams: Sequence[str], time_ms: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    def add(self, streams: Sequence[str], time_ms: NDArray[np.int64], values: NDArray[np.floating]) -> None:
         """Append n ticks: streams n names, time_ms (n,), values (n, F). DataError when the disk is full."""
         codes = self._codes
         columns: dict[str, NDArray[np.generic]] = {
             "code": np.array([codes.setdefault(name, len(codes)) for name in streams], dtype=np.int32),
             "time": np.ascontiguousarray(time_ms, dtype=np.int64),
-            "values": np.ascontiguousarray(values, dtype=np.float32),
+            "values": np.ascontiguousarray(values, dtype=np.float64),
         }
         try:
             for name, column in columns.items():
@@ -124,18 +124,31 @@ class Spool:
         n, width = self._count, len(self._features)
         code = np.memmap(self._paths["code"], np.int32, "r", shape=(n,))
         time_ms = np.memmap(self._paths["time"], np.int64, "r", shape=(n,))
-        values = np.memmap(self._paths["values"], np.float32, "r", shape=(n, width))
+        values = np.memmap(self._paths["values"], np.float64, "r", shape=(n, width))
         starts = np.concatenate(([0], np.cumsum(np.bincount(code, minlength=len(self._codes)))))
         by_time = np.memmap(self._allocated("time", 8 * n), np.int64, "r+", shape=(n,))
-        by_values = np.memmap(self._allocated("values", 4 * n * width), np.float32, "r+", shape=(n, width))
+        by_values = np.memmap(self._allocated("values", 8 * n * width), np.float64, "r+", shape=(n, width))
         following = starts[:-1].copy()
-        for at in _passes(n):
+        for at in passes(n):
             places = _places(code[at], following)
             by_time[places], by_values[places] = time_ms[at], values[at]
-        carried = np.memmap(self._allocated("carried", 4 * n * width), np.float32, "r+", shape=(n, width))
+        fine = find_fine(by_values, starts)
+        if not fine.any():
+            by_values = self._narrowed(by_values)
+        size = by_values.dtype.itemsize * n * width
+        carried = np.memmap(self._allocated("carried", size), by_values.dtype, "r+", shape=(n, width))
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             _carry(by_values[start:stop], carried[start:stop])
-        return History(self._features, tuple(self._codes), starts, by_time, by_values, carried)
+        names = tuple(compress(self._features, fine.tolist()))
+        return History(self._features, tuple(self._codes), starts, by_time, by_values, carried, names)
+
+    def _narrowed(self, values: "np.memmap[Any, np.dtype[np.float64]]") -> "np.memmap[Any, np.dtype[Any]]":
+        """The same as float32; the file of the wide ones goes."""
+        narrow = np.memmap(self._allocated("narrow", values.nbytes // 2), np.float32, "r+", shape=values.shape)
+        for at in passes(len(values)):
+            narrow[at] = values[at]
+        self._sorted["values"].unlink()
+        return narrow
 
     def _allocated(self, name: str, size: int) -> Path:
         """A file with all its blocks: what is written to a map of one with holes kills on a full disk (SIGBUS)."""
@@ -146,11 +159,6 @@ class Spool:
             else:
                 file.truncate(size)
         return path
-
-
-def _passes(n: int) -> Iterator[slice]:
-    for start in range(0, n, PASS_TICKS):
-        yield slice(start, min(n, start + PASS_TICKS))
 
 
 def _places(code: NDArray[np.int32], following: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -164,10 +172,10 @@ def _places(code: NDArray[np.int32], following: NDArray[np.int64]) -> NDArray[np
     return places
 
 
-def _carry(values: NDArray[np.float32], carried: NDArray[np.float32]) -> None:
+def _carry(values: NDArray[np.floating], carried: NDArray[np.floating]) -> None:
     """Forward fill (T, F) of one stream; NaN before a feature's first observation."""
-    before = np.full(values.shape[1], np.nan, dtype=np.float32)
-    for at in _passes(len(values)):
+    before = np.full(values.shape[1], np.nan, dtype=values.dtype)
+    for at in passes(len(values)):
         part = np.vstack((before, values[at]))
         rows = np.where(np.isnan(part), 0, np.arange(len(part))[:, None])
         part = np.take_along_axis(part, np.maximum.accumulate(rows, axis=0), axis=0)

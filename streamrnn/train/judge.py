@@ -48,7 +48,7 @@ class _Coverage:
     def __init__(self, levels: tuple[float, ...]) -> None:
         self.below = np.zeros(len(levels))
 
-    def add(self, said: NDArray[np.float32], truth: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
+    def add(self, said: NDArray[np.floating], truth: NDArray[np.float64], known: NDArray[np.bool_]) -> None:
         """said (n, K, O, Q), truth and known (n, K, O)."""
         if len(self.below):
             self.below += ((truth[..., None] < said) & known[..., None]).sum(axis=(0, 1, 2))
@@ -134,7 +134,7 @@ def _check(tally: Tally) -> None:
 
 
 def _samples(
-    history: History, windows: Windows, said: NDArray[np.float32], targets: Sequence[str],
+    history: History, windows: Windows, said: NDArray[np.floating], targets: Sequence[str],
     horizons: Sequence[int], has_band: bool,
 ) -> list[Sample]:  # fmt: skip
     """The end of each stream's windows, for every target, at the first and the last horizon."""
@@ -152,7 +152,7 @@ def _samples(
 
 
 def _sample(
-    history: History, windows: Windows, said: NDArray[np.float32], at: slice, cell: tuple[int, int],
+    history: History, windows: Windows, said: NDArray[np.floating], at: slice, cell: tuple[int, int],
     names: tuple[str, str, int], has_band: bool,
 ) -> Sample:  # fmt: skip
     (k, o), (stream, target, horizon) = cell, names
@@ -169,7 +169,7 @@ def _sample(
     )
 
 
-def _numbers(values: NDArray[np.float32]) -> list[float | None]:
+def _numbers(values: NDArray[np.floating]) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
 

@@ -45,7 +45,7 @@ def wanted(model: Model, chunk: Chunk) -> Tensor:
         truth = truth - base
     elif predicts == "log_change":
         truth = torch.where((truth > 0) & (base > 0), torch.log(truth / base), torch.nan)
-    right = (truth - model.target_mean) / model.target_std
+    right = ((truth - model.target_mean) / model.target_std).float()
     return right if model.spec.bound is None else torch.where(right.abs() > model.target_bound, torch.nan, right)
 
 

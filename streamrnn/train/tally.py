@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     streams: NDArray[np.int64]
     at: NDArray[np.int64]
     truth: Numbers
-    said: list[NDArray[np.float32]]
+    said: list[NDArray[np.floating]]
     known: NDArray[np.bool_]
 
     def some(self, rows: slice) -> "Batch":

@@ -1,8 +1,8 @@
 """What of a stream's numbers is absurd beside the rest of them. Owns one rule; knows neither model nor history.
 
-A number counts while it is within ABSURD times the stream's own typical distance from its own middle. Both are
-medians, which a share of glitches below a half cannot move; distances of 0 do not count, or a sensor that seldom
-moves would have none. Where one trembles more often than it moves, a twentieth of the distances tells.
+A number counts while it is within so many times the distance from the stream's own middle that a twentieth of its
+numbers exceed: what comes so often is no glitch. Of a stream that seldom moves the median of the distances that are
+not 0 tells instead. Neither is moved by a hundredth of glitches, of which each makes two absurd changes.
 Shapes: n ticks; the rest are columns, each for itself.
 """
 
@@ -12,13 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-ABSURD = 1000.0
-"""Bursts of some hundred times the ordinary are a sensor's own; sentinels are beyond thousands of times."""
-OFTEN = 0.95
-ABSURD_OFTEN = 100.0
-"""Of the distance that a twentieth exceeds: what comes so often is no glitch, nor is what is not much larger."""
-ABSURD_RATIO = 100.0, 10.0
-"""Logarithms squeeze what is absurd: of a ratio a hundred times the ordinary is, if it is beyond tenfold."""
+OFTEN, ABSURD = 0.95, 100.0
+ABSURD_SELDOM = 1000.0
+"""Bursts of some hundred times the ordinary are a sensor's own; sentinels are mostly beyond thousands of times."""
+ABSURD_RATIO = 10.0
+"""Logarithms squeeze what is absurd: of ratios, ten times the distance is, where that is beyond tenfold."""
 SAMPLE_TICKS, BLOCK_TICKS = 4096, 64
 """Of a stream that are looked at to tell, and of them in a row."""
 
@@ -40,11 +38,10 @@ def trim_of(sample: NDArray[np.float64], is_log: NDArray[np.bool_] | bool = Fals
     middle = _quantile(sample, 0.5)
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.abs(sample - middle)
-    typical = _quantile(np.where(distance > 0, distance, np.nan), 0.5)
-    reach, (times, ratio) = ABSURD * typical, ABSURD_RATIO
-    reach = np.where(is_log, np.minimum(reach, np.maximum(times * typical, np.log(ratio))), reach)
-    often = np.where(is_log, 0.1, 1) * ABSURD_OFTEN * _quantile(distance, OFTEN)
-    return Trim(np.nan_to_num(middle), np.where(typical > 0, np.maximum(reach, often), np.inf))
+    often, seldom = _quantile(distance, OFTEN), _quantile(np.where(distance > 0, distance, np.nan), 0.5)
+    reach = np.where(often > 0, ABSURD * often, ABSURD_SELDOM * seldom)
+    reach = np.where(is_log, np.minimum(reach, np.maximum(0.1 * reach, np.log(ABSURD_RATIO))), reach)
+    return Trim(np.nan_to_num(middle), np.where(seldom > 0, reach, np.inf))
 
 
 def sampled(start: int, stop: int) -> Iterator[slice]:

@@ -23,7 +23,7 @@ class Windows(NamedTuple):
     spans: Sequence[range]
     origins: NDArray[np.int64]
     streams: NDArray[np.int64]
-    truth: NDArray[np.float32]
+    truth: NDArray[np.floating]
     beyond: NDArray[np.bool_] | None = None
 
 
@@ -51,7 +51,7 @@ def windows_of(
         yield windows if truths is None else _within(windows, truths, history.carried[origins][:, None, columns])
 
 
-def _within(windows: Windows, truths: Truths, base: NDArray[np.float32]) -> Windows:
+def _within(windows: Windows, truths: Truths, base: NDArray[np.floating]) -> Windows:
     """The windows without the truths that are beyond their bound."""
     beyond = truths.beyond(windows.truth, base)
     return windows._replace(truth=np.where(beyond, np.float32(np.nan), windows.truth), beyond=beyond)

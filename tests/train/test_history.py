@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.errors import DataError
-from streamrnn.train import history
+from streamrnn.train import fineness
 from streamrnn.train.history import Spool, extents
 
 from .histories import Streams, history_of, numbers
@@ -51,7 +51,7 @@ def test_a_spool_lays_any_interleaving_out_as_a_dict_of_lists_would(
         streams.setdefault(name, []).append((time_ms, values))
     expected = history_of(("x", "y"), streams)
     with pytest.MonkeyPatch.context() as patch, Spool(("x", "y")) as spool:
-        patch.setattr(history, "PASS_TICKS", pass_ticks)
+        patch.setattr(fineness, "PASS_TICKS", pass_ticks)
         for at in range(0, len(arrived), batch):
             names, times, rows = zip(*arrived[at : at + batch], strict=True)
             spool.add(names, np.array(times, np.int64), np.array(rows, np.float32))
@@ -129,7 +129,7 @@ from streamrnn.errors import DataError
 from streamrnn.train.history import Spool
 try:
     with Spool(("x", "y"), Path(sys.argv[1])) as spool:
-        spool.add(["pump"] * 40_000, np.arange(40_000), np.zeros((40_000, 2), np.float32))
+        spool.add(["pump"] * 30_000, np.arange(30_000), np.zeros((30_000, 2), np.float32))
         spool.history()
 except DataError as error:
     print(error)
@@ -147,3 +147,17 @@ def test_a_disk_with_room_for_the_ticks_but_not_to_sort_them_does_not_kill_the_p
     assert done.returncode == 0, done
     assert done.stdout.startswith(f"cannot sort the history in {tmp_path}")
     assert "No space left" in done.stdout
+
+
+@pytest.mark.parametrize("first", [0.0, 987_654_324.0])
+def test_a_history_is_float64_only_where_a_features_steps_need_it(first: float) -> None:
+    values = np.stack((first + 3.0 * np.arange(60), 0.5 * np.arange(60)), axis=1)
+    values[7, 0] = np.nan
+    with Spool(("wh", "temp")) as spool:
+        spool.add(["a", "b"] * 30, np.arange(60), values)
+        said = spool.history()
+        assert (said.fine, said.values.dtype) == ((("wh",), np.float64) if first else ((), np.float32))
+        right = np.concatenate((values[::2], values[1::2]))
+        np.testing.assert_array_equal(said.values, right)
+        right[33, 0] = right[32, 0]
+        np.testing.assert_array_equal(said.carried, right)

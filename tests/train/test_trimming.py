@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from streamrnn.train.trimming import ABSURD, SAMPLE_TICKS, sampled, trim_of
+from streamrnn.train.trimming import ABSURD, ABSURD_SELDOM, SAMPLE_TICKS, sampled, trim_of
 
 GLITCHES = (-9999.0, 20_500.0, 1.2e19, -3e38)
 
@@ -23,9 +23,15 @@ def test_a_share_of_glitches_is_left_out_and_nothing_else() -> None:
     assert trimmed[~at].tolist() == rows[~at].tolist()
 
 
-def test_the_middle_and_the_reach_are_medians_of_what_differs() -> None:
-    trim = trim_of(np.array([[5.0], [5.0], [5.0], [7.0], [4.0], [9.0], [math.nan]]))
-    assert (trim.middle.tolist(), trim.reach.tolist()) == ([5.0], [2 * ABSURD])
+def test_the_middle_is_the_median_and_the_reach_what_a_twentieth_exceeds_so_many_times() -> None:
+    trim = trim_of(np.arange(201.0)[:, None])
+    assert (trim.middle.tolist(), trim.reach.tolist()) == ([100.0], [95 * ABSURD])
+
+
+def test_of_a_stream_that_seldom_moves_the_median_of_its_moves_tells() -> None:
+    rows = np.array([5.0] * 97 + [7.0, 4.0, 9.0, math.nan])[:, None]
+    trim = trim_of(rows)
+    assert (trim.middle.tolist(), trim.reach.tolist()) == ([5.0], [2 * ABSURD_SELDOM])
 
 
 def test_rare_bursts_of_a_seldom_moving_sensor_are_its_own() -> None:
@@ -59,7 +65,7 @@ def test_a_sample_is_bounded_and_from_all_over(length: int) -> None:
 
 
 def test_of_ratios_beyond_tenfold_less_is_absurd() -> None:
-    changes = np.random.default_rng(2).normal(0, 0.005, (2000, 1))
+    changes = np.random.default_rng(2).normal(0, 0.05, (2000, 1))
     changes[[7, 8, 500, 501], 0] = [math.log(1000), -math.log(1000), 1.5, -1.5]
     trimmed = trim_of(changes, is_log=True).apply(changes)[:, 0]
     assert np.flatnonzero(np.isnan(trimmed)).tolist() == [7, 8]

@@ -77,7 +77,8 @@ def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: An
         filled[f] = t.feature_mean[f] if math.isnan(kept[f]) else kept[f]
     column = len(t.channels)
     for c in range(column):
-        number = (_channel(t.channels[c, 1], filled, last, t.channels[c, 0]) - t.channel_mean[c]) / t.channel_std[c]
+        number = _channel(t.channels[c, 1], filled, last, t.channels[c, 0])
+        number = np.float32((number - t.channel_mean[c]) / t.channel_std[c])
         x[c] = _ZERO if abs(number) > t.channel_bound[c] else number
     for n in range(len(t.times)):
         column = _time(t.times[n], time_ms, last_time, t.gap, x, column)
