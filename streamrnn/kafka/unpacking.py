@@ -214,7 +214,8 @@ class Unpacking:
 
     def _go_past(self, at: int, stop: int | None, error: Unreadable) -> int | None:
         """Skip a batch whose header is not to be trusted; where the next begins, None to fetch the rest again."""
-        claimed, found = self._claimed(at), self._resume(at, stop)
+        claimed = self._claimed(at)
+        found = self._resume(at, stop, claimed)
         if found is None:
             if self.next_fetch_offset == self._start:  # else, fetched again, it comes first, with more behind it
                 self._skip(max(min(claimed or 0, self._highwater), self._start + 1), error)
@@ -239,9 +240,13 @@ class Unpacking:
             stop = header.stop
         return stop if stop > position else None
 
-    def _resume(self, at: int, stop: int | None) -> int | None:
-        """Where a batch begins behind the one at `at`: where that ends, or else the first that is whole."""
-        if stop is not None and self._base(stop) is not None:
+    def _resume(self, at: int, stop: int | None, claimed: int | None) -> int | None:
+        """Where a batch begins behind the one at `at`: where that ends, or else the first that is whole.
+
+        A header that claims more than lies before what is there may lie about its length as well.
+        """
+        after = None if stop is None else self._base(stop)
+        if after is not None and claimed is not None and claimed <= after:
             return stop
         data, at, tries = self._log[: self._size].tobytes(), at + MAGIC_AT, _MOST_TRIES
         for _ in range(_MOST_LOOKS):

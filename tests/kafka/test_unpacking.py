@@ -298,6 +298,17 @@ def test_a_broker_may_begin_with_batches_that_lie_before_what_was_asked_for() ->
         assert reader.skips == []
 
 
+def test_a_length_that_ends_by_chance_where_a_later_batch_begins_does_not_hide_the_one_between() -> None:
+    """Seed 143619 of the fuzz: first offset and length are outside of the checksum."""
+    between = ten(20)
+    bad = ten(10)[:90]
+    bad = struct.pack(">qi", (1 << 27) + 10, len(bad) - 12 + len(between)) + bad[12:]
+    reader = Reader(ten(0) + bad + between + ten(30), 40)
+    got = reader.fetch()
+    assert values(got) == [*range(10), *range(20, 40)]
+    assert reader.skipped[0][:2] == (10, 20)
+
+
 def test_two_unreadable_batches_are_two_skips() -> None:
     bad = [ten(n)[:70] + b"\xff\xff" + ten(n)[72:] for n in (10, 20)]
     reader = Reader(ten(0) + bad[0] + bad[1] + ten(30), 40)
