@@ -70,13 +70,14 @@ async def test_a_lean_consumer_makes_the_same_records_and_others_still_make_thei
 
 async def test_aiokafka_has_the_private_names_that_reading_and_writing_rest_on() -> None:
     tp = TopicPartition("t", 0)
-    theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [(7, 3)], 5, None, None, True, READ_COMMITTED)
+    theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [(7, 3)], 5, None, None, False, READ_COMMITTED)
     assert (theirs._aborted_transactions, theirs.next_fetch_offset) == ([(7, 3)], 5)
     result = FetchResult(tp, assignment=None, partition_records=theirs, backoff=0.5)
     assert (result._partition_records, result._backoff) == (theirs, 0.5)
     assert list(theirs) == [], "the stand-in holds nothing"
     consumer = AIOKafkaConsumer()
     assert (type(consumer._client), consumer._fetcher) == (AIOKafkaClient, None)
+    await consumer.stop()
     fetcher = set(Fetcher.__init__.__code__.co_names)
     assert "_records" in fetcher
     builder = BatchBuilder(100, 0, is_transactional=False)
