@@ -11,6 +11,9 @@ from streamrnn.nn.model import Model
 LATER: dict[str, object] = {"bound": None, "precision": "float32"}
 """Fields that specs had not always, and what models without them are: their snapshots stay theirs."""
 
+OTHERWISE = {"records": "list", "tombstones": "forget"}
+"""What of `[input]` makes other states; without it the fingerprint is what it was before these options."""
+
 
 def fingerprint(model: Model, settings: Settings) -> str:
     """sha256, hex, of the model's spec and weights and of the settings that decide which ticks step it."""
@@ -35,4 +38,4 @@ def _deciding(settings: Settings) -> dict[str, object]:
         "sequence_field": given.sequence_field,
         "late_after_s": given.late_after_s if refuses["late"] else None,
         "quarantine": [engine.quarantine_after, engine.quarantine_retry],
-    }
+    } | {name: word for name, word in OTHERWISE.items() if getattr(given, name) == word}

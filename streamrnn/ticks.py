@@ -17,6 +17,16 @@ STATUS = ("ok", "not_finite", "quarantined", "duplicate", "out_of_order", "late"
 """What became of a tick, by code 0..5: stepped, rolled back, or refused unstepped for the reason named."""
 
 
+NO_INDEX = -1
+"""Of a tick that did not come in a list."""
+MOST_INDEX = 2**20 - 2
+"""Of a tick in a list."""
+
+
+Place = tuple[int, int, int]
+"""Partition, offset and index of a tick."""
+
+
 class Record(NamedTuple):
     """A Kafka record as fetched: bytes, untouched; of a header's key, what is not UTF-8 is surrogates (PEP 383)."""
 
@@ -29,12 +39,16 @@ class Record(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A refused record and why; `stage` is decode, place, step, score, encode or publish."""
+    """A refused record and why; `stage` is decode, place, step, score, encode or publish.
+
+    Of a list it is one element: the record has only its value, `element` is its index.
+    """
 
     record: Record
     stage: str
     code: str
     message: str
+    element: int = NO_INDEX
 
 
 class StreamRows(NamedTuple):
@@ -67,15 +81,23 @@ class Endings:
     def __len__(self) -> int:
         return len(self.streams)
 
+    def by_tick(self) -> dict[int, list[tuple[int, bytes]]]:
+        """(partition, stream) of those that come right before a tick of the batch, by its row."""
+        found: dict[int, list[tuple[int, bytes]]] = {}
+        for row, partition, stream in zip(self.before.tolist(), self.partition.tolist(), self.streams, strict=True):
+            found.setdefault(row, []).append((partition, stream))
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class TickBatch:
-    """n accepted ticks in arrival order; offsets of one partition ascend.
+    """n accepted ticks in arrival order; offsets of one partition ascend, and are equal within a list.
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
     arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) of the model's precision, NaN =
     missing; order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the
-    states that end between them, if any.
+    states that end between them, if any; skipped how many null values beside them meant nothing; index (n,) int32
+    where in its record's list each tick was, or NO_INDEX; None where no record is a list.
     """
 
     partition: NDArray[np.int32]
@@ -86,6 +108,8 @@ class TickBatch:
     values: NDArray[np.floating]
     order: NDArray[np.int64] = None  # type: ignore[assignment]  # never None once made
     endings: Endings | None = None
+    skipped: int = 0
+    index: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if self.order is None:
@@ -93,6 +117,11 @@ class TickBatch:
 
     def __len__(self) -> int:
         return len(self.streams)
+
+    def places(self, rows: NDArray[np.intp]) -> list[Place]:
+        """Of some of the ticks."""
+        index = [NO_INDEX] * len(rows) if self.index is None else self.index[rows].tolist()
+        return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

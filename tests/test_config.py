@@ -208,6 +208,14 @@ def test_options_that_belong_together_are_checked_together() -> None:
     assert "must be at least twice commit_interval_ms" in refusal(overrides=slow)
     numbered = {"input.sequence_field": "n", "input.codec": "float32"}
     assert "input.sequence_field needs a codec with fields" in refusal(overrides=numbered)
+    listed = {"input.codec": "float32", "input.records": "list"}
+    assert "input.records needs a codec with fields" in refusal(overrides=listed)
+
+
+def test_null_values_end_states_only_where_the_key_names_the_stream() -> None:
+    asked = {"input.tombstones": "forget", "input.stream_field": "sensor"}
+    assert "unset input.stream_field" in refusal(overrides=asked)
+    assert load_settings(overrides=asked | {"input.tombstones": "skip"}).input.stream_field == "sensor"
 
 
 def test_the_options_that_hold_secrets_are_known_as_such() -> None:

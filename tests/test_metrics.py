@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +18,7 @@ from streamrnn import metrics
 from streamrnn.counting import WINDOW, Histogram, Recent, RollingErrors
 from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Held, Metrics, NullMetrics
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.ticks import DeadLetter, Errors, PredictionBatch, Record, TickBatch
+from streamrnn.ticks import DeadLetter, Endings, Errors, PredictionBatch, Record, TickBatch
 
 NOW_MS = 1_700_000_000_000
 SPEC = ModelSpec(
@@ -78,6 +79,9 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted.dead([letter("decode", "null"), letter("decode", "null"), letter("step", "not_finite")])
     counted.lag(0, 12, 0.5)
     counted.resident(Held(7, 3, 4096, 2, 1, 0))
+    nobody = batch([])
+    ended = Endings(np.zeros(3, np.int64), np.zeros(3, np.int32), [b"a", b"b", b"a"])
+    counted.batch(replace(nobody, ticks=replace(nobody.ticks, endings=ended, skipped=2)), NOW_MS)
     counted.dropped(Counter({"late": 2}))
     counted.skipped({"crc": 10})
     counted.undone()
@@ -304,3 +308,9 @@ def test_a_snapshot_before_the_first_truth_has_no_error() -> None:
 
 def test_metrics_that_are_off_show_nothing() -> None:
     assert used(NullMetrics).text() == b""
+
+
+def test_null_values_are_counted_by_what_they_meant_also_in_a_batch_without_ticks() -> None:
+    counted = used()
+    assert value(counted, "streamrnn_tombstones_total", policy="forget") == 3
+    assert value(counted, "streamrnn_tombstones_total", policy="skip") == 2

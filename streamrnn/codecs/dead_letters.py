@@ -1,6 +1,9 @@
-"""A refused record as it goes to the dead-letter topic: untouched, with the reason in its headers."""
+"""A refused record as it goes to the dead-letter topic: untouched, with the reason in its headers.
 
-from streamrnn.ticks import DeadLetter, OutRecord
+Of a list only the refused element goes, so that whoever sends it again sends no good tick twice.
+"""
+
+from streamrnn.ticks import NO_INDEX, DeadLetter, OutRecord
 
 PREFIX = "__streamrnn.errors."
 LONGEST_MESSAGE = 1000
@@ -13,10 +16,13 @@ def dead_letter_record(dead: DeadLetter, topic: str, model: str) -> OutRecord:
         "topic": topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
+        "index": "" if dead.element == NO_INDEX else str(dead.element),
         "stage": dead.stage,
         "code": dead.code,
         "message": dead.message[:LONGEST_MESSAGE],
         "model": model,
     }
+    if not facts["index"] and PREFIX + "index" not in dict(record.headers):
+        del facts["index"]  # else the record's own, of a dead letter that was sent again, would be taken for ours
     headers = [(PREFIX + name, fact.encode(errors="replace")) for name, fact in facts.items()]
     return OutRecord(record.partition, record.timestamp_ms, record.key, record.value, [*record.headers, *headers])

@@ -6,7 +6,8 @@ Shapes: n records, F features.
 
 from array import array
 from collections.abc import Sequence
-from itertools import compress
+from dataclasses import replace
+from itertools import compress, repeat
 from typing import Any, cast
 
 import numpy as np
@@ -23,8 +24,10 @@ from streamrnn.codecs.reasons import (
     size_refusal,
     to_time_ms,
 )
+from streamrnn.codecs.rows import Spreader, Spreading
+from streamrnn.config.input import Listing, Tombstones
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, Record, TickBatch
+from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch
 
 Refusals = dict[int, Refused]
 """The first reason found against each refused record, by its index."""
@@ -32,7 +35,8 @@ Refusals = dict[int, Refused]
 
 class Decoder:
     """Ticks of one model: `stream_field` names the stream (None: the key), `time_field` the event time,
-    `sequence_field` a whole number that orders a stream's ticks (None: the event time does).
+    `sequence_field` a whole number that orders a stream's ticks (None: the event time does); records and
+    tombstones as [input] has them.
 
     BundleError when a field cannot be told from a feature, or another field, or has a name no JSON has.
     """
@@ -45,8 +49,11 @@ class Decoder:
         stream_field: str | None = None,
         time_field: str | None = "time",
         sequence_field: str | None = None,
+        records: Listing = "one",
+        tombstones: Tombstones = "dead-letter",
         max_record_bytes: int = 1_048_576,
     ) -> None:
+        self._spreader = Spreader(Spreading(codec, records, tombstones), max_record_bytes)
         self._spec = spec
         self._stream_field, self._sequence_field = stream_field, sequence_field
         self._max_bytes = max_record_bytes
@@ -56,10 +63,27 @@ class Decoder:
             self._read = object_reader(spec, codec, Fields(stream_field, time_field, sequence_field))
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
-        """Columns of the good records and the bad ones with their reasons, both in arrival order."""
+        """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""
+        refused: Refusals = {}
+        rows = self._spreader.rows(records, refused)
+        if rows is None:
+            return self._read_rows(records, refused, None)
+        ticks, dead = self._read_rows(rows.records, refused, rows.indexes if rows.has_lists else None)
+        return replace(ticks, endings=rows.ended(refused), skipped=rows.skipped), dead
+
+    def element(self, record: Record, index: int) -> Record:
+        """One of the ticks in a list as a record of its own; a record that is no list as it is."""
+        return self._spreader.element(record, index)
+
+    def count(self, record: Record) -> int | None:
+        """How many ticks a list has; None for a record that is read as one."""
+        return self._spreader.count(record)
+
+    def _read_rows(
+        self, records: Sequence[Record], refused: Refusals, indexes: list[int] | None
+    ) -> tuple[TickBatch, list[DeadLetter]]:
         if not records:
             return self._nothing(), []
-        refused: Refusals = {}
         partitions, offsets, arrivals, keys, values, _ = zip(*records, strict=True)
         columns = self._read(_readable(values, self._max_bytes, refused), refused)
         streams = _streams(keys, columns.streams, self._stream_field, refused)
@@ -74,10 +98,15 @@ class Decoder:
             streams=streams,
             values=columns.features,
             order=order,
+            index=None if indexes is None else np.array(indexes, np.int32),
         )
         if not refused:
             return batch, []
-        dead = [DeadLetter(records[i], "decode", why.code, str(why)) for i, why in sorted(refused.items())]
+        at = repeat(NO_INDEX) if indexes is None else map(indexes.__getitem__, sorted(refused))
+        dead = [
+            DeadLetter(records[i], "decode", why.code, str(why), index)
+            for (i, why), index in zip(sorted(refused.items()), at, strict=False)
+        ]
         return _without(batch, refused), dead
 
     def _nothing(self) -> TickBatch:
@@ -107,7 +136,7 @@ def _readable(values: Sequence[bytes | None], most: int, refused: Refusals) -> S
     for i, value in enumerate(values):
         why = size_refusal(value, most)
         if why is not None:
-            refused[i] = why
+            refused.setdefault(i, why)
     return [b"" if i in refused or value is None else value for i, value in enumerate(values)]
 
 
@@ -180,4 +209,5 @@ def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
         streams=list(compress(batch.streams, keep.tolist())),
         values=batch.values[keep],
         order=batch.order[keep],
+        index=None if batch.index is None else batch.index[keep],
     )

@@ -16,7 +16,7 @@ from streamrnn.codecs.forms import Form, Rows
 from streamrnn.codecs.json_form import JsonForm
 from streamrnn.codecs.msgpack_form import MsgpackForm
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import OutRecord, PredictionBatch, TickBatch
+from streamrnn.ticks import NO_INDEX, OutRecord, PredictionBatch, TickBatch
 
 MOST_FORMS = 256
 """Kept for the next batch: a model of many targets could show 2^O different sets of residuals."""
@@ -69,7 +69,13 @@ class Encoder:
         numbers, model = ticks.partition.tolist(), self._model_header
         partitions = {number: ("src-partition", b"%d" % number) for number in set(numbers)}
         offsets = zip(repeat("src-offset"), msgspec.json.encode(ticks.offset.tolist())[1:-1].split(b","))
-        return [[partitions[number], offset, model] for number, offset in zip(numbers, offsets, strict=True)]
+        if ticks.index is None:
+            return [[partitions[number], offset, model] for number, offset in zip(numbers, offsets, strict=True)]
+        return [
+            [partitions[number], offset, ("src-index", b"%d" % index), model]
+            if index != NO_INDEX else [partitions[number], offset, model]
+            for number, offset, index in zip(numbers, offsets, ticks.index.tolist(), strict=True)
+        ]
 
 
 _as_record = partial(tuple.__new__, OutRecord)
@@ -85,6 +91,7 @@ def _taken(ticks: TickBatch, at: Indexes) -> TickBatch:
         streams=[ticks.streams[row] for row in at.tolist()],
         values=ticks.values[at],
         order=ticks.order[at],
+        index=None if ticks.index is None else ticks.index[at],
     )
 
 

@@ -14,5 +14,7 @@ def make_decoder(spec: ModelSpec, settings: Settings) -> Decoder:
         stream_field=given.stream_field,
         time_field=given.time_field,
         sequence_field=given.sequence_field,
+        records=given.records,
+        tombstones=given.tombstones,
         max_record_bytes=given.max_record_bytes,
     )

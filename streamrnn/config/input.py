@@ -2,11 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
+Codec = Literal["json", "msgpack", "float32"]
+Listing = Literal["one", "list"]
+Tombstones = Literal["dead-letter", "forget", "skip"]
 
 DEFAULT_BATCH_BYTES = 128 * 2**20
 
@@ -30,6 +33,12 @@ class InputSettings(Section):
     max_batch_bytes: Positive = Field(
         DEFAULT_BATCH_BYTES, description="A batch that holds more once decompressed cannot be read (see corrupt)."
     )
+    records: Listing = Field(
+        "one", description="What a value is: one tick; with list also an array of ticks, read one by one."
+    )
+    tombstones: Tombstones = Field(
+        "dead-letter", description="What a null value is: refused, the end of its key's state, or nothing."
+    )
     sequence_field: str | None = Field(
         None, description="Field of a whole number that orders a stream's ticks; the event time if unset."
     )
@@ -39,3 +48,14 @@ class InputSettings(Section):
     late_after_s: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
     )
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> "InputSettings":
+        if self.tombstones == "forget" and self.stream_field is not None:
+            raise ValueError(
+                "input.tombstones = forget needs streams named by the record's key, for a null value names none: "
+                "unset input.stream_field"
+            )
+        if self.codec == "float32" and self.records != "one":
+            raise ValueError("input.records needs a codec with fields, json or msgpack")
+        return self

@@ -41,7 +41,8 @@ class Memory:
 
 
 class Oldest:
-    """Streams in the order of their last ticks as it was when this was made; what changed since is passed over."""
+    """Streams in the order of their last ticks as it was when this was made, by name where one list had the last
+    ticks of several; what changed since is passed over."""
 
     def __init__(self, holding: "Holding", on_device: bool) -> None:
         self._holding, self._memory, self._on_device = holding, holding.memory, on_device
@@ -51,6 +52,10 @@ class Oldest:
         order = np.argsort(used, kind="stable")
         self._names = np.concatenate([slots.names[at] for slots, at in owned])[order]
         self._used, self.at = used[order], 0
+        same = np.flatnonzero(self._used[1:] == self._used[:-1])
+        for at in dict.fromkeys(np.searchsorted(self._used, self._used[same]).tolist()):
+            stop = int(np.searchsorted(self._used, self._used[at], "right"))
+            self._names[at:stop] = sorted(self._names[at:stop].tolist())
 
     def rest(self, count: int) -> list[bytes]:
         """Up to `count` of the next streams of a list that was just made."""

@@ -1,13 +1,14 @@
 """Where each tick of a batch finds its stream: who is new, who is called back, who leaves for whom, who ends.
 
 Who is forgotten depends on the order of last ticks alone: a partition holds max_streams + max_parked streams, and
-when one more comes, that with the lowest last offset leaves, within a batch as between two (law 1). Knows no torch
-and no bytes.
+when one more comes, that with the lowest last offset leaves, within a batch as between two (law 1), and of several
+that had theirs in one list the first by name. Knows no torch and no bytes.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +43,15 @@ class Placement(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """A partition's ticks in a batch: which, their streams and places, and of the absent the first tick and whether
-    the cold tier gave them back; of the endings how many of these ticks come before and which stream, and what of
-    these the cold tier may hold."""
+    """A partition's ticks in a batch: which, their streams, offsets and places, of the absent the first tick and
+    whether the cold tier gave them back; of the endings how many of these ticks come before and which stream, and
+    what of these the cold tier may hold."""
 
     holding: Holding
     partition: int
     rows: slice | Index
     streams: list[bytes]
+    offsets: Index
     places: Index
     absent: dict[bytes, int]
     found: list[bytes]
@@ -90,7 +92,7 @@ def _group(
         if endings:
             away = [stream for _, stream in endings]
             held = {s for s, is_held in zip(away, below.holds(partition, away).tolist(), strict=True) if is_held}
-    return _Group(holding, partition, rows, streams, places, absent, found, endings, held)
+    return _Group(holding, partition, rows, streams, ticks.offset[rows], places, absent, found, endings, held)
 
 
 def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[tuple[int, bytes]]:
@@ -149,14 +151,19 @@ def _place_in_turn(table: SlotTable, group: _Group, moved: Moves) -> tuple[Index
     Whoever needs a row begins a life, whose place is LIFE and its number until all are known.
     """
     turn = _Turn(table, group, moved)
+    places, touched = group.holding.places, turn.touched
     fresh, at = np.zeros(len(group.streams), np.bool_), []
     endings = iter([*group.endings, (math.inf, b"")])
     before, ending = next(endings)
-    for i, stream in enumerate(group.streams):
+    for i, (stream, offset) in enumerate(zip(group.streams, group.offsets.tolist(), strict=True)):
         while before <= i:
             turn.end(ending)
             before, ending = next(endings)
-        place, fresh[i] = turn.place(stream)
+        place = places.get(stream)
+        if place is None or place < 0:
+            place, fresh[i] = turn.begin(stream, place)
+        touched[stream] = offset
+        touched.move_to_end(stream)
         at.append(place)
     while before < math.inf:
         turn.end(ending)
@@ -173,34 +180,30 @@ class _Turn:
         self._room = math.inf if table.keeps_all else table.room
         self._lives, self._parked, self._found = list[bytes](), dict[int, int](), dict.fromkeys(group.found, -1)
         self._gone, self._ended = list[int](), list[int]()
-        self._touched: OrderedDict[bytes, None] = OrderedDict()
-        self._leaving = _leaving(group.holding, self._touched)
+        self.touched: OrderedDict[bytes, int] = OrderedDict()
+        self._leaving = _leaving(group.holding, self.touched)
 
-    def place(self, stream: bytes) -> tuple[int, bool]:
-        """The place of the stream's next tick, and whether it is to begin fresh."""
-        places, life = self._holding.places, len(self._lives)
-        place, is_fresh = places.get(stream), False
-        if place is None or place < 0:
-            if place is not None:
-                self._parked[life] = ~place
-            else:
-                if len(places) >= self._room:
-                    self._gone.append(places.pop(next(self._leaving)))
-                is_fresh = self._found.get(stream, life) >= 0
-                if not is_fresh:
-                    self._found[stream] = life
-                if stream in self._holding.ended:
-                    self._table.note_end(self._holding, stream, False, self._moved)
-            place = places[stream] = LIFE + life
-            self._lives.append(stream)
-        self._touched[stream] = None
-        self._touched.move_to_end(stream)
+    def begin(self, stream: bytes, parked: int | None) -> tuple[int, bool]:
+        """A life for a stream that is parked or nowhere: its place, and whether it is to begin fresh."""
+        places, life, is_fresh = self._holding.places, len(self._lives), False
+        if parked is not None:
+            self._parked[life] = ~parked
+        else:
+            if len(places) >= self._room:
+                self._gone.append(places.pop(next(self._leaving)))
+            is_fresh = self._found.get(stream, life) >= 0
+            if not is_fresh:
+                self._found[stream] = life
+            if stream in self._holding.ended:
+                self._table.note_end(self._holding, stream, False, self._moved)
+        place = places[stream] = LIFE + life
+        self._lives.append(stream)
         return place, is_fresh
 
     def end(self, stream: bytes) -> None:
         """Its state ends; a row that is elsewhere too is void, and the next snapshot has to tell."""
         place = self._holding.places.pop(stream, None)
-        self._touched.pop(stream, None)
+        self.touched.pop(stream, None)
         if place is not None:
             self._ended.append(place)
         if self._table.keeps_all and (place is not None or stream in self._group.below):
@@ -229,15 +232,18 @@ class _Turn:
         return at
 
 
-def _leaving(holding: Holding, touched: OrderedDict[bytes, None]) -> Iterator[bytes]:
+def _leaving(holding: Holding, touched: OrderedDict[bytes, int]) -> Iterator[bytes]:
     """The stream to leave next, again and again: of those the batch has not touched the oldest, then of those
-    it has."""
+    it has, by name where one list had the last ticks of several."""
     for is_new in (False, True):
         if is_new or holding.to_leave is None:
             holding.to_leave = Oldest(holding, on_device=False)
         yield from (stream for stream in holding.to_leave if stream not in touched)
     while True:
-        yield touched.popitem(last=False)[0]
+        oldest = next(iter(touched.values()))
+        leaves, _ = min(takewhile(lambda item, at=oldest: item[1] == at, touched.items()))  # type: ignore[misc]
+        del touched[leaves]
+        yield leaves
 
 
 def _by_partition(ticks: TickBatch) -> Iterator[tuple[int, slice | Index, list[bytes]]]:

@@ -17,14 +17,10 @@ from streamrnn.codecs.dead_letters import PREFIX
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, RecordRefused
 from streamrnn.kafka.client import deadline, foreign
 from streamrnn.kafka.producing import TOO_MUCH, by_partition, check_partitions, fill
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import NO_INDEX, OutRecord, Place
 
 MOST_UNACKNOWLEDGED_BYTES = 16 * 2**20
 """Above it a send waits; one send may exceed it by its own size."""
-
-Place = tuple[int, int]
-"""Partition and offset of a tick."""
-
 
 class RecordsRefused(RecordRefused):
     """Records that `topic` refuses for good, by the place of the tick they were made of; none of the interval's
@@ -33,7 +29,7 @@ class RecordsRefused(RecordRefused):
     def __init__(self, topic: str, reasons: dict[Place, str]) -> None:
         self.topic = topic
         self.reasons = reasons
-        (partition, offset), why = min(reasons.items())
+        (partition, offset, _), why = min(reasons.items())
         more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
         super().__init__(f"{topic}: what was made of tick {partition}:{offset}{more} is refused: {why}")
 
@@ -220,9 +216,10 @@ def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:
 def source_place(record: OutRecord) -> Place | None:
     """The tick that a prediction or a dead letter was made of, by its headers; None where they do not say."""
     headers = dict(record.headers)  # of two headers the last: a dead letter carries its tick's before its own
-    for partition, offset in ((PREFIX + "partition", PREFIX + "offset"), ("src-partition", "src-offset")):
-        if (number := headers.get(partition)) is not None and (at := headers.get(offset)) is not None:
-            return int(number), int(at)
+    for before in (PREFIX, "src-"):
+        partition, offset = headers.get(before + "partition"), headers.get(before + "offset")
+        if partition is not None and offset is not None:
+            return int(partition), int(offset), int(headers.get(before + "index") or NO_INDEX)
     return None
 
 

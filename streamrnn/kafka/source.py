@@ -162,8 +162,8 @@ class Source:
 
     # Reading
 
-    async def fetch(self, live: Collection[int], timeout_ms: int = 50) -> list[Record]:
-        """The next records of the live partitions, by (partition, offset); empty after `timeout_ms`.
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> list[Record]:
+        """The next records of the live partitions, up to `most`, by (partition, offset); empty after `timeout_ms`.
 
         Call it also when nothing is live: that proves to the group that this worker works. A live partition
         must have been sought since it was assigned. `positions` is valid until the next call. TicksLost when
@@ -172,7 +172,7 @@ class Source:
         opened = self._regate(live)
         tps = self._of(sorted(opened)) if opened else [TopicPartition(self._topic, -1)]
         try:
-            batches = await self._getmany(tps, timeout_ms)
+            batches = await self._getmany(tps, timeout_ms, most or self._input.max_poll_records)
         except kafka_errors.OffsetOutOfRangeError as error:
             await self._refuse_lost(error)
             return []
@@ -204,14 +204,16 @@ class Source:
             self._open = opened
         return opened
 
-    async def _getmany(self, tps: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+    async def _getmany(
+        self, tps: list[TopicPartition], timeout_ms: int, most: int
+    ) -> dict[TopicPartition, list[Any]]:
         consumer = self._started
         try:
             with suppress(*_VOID), mapped(f"reading {self._topic}", but=_HANDLED):
                 # When a rebalance begins, getmany waits for its end, however long.
                 async with asyncio.timeout(timeout_ms / 1000 + 1.0):
                     polled: dict[TopicPartition, list[Any]] = await consumer.getmany(
-                        *tps, timeout_ms=timeout_ms, max_records=self._input.max_poll_records
+                        *tps, timeout_ms=timeout_ms, max_records=most
                     )
                     return polled
             return {}

@@ -79,8 +79,12 @@ class Metrics(Collector):
         self._values["streamrnn_model_info"] = {(spec.label, spec.cell, device): 1.0}
 
     def batch(self, batch: PredictionBatch, now_ms: float) -> None:
-        """A batch whose predictions are acknowledged."""
-        n = len(batch.ticks)
+        """A batch whose predictions are acknowledged, and the null values beside them."""
+        n, endings, skipped = len(batch.ticks), batch.ticks.endings, batch.ticks.skipped
+        if endings is not None:
+            self._add("streamrnn_tombstones_total", len(endings), "forget")
+        if skipped:
+            self._add("streamrnn_tombstones_total", skipped, "skip")
         if not n:
             return
         self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)

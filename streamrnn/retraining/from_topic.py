@@ -12,7 +12,7 @@ from streamrnn.config import Settings
 from streamrnn.kafka.spans import OffsetBounds, Span, find_spans, read_spans
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.retraining.ordering import Ordering
-from streamrnn.ticks import STATUS, Record
+from streamrnn.ticks import STATUS, Record, TickBatch
 from streamrnn.train.history import Spool
 
 
@@ -75,25 +75,42 @@ class _Intake:
 
     def take(self, records: list[Record]) -> None:
         ticks, dead = self._decoder.decode(records)
-        status, name = self._ordering.judge(ticks), self._names.name
+        status = self._ordering.judge(ticks)
         taken = (status == 0).nonzero()[0]
-        partitions = ticks.partition.tolist()
-        streams = [name(partitions[i], ticks.streams[i]) for i in taken.tolist()]
-        self._spool.add(streams, ticks.time_ms[taken], ticks.values[taken])
+        self._spool.add(self._names.of(ticks, taken.tolist()), ticks.time_ms[taken], ticks.values[taken])
         self.ticks += len(taken)
         self.refused.update(letter.code for letter in dead)
         self.refused.update(STATUS[code] for code in status.tolist() if code)
 
 
 class _Names:
-    """A name for each stream: its key, and the partition too where another partition has that key already.
+    """A name for each stream: its key, and the partition too where another partition has that key already, and
+    its number where an earlier one of that key has ended.
 
     To the service a key in two partitions is two streams; no two streams ever get the same name.
     """
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, bytes], str] = {}
+        self._ended: Counter[tuple[int, bytes]] = Counter()
         self._taken: set[str] = set()
+
+    def of(self, ticks: TickBatch, taken: list[int]) -> list[str]:
+        """The names of the streams of these ticks, in order."""
+        partitions, streams, name = ticks.partition.tolist(), ticks.streams, self.name
+        if ticks.endings is None:
+            return [name(partitions[i], streams[i]) for i in taken]
+        endings, is_taken, names = ticks.endings.by_tick(), set(taken), list[str]()
+        for i in range(len(ticks) + 1):
+            for key in endings.get(i, ()):
+                self._end(key)
+            if i in is_taken:
+                names.append(name(partitions[i], streams[i]))
+        return names
+
+    def _end(self, key: tuple[int, bytes]) -> None:
+        if self._names.pop(key, None) is not None:
+            self._ended[key] += 1
 
     def name(self, partition: int, key: bytes) -> str:
         known = self._names.get((partition, key))
@@ -101,6 +118,8 @@ class _Names:
 
     def _new(self, partition: int, key: bytes) -> str:
         name = key.decode()
+        if (partition, key) in self._ended:
+            name += f" ({self._ended[partition, key] + 1})"
         while name in self._taken:
             name += f" (partition {partition})"
         self._taken.add(name)

@@ -3,6 +3,8 @@
 Knows no network: what a model would have refused as not finite is in the history.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,15 +32,22 @@ class Ordering:
         status = np.zeros(len(ticks), np.uint8)
         if self.is_off:
             return status
+        endings = {} if ticks.endings is None else ticks.endings.by_tick()
         columns = (ticks.partition.tolist(), ticks.streams, ticks.order.tolist(), ticks.time_ms.tolist())
         for i, (partition, stream, order, time_ms) in enumerate(zip(*columns, strict=True)):
+            self._end(endings.get(i, ()))
             known = self._newest.get((partition, stream))
             word = "ok" if known is None else self._word(order, time_ms, *known)
             if word == "ok":
                 last, newest = known or (order, time_ms)
                 self._newest[partition, stream] = max(last, order), max(newest, time_ms)
             status[i] = STATUS.index(word)
+        self._end(endings.get(len(ticks), ()))
         return status
+
+    def _end(self, ended: Iterable[tuple[int, bytes]]) -> None:
+        for key in ended:
+            self._newest.pop(key, None)
 
     def _word(self, order: int, time_ms: int, last_order: int, newest_ms: int) -> str:
         if self._late_after_ms is not None and newest_ms - time_ms > self._late_after_ms:

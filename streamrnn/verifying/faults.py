@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 
 class Example(NamedTuple):
-    """A fault before the record at fault was looked at: its place in the output or the dead letters; `value` is the
-    whole value expected, where one is."""
+    """A fault before the record at fault was looked at: the tick's place (see places.py), and the offset
+    in the output or the dead letters; `value` is the whole value expected, where one is."""
 
     source: int | None
     at: int | None = None

@@ -1,6 +1,6 @@
 """What stands in a partition of the output and of the dead letters, as arrays: some 40 bytes for each record.
 
-Knows no expectation. Shapes: n records, by source offset and, for one source, in log order.
+Knows no expectation. Shapes: n records, by the place of their tick (see places.py) and, for one, in log order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.codecs.dead_letters import PREFIX
-from streamrnn.ticks import Record
+from streamrnn.ticks import MOST_INDEX, NO_INDEX, Record
 from streamrnn.verifying.content import DIGEST_BYTES, UNREADABLE, Content
+from streamrnn.verifying.places import MOST_OFFSET, place_of
 
-Offsets = NDArray[np.int64]
+Places = NDArray[np.int64]
 MOST_DIGITS = 18
 NO_LABEL = -1
 
@@ -28,18 +29,18 @@ class Foreign(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """source (n,) the ticks' offsets; at (n,) the records' own; digest (n, 2) of their content, zeros where there
-    is none; name (n,) a code of `names`, NO_LABEL without one: a prediction's model, a letter's (model, stage,
-    code)."""
+    """source (n,) the ticks' places; at (n,) the records' own offsets; digest (n, 2) of their content, zeros where
+    there is none; name (n,) a code of `names`, NO_LABEL without one: a prediction's model, a letter's (model,
+    stage, code)."""
 
-    source: Offsets
-    at: Offsets
+    source: Places
+    at: Places
     digest: NDArray[np.uint64]
     name: NDArray[np.int32]
 
     def between(self, start: int, stop: int) -> "Columns":
-        """Those of the ticks start to stop - 1."""
-        low, high = np.searchsorted(self.source, (start, stop)).tolist()
+        """Those of the ticks at offsets start to stop - 1."""
+        low, high = np.searchsorted(self.source, (place_of(start), place_of(stop))).tolist()
         return self.rows(slice(low, high))
 
     def rows(self, which: slice | NDArray[Any]) -> "Columns":
@@ -109,11 +110,11 @@ class FoundPredictions(Found):
         source, at, digests, name = [], [], [], []
         for record in records:
             facts = dict(record.headers)
-            offset = _number(facts.get("src-offset"))
-            if offset is None or facts.get("src-partition") != self._own:
+            place = _place(facts.get("src-offset"), facts.get("src-index"))
+            if place is None or facts.get("src-partition") != self._own:
                 self._refuse(record, _why(facts.get("src-partition"), facts.get("src-offset")))
                 continue
-            source.append(offset)
+            source.append(place)
             at.append(record.offset)
             digests.append(self._digest(record.key, record.value))
             label = facts.get("model")
@@ -137,11 +138,11 @@ class FoundLetters(Found):
             if facts.get("topic") != self._topic:
                 self.of_others += 1
                 continue
-            offset = _number(facts.get("offset"))
-            if offset is None or facts.get("partition") != self._own:
+            place = _place(facts.get("offset"), facts.get("index"))
+            if place is None or facts.get("partition") != self._own:
                 self._refuse(record, _why(facts.get("partition"), facts.get("offset")))
                 continue
-            source.append(offset)
+            source.append(place)
             at.append(record.offset)
             digests.append(letter_digest(record.key, record.value))
             name.append(self._code(tuple(facts.get(fact) or b"" for fact in ("model", "stage", "code"))))
@@ -156,8 +157,14 @@ def letter_digest(key: bytes | None, value: bytes | None) -> bytes:
     return blake2b(head + value, digest_size=DIGEST_BYTES).digest()
 
 
-def _number(text: bytes | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() and len(text) <= MOST_DIGITS else None
+def _place(offset: bytes | None, index: bytes | None) -> int | None:
+    at, element = _number(offset, MOST_OFFSET), _number(index, MOST_INDEX) if index else NO_INDEX
+    return None if at is None or element is None else place_of(at, element)
+
+
+def _number(text: bytes | None, most: int) -> int | None:
+    is_number = text is not None and text.isdigit() and len(text) <= MOST_DIGITS and int(text) <= most
+    return int(text) if is_number and text is not None else None
 
 
 def _why(partition: bytes | None, offset: bytes | None) -> str:

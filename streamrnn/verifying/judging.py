@@ -1,7 +1,8 @@
 """Holds what was found of a partition against what was expected, a stretch of source offsets at a time, in order.
 
-Two rules: where the model's numbers are known all must be as expected; where an earlier model or state made them,
-each record of the input must have one prediction or dead letter. No I/O. Shapes: m expected, n found.
+Ticks are named by their places (see places.py). Two rules: where the model's numbers are known all must be as
+expected; where an earlier model or state made them, each tick of the input must have one prediction or dead letter.
+No I/O. Shapes: m expected, n found.
 """
 
 from collections import defaultdict
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from streamrnn.ticks import OutRecord
 from streamrnn.verifying.faults import Example, Faults
-from streamrnn.verifying.found import NO_LABEL, Columns, Offsets, letter_digest
+from streamrnn.verifying.found import NO_LABEL, Columns, Places, letter_digest
+from streamrnn.verifying.places import MOST_OFFSET, offset_of, whole
 from streamrnn.verifying.recomputing import Expected, Refusal
 
 Flags = NDArray[np.bool_]
@@ -64,8 +66,8 @@ class Judge:
         found = self._predictions.between(stretch.start, stretch.stop)
         letters = _grouped(self._letters.between(stretch.start, stretch.stop))
         own = found.name == self._own
-        hits = _hits(expected.offsets, found.source, own)
-        self._unexpected(found, hits.is_hit, expected.offsets, expected.refused)
+        hits = _hits(expected.places, found.source, own)
+        self._unexpected(found, hits.is_hit, expected.places, expected.refused)
         self._differing(found, hits, expected)
         again = hits.is_hit & _repeats(found.source, hits.is_hit)
         self._doubled(found, again)
@@ -75,13 +77,14 @@ class Judge:
         self.checked += int(hits.is_hit.sum())
         self._note_ahead(stretch.rules, found, letters)
 
-    def present(self, stretch: Stretch, offsets: Offsets) -> None:
-        """Each record of the input, at these offsets, must have a prediction of any model, or a dead letter."""
+    def present(self, stretch: Stretch, places: Places, silent: Flags) -> None:
+        """Each tick of the input, at these places, must have a prediction of any model, or a dead letter; the
+        silent may have one, and none of a list that was refused as a whole need."""
         rules, found = stretch.rules, self._predictions.between(stretch.start, stretch.stop)
         letters = self._letters.between(stretch.start, stretch.stop)
-        hits = _hits(offsets, found.source, found.name != NO_LABEL)
-        answers = _hits(offsets, letters.source, letters.name != NO_LABEL)
-        self._unexpected(found, hits.is_hit, offsets, {})
+        hits = _hits(places, found.source, found.name != NO_LABEL)
+        answers = _hits(places, letters.source, letters.name != NO_LABEL)
+        self._unexpected(found, hits.is_hit, places, {})
         again, same = hits.is_hit & _repeats(found.source, hits.is_hit), _same_as_before(found)
         self._doubled(found, again & same)
         self._faults.add("differing", int((again & ~same).sum()), (
@@ -92,31 +95,31 @@ class Judge:
         self._letters_present(letters, answers, hits.copies)
         self._note_ahead(rules, found, _grouped(letters))
         lowest = max(rules.first_prediction, rules.first_letter)
-        gone = (hits.copies + answers.copies == 0) & (offsets >= lowest)
+        is_answered = (hits.copies + answers.copies > 0) | np.isin(whole(places), letters.source)
+        gone = ~is_answered & (offset_of(places) >= lowest) & ~silent
         if rules.must and not rules.may_drop:
             wanted = "a prediction or a dead letter"
-            examples = (Example(int(offset), expected=wanted, found="neither") for offset in offsets[gone])
+            examples = (Example(int(place), expected=wanted, found="neither") for place in places[gone])
             self._faults.add("missing", int(gone.sum()), examples)
         self.not_recomputed += int(hits.is_hit.sum())
 
     def beyond(self, stop: int) -> None:
         """What names ticks from `stop` on, which the input does not hold."""
-        end = np.iinfo(np.int64).max
-        rest = self._predictions.between(stop, end)
+        rest = self._predictions.between(stop, MOST_OFFSET)
         self._unexpected(rest, np.zeros(len(rest.source), np.bool_), np.zeros(0, np.int64), {})
-        for offset, rows in _grouped(self._letters.between(stop, end)).items():
-            self._letter_fault("letter_unexpected", offset, rows, f"nothing: {_NO_RECORD}")
+        for place, rows in _grouped(self._letters.between(stop, MOST_OFFSET)).items():
+            self._letter_fault("letter_unexpected", place, rows, f"nothing: {_NO_RECORD}")
 
     # Predictions
 
-    def _unexpected(self, found: Columns, is_hit: Flags, offsets: Offsets, refused: dict[int, Refusal]) -> None:
+    def _unexpected(self, found: Columns, is_hit: Flags, places: Places, refused: dict[int, Refusal]) -> None:
         """Predictions without a tick, and those of another model."""
 
         def example(n: int) -> Example:
             source, code = int(found.source[n]), int(found.name[n])
             if source in refused:
                 why = f"the tick is refused, {refused[source].code or 'and dropped'}"
-            elif (offsets == source).any():
+            elif (places == source).any():
                 why = f"of model {'(none)' if code == NO_LABEL else self._labels[code][0]} there is to be none here"
             else:
                 why = _NO_RECORD
@@ -161,12 +164,12 @@ class Judge:
     ) -> None:
         if not rules.must:
             return
-        gone = np.flatnonzero((copies == 0) & (expected.offsets >= rules.first_prediction))
-        rows = [n for n in gone.tolist() if not self._is_refusal(letters.get(int(expected.offsets[n])))]
+        gone = np.flatnonzero((copies == 0) & (offset_of(expected.places) >= rules.first_prediction))
+        rows = [n for n in gone.tolist() if not self._is_refusal(letters.get(int(expected.places[n])))]
 
         def example(n: int) -> Example:
             said: OutRecord = expected.records[n]
-            return Example(int(expected.offsets[n]), key=said.key, found="no prediction", value=said.value)
+            return Example(int(expected.places[n]), key=said.key, found="no prediction", value=said.value)
 
         self._faults.add("missing", len(rows), map(example, rows))
 
@@ -178,8 +181,8 @@ class Judge:
             rows = zip(found.source.tolist(), found.at.tolist(), strict=True)
             examples = (Example(source, at, expected=early) for source, at in rows)
             self._faults.add("ahead", len(found.source), examples)
-            for offset, copies in letters.items():
-                self._letter_fault("ahead", offset, copies, early)
+            for place, copies in letters.items():
+                self._letter_fault("ahead", place, copies, early)
 
     # Dead letters
 
@@ -190,28 +193,28 @@ class Judge:
     def _dead_letters(
         self, rules: Rules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, Columns]
     ) -> None:
-        for offset, refusal in expected.refused.items():
-            rows = letters.get(offset)
+        for place, refusal in expected.refused.items():
+            rows = letters.get(place)
             if rows is not None:
-                self._refused(offset, refusal, rows)
-            elif refusal.code is not None and rules.must and offset >= rules.first_letter:
+                self._refused(place, refusal, rows)
+            elif refusal.code is not None and rules.must and offset_of(place) >= rules.first_letter:
                 wanted = f"a dead letter, {refusal.code}"
-                self._faults.one("letter_missing", Example(offset, None, refusal.record.key, wanted, "none"))
-        for offset in letters.keys() - expected.refused.keys():
-            slot = int(np.searchsorted(expected.offsets, offset))
-            if slot == len(expected.offsets) or expected.offsets[slot] != offset:
-                self._letter_fault("letter_unexpected", offset, letters[offset], f"nothing: {_NO_RECORD}")
-            elif copies[slot] or not self._is_refusal(letters[offset]):
-                self._letter_fault("letter_unexpected", offset, letters[offset], "none: it is a good tick")
+                self._faults.one("letter_missing", Example(place, None, refusal.record.key, wanted, "none"))
+        for place in letters.keys() - expected.refused.keys():
+            slot = int(np.searchsorted(expected.places, place))
+            if slot == len(expected.places) or expected.places[slot] != place:
+                self._letter_fault("letter_unexpected", place, letters[place], f"nothing: {_NO_RECORD}")
+            elif copies[slot] or not self._is_refusal(letters[place]):
+                self._letter_fault("letter_unexpected", place, letters[place], "none: it is a good tick")
             else:
                 self.broker_refused += 1
-                self._letter_fault("letter_doubled", offset, letters[offset], "one dead letter", 1)
+                self._letter_fault("letter_doubled", place, letters[place], "one dead letter", 1)
 
-    def _refused(self, offset: int, refusal: Refusal, rows: Columns) -> None:
+    def _refused(self, place: int, refusal: Refusal, rows: Columns) -> None:
         """A refused tick's dead letters: one, with its code, its model and, if any, its value."""
         if refusal.code is None:
-            return self._letter_fault("letter_unexpected", offset, rows, "none: it is to be dropped")
-        self._letter_fault("letter_doubled", offset, rows, "one dead letter", 1)
+            return self._letter_fault("letter_unexpected", place, rows, "none: it is to be dropped")
+        self._letter_fault("letter_doubled", place, rows, "one dead letter", 1)
         whole = np.frombuffer(letter_digest(refusal.record.key, refusal.record.value), np.uint64)
         for n, name in enumerate(rows.name.tolist()):
             model, _, code = self._letter_names[name]
@@ -223,37 +226,37 @@ class Judge:
             else:
                 self.letters += 1
                 continue
-            self._faults.one("letter_differing", Example(offset, int(rows.at[n]), refusal.record.key, wanted, said))
+            self._faults.one("letter_differing", Example(place, int(rows.at[n]), refusal.record.key, wanted, said))
         return None
 
     def _letters_present(self, letters: Columns, answers: _Hits, predictions: NDArray[np.intp]) -> None:
-        for offset, rows in _grouped(letters.rows(~answers.is_hit)).items():
-            self._letter_fault("letter_unexpected", offset, rows, f"nothing: {_NO_RECORD}")
+        for place, rows in _grouped(letters.rows(~answers.is_hit)).items():
+            self._letter_fault("letter_unexpected", place, rows, f"nothing: {_NO_RECORD}")
         again = answers.is_hit & _repeats(letters.source, answers.is_hit)
-        for offset, rows in _grouped(letters.rows(again)).items():
-            self._letter_fault("letter_doubled", offset, rows, "one dead letter")
+        for place, rows in _grouped(letters.rows(again)).items():
+            self._letter_fault("letter_doubled", place, rows, "one dead letter")
         both = answers.is_hit & ~again
         both[both] = predictions[answers.slot[both]] > 0
-        for offset, rows in _grouped(letters.rows(both)).items():
-            self._letter_fault("letter_unexpected", offset, rows, "none: it has a prediction")
+        for place, rows in _grouped(letters.rows(both)).items():
+            self._letter_fault("letter_unexpected", place, rows, "none: it has a prediction")
 
-    def _letter_fault(self, kind: str, offset: int, rows: Columns, expected: str, first: int = 0) -> None:
+    def _letter_fault(self, kind: str, place: int, rows: Columns, expected: str, first: int = 0) -> None:
         """The copies of a dead letter from the `first` on are at fault."""
         for at, name in zip(rows.at[first:].tolist(), rows.name[first:].tolist(), strict=True):
             _, stage, code = self._letter_names[name]
-            self._faults.one(kind, Example(offset, at, None, expected, f"dead letter: {stage} {code}"))
+            self._faults.one(kind, Example(place, at, None, expected, f"dead letter: {stage} {code}"))
 
 
-def _hits(offsets: Offsets, source: Offsets, is_candidate: Flags) -> _Hits:
-    """Which of the candidates are of one of these ascending offsets."""
-    if not len(offsets):
+def _hits(places: Places, source: Places, is_candidate: Flags) -> _Hits:
+    """Which of the candidates are of one of these ascending places."""
+    if not len(places):
         return _Hits(np.zeros(len(source), np.bool_), np.zeros(len(source), np.intp), np.zeros(0, np.intp))
-    slot = np.minimum(np.searchsorted(offsets, source), len(offsets) - 1)
-    is_hit = is_candidate & (offsets[slot] == source)
-    return _Hits(is_hit, slot, np.bincount(slot[is_hit], minlength=len(offsets)))
+    slot = np.minimum(np.searchsorted(places, source), len(places) - 1)
+    is_hit = is_candidate & (places[slot] == source)
+    return _Hits(is_hit, slot, np.bincount(slot[is_hit], minlength=len(places)))
 
 
-def _repeats(source: Offsets, among: Flags) -> Flags:
+def _repeats(source: Places, among: Flags) -> Flags:
     """Which of those among them have the source of an earlier one among them."""
     again = np.zeros(len(source), np.bool_)
     rows = np.flatnonzero(among)
@@ -269,8 +272,8 @@ def _same_as_before(found: Columns) -> Flags:
 
 
 def _grouped(columns: Columns) -> dict[int, Columns]:
-    """By source offset."""
+    """By source place."""
     rows: defaultdict[int, list[int]] = defaultdict(list)
-    for n, offset in enumerate(columns.source.tolist()):
-        rows[offset].append(n)
-    return {offset: columns.rows(slice(at[0], at[-1] + 1)) for offset, at in rows.items()}
+    for n, place in enumerate(columns.source.tolist()):
+        rows[place].append(n)
+    return {place: columns.rows(slice(at[0], at[-1] + 1)) for place, at in rows.items()}

@@ -10,19 +10,18 @@ from concurrent.futures import Executor
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.whole import Extent
 from streamrnn.pedigree import Pedigree
-from streamrnn.ticks import Record
+from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.content import Content
 from streamrnn.verifying.faults import Example, Faults
 from streamrnn.verifying.found import Found, FoundLetters, FoundPredictions
 from streamrnn.verifying.judging import Judge, Stretch
 from streamrnn.verifying.kept import Kept
+from streamrnn.verifying.places import index_of, offset_of
 from streamrnn.verifying.plan import Basis, Plan, Step, make_plan
 from streamrnn.verifying.recomputing import Recomputing
 from streamrnn.verifying.report import Fault, PartitionReport
@@ -177,7 +176,7 @@ class PartitionCheck:
             return
         if step.has_state:
             self._recomputing.warm(records)
-        judge.present(part, np.array([record.offset for record in records], np.int64))
+        judge.present(part, *self._recomputing.places(records))
 
     async def _on_thread(self, call: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call, *given)
@@ -213,7 +212,10 @@ class PartitionCheck:
                 if example.key not in (None, key):
                     expected, found = f"key {example.key!r}, {expected}", f"key {key!r}, {found}"
         stream = "" if key is None else key.decode(errors="replace")
-        return Fault(kind, self._partition, example.source, example.at, stream, expected, found)
+        source = None if example.source is None else offset_of(example.source)
+        index = NO_INDEX if example.source is None else index_of(example.source)
+        listed = None if index == NO_INDEX else index
+        return Fault(kind, self._partition, source, example.at, stream, expected, found, listed)
 
     async def _reread(self, topic: str, at: int) -> Record | None:
         with suppress(BrokerError):  # retention may have been there since

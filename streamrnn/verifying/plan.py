@@ -6,6 +6,7 @@ from typing import NamedTuple
 from streamrnn.kafka.whole import Extent
 from streamrnn.verifying.found import Columns
 from streamrnn.verifying.judging import Rules, Stretch
+from streamrnn.verifying.places import offset_of
 
 
 class Basis(NamedTuple):
@@ -50,8 +51,9 @@ class Plan(NamedTuple):
 def make_plan(basis: Basis, predictions: Columns, letters: Columns) -> Plan:
     """What is to be done with each offset of the input."""
     why = _obstacle(basis)
-    tops = [int(found.source[-1]) + 1 for found in (predictions, letters) if len(found.source)]
-    first = min((int(found.source[0]) for found in (predictions, letters) if len(found.source)), default=None)
+    tops = [offset_of(int(found.source[-1])) + 1 for found in (predictions, letters) if len(found.source)]
+    firsts = [offset_of(int(found.source[0])) for found in (predictions, letters) if len(found.source)]
+    first = min(firsts, default=None)
     stop = max(min(basis.committed, basis.source.stop), min(basis.source.stop, max(tops, default=0)))
     start = min(basis.since, stop) if first is None or first >= basis.served_from else min(first, basis.since, stop)
     start = max(start, basis.source.start)
@@ -82,7 +84,7 @@ class _Bounds:
         self._earliest = stop if first is None else first
         self._prediction = _first_kept(basis.output, predictions, stop)
         self._letter = _first_kept(basis.dead, letters, stop)
-        below = [int((found.source < basis.source.start).sum()) for found in (predictions, letters)]
+        below = [int((offset_of(found.source) < basis.source.start).sum()) for found in (predictions, letters)]
         self._unread = sum(below)
 
     def rules(self, start: int) -> Rules:
@@ -121,4 +123,4 @@ def _first_kept(extent: Extent, found: Columns, stop: int) -> int:
     """The first tick whose record must still be there, in a log that may have lost its beginning."""
     if extent.start == 0:
         return 0
-    return int(found.source[0]) if len(found.source) else stop
+    return offset_of(int(found.source[0])) if len(found.source) else stop

@@ -13,8 +13,9 @@ from streamrnn.codecs import Encoder, make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
 from streamrnn.nn.model import Model
-from streamrnn.ticks import STATUS, OutRecord, PredictionBatch, Record
+from streamrnn.ticks import NO_INDEX, STATUS, OutRecord, PredictionBatch, Record
 from streamrnn.verifying.content import DIGEST_BYTES, Content
+from streamrnn.verifying.places import place_of
 from streamrnn.worker.letters import is_dropped
 
 NO_LIMIT = (1 << 31) - 1
@@ -29,10 +30,10 @@ class Refusal(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """Of a list of records: offsets (m,) of the accepted ticks, digest (m, 2) and records m of their predictions;
-    the refused ones by offset."""
+    """Of a list of records: places (m,) of the accepted ticks, digest (m, 2) and records m of their predictions;
+    the refused ones by place."""
 
-    offsets: NDArray[np.int64]
+    places: NDArray[np.int64]
     digest: NDArray[np.uint64]
     records: list[OutRecord]
     refused: dict[int, Refusal]
@@ -49,6 +50,19 @@ class Recomputing:
         self._encoder = Encoder(model.spec, settings.output.codec)
         self._digest = Content(settings.output.codec).digest
 
+    def places(self, records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Of all ticks in these records, and of each whether it may leave neither prediction nor dead letter: null
+        values, and a list as a whole, for its ticks do."""
+        found: list[tuple[int, bool]] = []
+        for record in records:
+            count = self._decoder.count(record)
+            found.append((place_of(record.offset), count is not None or self._is_silent(record)))
+            found += [(place_of(record.offset, index), False) for index in range(count or 0)]
+        return np.array([place for place, _ in found], np.int64), np.array([may for _, may in found], np.bool_)
+
+    def _is_silent(self, record: Record) -> bool:
+        return record.value is None and self._settings.input.tombstones != "dead-letter"
+
     def forget(self, partition: int) -> None:
         """Fresh rows again."""
         self.engine.drop(partition)
@@ -62,11 +76,14 @@ class Recomputing:
         ticks, dead = self._decoder.decode(records)
         predictions = self.engine.step(ticks, warm=True)
         said = self._encoder.encode(predictions)
-        refused = {letter.record.offset: Refusal(letter.record, letter.code) for letter in dead}
+        silent = [record for record in records if self._is_silent(record)]
+        refused = {place_of(record.offset): Refusal(record, None) for record in silent}
+        refused |= {place_of(d.record.offset, d.element): Refusal(d.record, d.code) for d in dead}
         refused |= self._refused(records, predictions)
         digests = b"".join([self._digest(record.key, record.value) for record in said])
         digest = np.frombuffer(digests, np.uint64).reshape(-1, DIGEST_BYTES // 8)
-        return Expected(ticks.offset[predictions.ok], digest, said, refused)
+        places = place_of(ticks.offset, NO_INDEX if ticks.index is None else ticks.index.astype(np.int64))
+        return Expected(places[predictions.ok], digest, said, refused)
 
     def _refused(self, records: Sequence[Record], predictions: PredictionBatch) -> dict[int, Refusal]:
         """Ticks that the step refused."""
@@ -74,10 +91,11 @@ class Recomputing:
             return {}
         record_of = {record.offset: record for record in records}
         found = {}
-        for row in np.flatnonzero(~predictions.ok).tolist():
-            offset, status = int(predictions.ticks.offset[row]), STATUS[predictions.status[row]]
+        rows = np.flatnonzero(~predictions.ok)
+        for row, (_, offset, index) in zip(rows.tolist(), predictions.ticks.places(rows), strict=True):
+            status = STATUS[predictions.status[row]]
             code = None if is_dropped(status, self._settings) else status
-            found[offset] = Refusal(record_of[offset], code)
+            found[place_of(offset, index)] = Refusal(self._decoder.element(record_of[offset], index), code)
         return found
 
 

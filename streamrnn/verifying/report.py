@@ -23,7 +23,8 @@ _REPEATS = ("doubled", "letter_doubled")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One example: the tick's offset, where the record at fault stands, and what was expected and found."""
+    """One example: the tick's offset, where the record at fault stands, and what was expected and found; index:
+    where in a list the tick came."""
 
     kind: str
     partition: int
@@ -32,6 +33,7 @@ class Fault:
     stream: str
     expected: str
     found: str
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ def _cells(one: PartitionReport, report: Report) -> list[str]:
 def _example(fault: Fault) -> str:
     place = f"partition {fault.partition}"
     place += "" if fault.source_offset is None else f", source offset {fault.source_offset}"
+    place += "" if fault.index is None else f", tick {fault.index} of its list"
     place += "" if fault.output_offset is None else f", found at offset {fault.output_offset}"
     place += f", stream {fault.stream}" if fault.stream else ""
     return f"{place}: expected {fault.expected}; found {fault.found}"

@@ -2,15 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from streamrnn.codecs import dead_letter_record
 from streamrnn.config import Settings
-from streamrnn.ticks import STATUS, DeadLetter, OutRecord, PredictionBatch, Record
+from streamrnn.ticks import STATUS, DeadLetter, OutRecord, Place, PredictionBatch, Record
 
-Place = tuple[int, int]
-"""(partition, offset) of a tick."""
+Element = Callable[[Record, int], Record]
+"""A record of its own for the tick at an index of a list; any other record as it is."""
 _SAID = {
     "not_finite": ("step", "the model gave a state or prediction that is not finite; the stream keeps its state"),
     "quarantined": ("step", "too many ticks of this stream in a row gave nothing finite; few of them are tried"),
@@ -32,22 +32,32 @@ def is_dropped(status: str, settings: Settings) -> bool:
 
 
 def refused_ticks(
-    records: Iterable[Record], predictions: PredictionBatch, settings: Settings
+    records: Iterable[Record], predictions: PredictionBatch, settings: Settings, element: Element
 ) -> tuple[list[DeadLetter], Counter[str]]:
     """Dead letters of the ticks that the engine refused, and how many were dropped, by status."""
     if predictions.ok.all():
         return [], Counter()
     bad = (~predictions.ok).nonzero()[0]
-    ticks = predictions.ticks
     named = [STATUS[code] for code in predictions.status[bad].tolist()]
-    places = zip(ticks.partition[bad].tolist(), ticks.offset[bad].tolist(), strict=True)
-    dead = {p: status for p, status in zip(places, named, strict=True) if not is_dropped(status, settings)}
+    said = zip(predictions.ticks.places(bad), named, strict=True)
+    dead = {place: status for place, status in said if not is_dropped(status, settings)}
     letters = [
-        DeadLetter(r, _SAID[status][0], status, _SAID[status][1])
-        for r in records
-        if (status := dead.get((r.partition, r.offset))) is not None
+        DeadLetter(record, _SAID[dead[place]][0], dead[place], _SAID[dead[place]][1], place[2])
+        for place, record in _records_of(dead, records, element)
     ]
     return letters, Counter(status for status in named if is_dropped(status, settings))
+
+
+def _records_of(
+    places: Iterable[Place], records: Iterable[Record], element: Element
+) -> Iterator[tuple[Place, Record]]:
+    """The records of ticks at these places, in that order, where they are among these."""
+    wanted = {place[:2] for place in places}
+    found = {(r.partition, r.offset): r for r in records if (r.partition, r.offset) in wanted}
+    for place in places:
+        record = found.get(place[:2])
+        if record is not None:
+            yield place, element(record, place[2])
 
 
 @dataclass(slots=True)
@@ -73,16 +83,17 @@ class Refusals:
             self.predictions = {p: why for p, why in self.predictions.items() if p[1] >= committed.get(p[0], 0)}
             self.letters = {p: level for p, level in self.letters.items() if p[1] >= committed.get(p[0], 0)}
 
-    def predictions_of(self, records: list[Record]) -> list[DeadLetter]:
-        """Dead letters of the records whose prediction was refused."""
+    def predictions_of(self, records: list[Record], element: Element) -> list[DeadLetter]:
+        """Dead letters of the ticks in these records whose prediction was refused."""
         if not self.predictions:
             return []
-        found = ((r, self.predictions.get((r.partition, r.offset))) for r in records)
-        return [DeadLetter(r, "publish", "refused", why) for r, why in found if why is not None]
+        found = _records_of(sorted(self.predictions), records, element)
+        return [DeadLetter(r, "publish", "refused", self.predictions[place], place[2]) for place, r in found]
 
     def letter(self, letter: DeadLetter, topic: str, model: str) -> OutRecord:
         """The dead letter's record, as much of it as the broker takes."""
-        level = self.letters.get((letter.record.partition, letter.record.offset), 0) if self.letters else 0
+        place = (letter.record.partition, letter.record.offset, letter.element)
+        level = self.letters.get(place, 0) if self.letters else 0
         if level < 2:
             record = dead_letter_record(letter, topic, model)
             return record._replace(value=None) if level else record

@@ -33,6 +33,7 @@ from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.complaints import Complaints
 from streamrnn.worker.interval import Batch, Interval, Stepped
 from streamrnn.worker.keeper import Keeper
+from streamrnn.worker.pace import Pace
 from streamrnn.worker.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -54,10 +55,10 @@ class Worker:
     ) -> None:  # fmt: skip
         self._settings, self._source, self._delivery, self._engine = settings, source, delivery, engine
         self._executor, self._metrics, self._decoder, self.assigner = executor, metrics, decoder, assigner
-        self._keeper = keeper
+        self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
         self._encoder = Encoder(engine.spec, settings.output.codec)
-        self.sender = Sender(settings, delivery, engine.spec.label, metrics)
+        self.sender = Sender(settings, delivery, engine.spec.label, metrics, decoder.element)
         self.complaints = Complaints(metrics)
         self.beat_s, self.is_overfull = time.monotonic(), False
         self._membership: Membership | None = None
@@ -185,7 +186,7 @@ class Worker:
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
         try:
-            records = await self._source.fetch(live, timeout_ms=self._patience_ms())
+            records = await self._source.fetch(live, timeout_ms=self._patience_ms(), most=self._pace.records)
         except Rebalanced:
             return []
         except BrokerUnavailable as error:
@@ -211,6 +212,7 @@ class Worker:
             return None
         started = time.perf_counter()
         ticks, dead = self._decoder.decode(records)
+        self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)
         settled, self._to_settle = self._to_settle, 0
         loop = asyncio.get_running_loop()

@@ -9,18 +9,26 @@ from operator import itemgetter
 from streamrnn.config import Settings
 from streamrnn.kafka.delivery import Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
-from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record
+from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
 from streamrnn.worker.interval import Interval, Sent
-from streamrnn.worker.letters import Refusals, refused_ticks
+from streamrnn.worker.letters import Element, Refusals, refused_ticks
 from streamrnn.worker.partition import Breaker
 
 log = logging.getLogger(__name__)
 
 
+def _read(ticks: TickBatch) -> int:
+    """How many ticks and null values that were good; a list of ticks counts as so many."""
+    return len(ticks) + ticks.skipped + (0 if ticks.endings is None else len(ticks.endings))
+
+
 class Sender:
     """Hands batches to the delivery, in order; acknowledgements are awaited at the commit."""
 
-    def __init__(self, settings: Settings, delivery: Delivery, model: str, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, delivery: Delivery, model: str, metrics: Metrics, element: Element
+    ) -> None:
+        self._element = element
         self._settings, self._delivery, self._model, self._metrics = settings, delivery, model, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
@@ -32,20 +40,20 @@ class Sender:
         predictions: PredictionBatch, encoded: list[OutRecord],
     ) -> None:  # fmt: skip
         """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
-        letters, dropped = refused_ticks(records, predictions, self._settings)
-        sent = Sent(predictions, dead + letters + self._refusals.predictions_of(records), dropped)
+        letters, dropped = refused_ticks(records, predictions, self._settings, self._element)
+        refused = self._refusals.predictions_of(records, self._element)
+        sent = Sent(predictions, dead + letters + refused, dropped)
         interval.add(sent, positions)
         await self._send_predictions(sent, encoded)
         await self._send_letters(sent.dead)
-        if self.breaker.count(len(records), len(sent.dead), time.monotonic()):
+        if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)
         self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
 
     async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
         """`records` are those of the ticks that are ok, in order."""
         if refused := self._refusals.predictions:
-            ticks, rows = sent.predictions.ticks, sent.predictions.ok.nonzero()[0]
-            places = zip(ticks.partition[rows].tolist(), ticks.offset[rows].tolist(), strict=True)
+            places = sent.predictions.ticks.places(sent.predictions.ok.nonzero()[0])
             records = [r for r, place in zip(records, places, strict=True) if place not in refused]
         if not records:
             return

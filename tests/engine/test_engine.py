@@ -47,7 +47,8 @@ def ticks(n: int, streams: int, seed: int = 0, missing: float = 0.1) -> TickBatc
 
 def cut(batch: TickBatch, start: int, stop: int) -> TickBatch:
     columns = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-    return TickBatch(**{name: column[start:stop] for name, column in columns.items() if column is not None})
+    sliced = {name: c[start:stop] for name, c in columns.items() if isinstance(c, list | np.ndarray)}
+    return TickBatch(**sliced)
 
 
 @pytest.fixture(params=["compiled", "blocks"])

@@ -20,10 +20,10 @@ class Placed:
     def __init__(self, max_streams: int, max_parked: int = 0) -> None:
         self.table, self.offset, self.forgotten = SlotTable(max_streams, max_parked), 0, 0
 
-    def __call__(self, *streams: bytes, partition: list[int] | int = 0):
+    def __call__(self, *streams: bytes, partition: list[int] | int = 0, offset: np.ndarray | None = None):
         n, moves = len(streams), []
         partitions = np.broadcast_to(np.array(partition, np.int32), n)
-        offset = np.arange(self.offset, self.offset + n)
+        offset = np.arange(self.offset, self.offset + n) if offset is None else offset
         ticks = TickBatch(partitions, offset, offset, offset, list(streams), np.zeros((n, 1), np.float32))
         placed = place_ticks(self.table, ticks, moves)
         self.offset += n
@@ -120,6 +120,30 @@ def test_who_is_fresh_and_who_is_held_is_what_an_ordered_dict_of_all_rooms_says_
     assert fresh == expected
     assert place.held() == {b"%d" % key for key in rows}
     assert place.on_device() >= {b"%d" % key for key in list(rows)[max(0, len(rows) - 1) :]}
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=4), max_size=30), st.integers(1, 3),
+    st.integers(0, 3), st.lists(st.integers(1, 7), max_size=20),
+)  # fmt: skip
+def test_of_streams_whose_last_ticks_came_in_one_list_the_first_by_name_leaves_however_the_input_is_cut(
+    lists, cap, parked, cuts
+):
+    place, fresh, at = Placed(cap, parked), [], 0
+    last: dict[bytes, int] = {}
+    expected = []
+    for offset, keys in enumerate(lists):
+        for stream in [b"%d" % key for key in keys]:
+            expected.append(stream not in last)
+            if stream not in last and len(last) == cap + parked:
+                del last[min(last, key=lambda s: (last[s], s))]
+            last[stream] = offset
+    for cut in [*cuts, len(lists) + 1]:
+        if part := [(offset, key) for offset in range(at, min(at + cut, len(lists))) for key in lists[offset]]:
+            fresh += place(*[b"%d" % k for _, k in part], offset=np.array([o for o, _ in part])).fresh.tolist()
+        at += cut
+    assert fresh == expected
+    assert place.held() == set(last)
 
 
 @given(st.permutations(range(12)), st.integers(1, 5), st.integers(0, 4), st.integers(1, 5))

@@ -21,7 +21,7 @@ from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.sending import Place
 from streamrnn.kafka.source import Rebalanced, Source
-from streamrnn.ticks import DeadLetter, OutRecord, Record
+from streamrnn.ticks import NO_INDEX, DeadLetter, OutRecord, Record
 from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only
@@ -229,11 +229,15 @@ async def test_batches_above_the_brokers_limit_are_halved_until_they_pass_and_st
 def test_a_dead_letter_names_its_own_tick_and_not_that_of_the_record_it_carries() -> None:
     record = Record(3, 9, 1, b"k", b"v", (("src-partition", b"1"), ("src-offset", b"2")))
     letter = dead_letter_record(DeadLetter(record, "decode", "bad", "why"), "ticks", "toy@1")
-    assert source_place(letter) == (3, 9)
+    assert source_place(letter) == (3, 9, NO_INDEX)
     again = Record(4, 8, 1, letter.key, letter.value, tuple(letter.headers))
-    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8)
-    assert source_place(predictions(1)[0]) == (0, 100)
+    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8, NO_INDEX)
+    assert source_place(predictions(1)[0]) == (0, 100, NO_INDEX)
     assert source_place(OutRecord(0, 1, b"k", b"v")) is None
+    listed = dead_letter_record(DeadLetter(record, "decode", "bad", "why", 4), "ticks", "toy@1")
+    assert source_place(listed) == (3, 9, 4)
+    again = Record(4, 8, 1, listed.key, listed.value, tuple(listed.headers))
+    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8, NO_INDEX)
 
 
 @embedded_only

@@ -117,7 +117,7 @@ class World:
             records = live[at : at + 5]
             ticks, dead = decoder.decode(records)
             predictions = engine.step(ticks)
-            dead += refused_ticks(records, predictions, self.settings)[0]
+            dead += refused_ticks(records, predictions, self.settings, decoder.element)[0]
             self.append(OUTPUT, encoder.encode(predictions))
             self.append(DEAD, [dead_letter_record(letter, INPUT, used.spec.label) for letter in dead])
             engine.settle(1)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from typing import NamedTuple
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.delivery import RecordsRefused
+from streamrnn.kafka.delivery import RecordsRefused, source_place
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.offsets import Rebalanced
 from streamrnn.kafka.source import Assignment, Source
@@ -71,7 +71,7 @@ class FakeSource(Source):
     def has_rebalanced(self) -> bool:
         return self._new is not None
 
-    async def fetch(self, live: Collection[int], timeout_ms: int = 50) -> list[Record]:
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> list[Record]:
         self.polls += 1
         await asyncio.sleep(0)
         if self.fetch_errors:
@@ -79,7 +79,7 @@ class FakeSource(Source):
         found: list[Record] = []
         for partition in sorted(self._keeps.intersection(live)):
             at = self._at[partition]
-            taken = self.ticks[partition][at : at + self.poll - len(found)]
+            taken = self.ticks[partition][at : at + min(self.poll, most or self.poll) - len(found)]
             self._at[partition] = at + len(taken)
             found += taken
         if not found:
@@ -183,7 +183,8 @@ class FakeDelivery:
             raise error
         refused = [record for record in records if self.refuses(topic, record)]
         if refused:
-            self._refused = RecordsRefused(topic, {place_of(r): "MessageSizeTooLarge" for r in refused})
+            places = [source_place(record) or (-1, -1, -1) for record in refused]
+            self._refused = RecordsRefused(topic, dict.fromkeys(places, "MessageSizeTooLarge"))
         taken = Published(topic, [record for record in records if record not in refused])
         (self._open if self.is_exact else self.journal).append(taken)
         self.on_published()

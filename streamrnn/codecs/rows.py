@@ -1,0 +1,143 @@
+"""Which values of records are to be read as ticks: one each, each of a list, or none. Knows no field.
+
+A list stands for records of its elements' values, with the key, the timestamp and the place of the one it came in.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from streamrnn.codecs.reasons import Refused, key_refusal, reading_refusal
+from streamrnn.config.input import Codec, Listing, Tombstones
+from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
+
+_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
+_LIST = list[msgspec.Raw]
+_SPLIT: dict[str, Callable[[bytes], list[msgspec.Raw]]] = {
+    "json": msgspec.json.Decoder(_LIST).decode, "msgpack": msgspec.msgpack.Decoder(_LIST).decode
+}  # fmt: skip
+_PACKED_LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
+"""First bytes of an array in MessagePack."""
+
+
+class Spreading(NamedTuple):
+    """What of `[input]` says which values are ticks."""
+
+    codec: Codec
+    records: Listing
+    tombstones: Tombstones
+
+
+@dataclass(slots=True)
+class Rows:
+    """m records of one value each, and of each its index in the list it came in or NO_INDEX; has_lists, whether any
+    came in one; the ends of states between them: after how many rows, in which partition, of which stream; skipped:
+    null values that mean nothing."""
+
+    records: list[Record] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    has_lists: bool = False
+    endings: list[tuple[int, int, bytes]] = field(default_factory=list)
+    skipped: int = 0
+
+    def ended(self, refused: dict[int, Refused]) -> Endings | None:
+        """The endings among the rows that are not refused."""
+        if not self.endings:
+            return None
+        rows, partitions, streams = zip(*self.endings, strict=True)
+        gone = np.zeros(len(self.records) + 1, np.int64)
+        gone[[row + 1 for row in refused]] = 1
+        before = np.array(rows, np.int64)
+        return Endings(before - gone.cumsum()[before], np.array(partitions, np.int32), list(streams))
+
+
+class Spreader:
+    """Finds the rows of records, as `input.records` and `input.tombstones` say."""
+
+    def __init__(self, form: Spreading, most_bytes: int) -> None:
+        self._form, self._most_bytes = form, most_bytes
+        self._last: tuple[bytes, list[msgspec.Raw]] = (b"", [])
+
+    def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> Rows | None:
+        """None where each record is a row; adds to the refused, by row, what cannot be one."""
+        is_silent = self._form.tombstones != "dead-letter" and any(record.value is None for record in records)
+        if not is_silent and (self._form.records == "one" or not any(map(self._is_list, records))):
+            return None
+        rows = Rows()
+        for record in records:
+            if record.value is None and is_silent:
+                self._take_null(record, rows, refused)
+            elif self._form.records == "list" and self._is_list(record):
+                self._take_list(record, rows, refused)
+            else:
+                _add(rows, record)
+        return rows
+
+    def _is_list(self, record: Record) -> bool:
+        value = record.value
+        if not value or len(value) > self._most_bytes:
+            return False
+        if self._form.codec == "json":
+            return value[0] == 0x5B or (value[0] <= 0x20 and value.lstrip()[:1] == b"[")
+        return value[0] in _PACKED_LISTS
+
+    def _take_null(self, record: Record, rows: Rows, refused: dict[int, Refused]) -> None:
+        if self._form.tombstones == "skip":
+            rows.skipped += 1
+            return
+        why = key_refusal(record.key, None)
+        if why is not None:
+            refused[len(rows.records)] = why
+            _add(rows, record)
+        else:
+            assert record.key is not None
+            rows.endings.append((len(rows.records), record.partition, record.key))
+
+    def _take_list(self, record: Record, rows: Rows, refused: dict[int, Refused]) -> None:
+        try:
+            elements = self._elements(record.value or b"")
+        except Refused as why:
+            refused[len(rows.records)] = why
+            _add(rows, record)
+            return
+        rows.has_lists = True
+        partition, offset, timestamp_ms, key, _, headers = record
+        rows.records += [Record(partition, offset, timestamp_ms, key, bytes(e), headers) for e in elements]
+        rows.indexes += range(len(elements))
+
+    def _elements(self, value: bytes) -> list[msgspec.Raw]:
+        try:
+            found = _SPLIT[self._form.codec](value)
+        except _ERRORS as error:
+            raise reading_refusal(error, self._form.codec, None, None) from error
+        if not found:
+            raise Refused("empty_list", "the list has no ticks in it")
+        if len(found) > MOST_INDEX + 1:
+            raise Refused("too_large", f"a list of {len(found)} ticks, the limit is {MOST_INDEX + 1}")
+        return found
+
+    def count(self, record: Record) -> int | None:
+        """How many ticks a list has; None for any other record, and for a list that is refused as a whole."""
+        if self._form.records == "one" or not self._is_list(record):
+            return None
+        try:
+            return len(self._elements(record.value or b""))
+        except Refused:
+            return None
+
+    def element(self, record: Record, index: int) -> Record:
+        """One of a list's elements as a record of its own; any other record as it is."""
+        if index == NO_INDEX:
+            return record
+        value = record.value or b""
+        if self._last[0] is not value:  # many of one list are asked for in turn
+            self._last = (value, self._elements(value))
+        return record._replace(value=bytes(self._last[1][index]))
+
+
+def _add(rows: Rows, record: Record) -> None:
+    rows.records.append(record)
+    rows.indexes.append(NO_INDEX)
