@@ -58,7 +58,7 @@ class Service:
         self._trigger = Trigger(settings, self.metrics)
         self.worker: Worker | None = None
         self._executor = ThreadPoolExecutor(1, "engine")
-        self._started_s = time.time()
+        self._started_s = time.monotonic()
         self._source: Source | None = None
         self._waiting_for = "waiting for the broker"
         self.url = ""
@@ -243,7 +243,7 @@ class Service:
             "parked": self.engine.parked,
             "evicted": self.engine.evicted_total,
             "slab_bytes": self.engine.slab_bytes,
-            "uptime_s": time.time() - self._started_s,
+            "uptime_s": time.monotonic() - self._started_s,
         }
 
 

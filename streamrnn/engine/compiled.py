@@ -171,7 +171,8 @@ def _advance() -> Callable[..., None]:
 
     try:
         return compiled(cache=True)
-    except RuntimeError:
+    except RuntimeError as error:
+        log.info("the compiled CPU step is not kept for the next start (see NUMBA_CACHE_DIR): %s", error)
         return compiled(cache=False)
 
 

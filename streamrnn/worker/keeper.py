@@ -22,6 +22,9 @@ class Keeper(Protocol):
     async def restore(self, number: int, at_most: int, since: int | None, born: str | None) -> Restored | None:
         """Give the partition the rows of its newest snapshot to be trusted; StoreUnavailable may pass."""
 
+    async def newest(self, number: int, born: str | None) -> int | None:
+        """The offset of the newest snapshot to be trusted, None without one; StoreUnavailable may pass."""
+
     def forget(self, number: int) -> None:
         """The partition's rows are about to be dropped."""
 
@@ -49,6 +52,10 @@ class NoKeeper:
     """Snapshots off."""
 
     async def restore(self, number: int, at_most: int, since: int | None, born: str | None) -> Restored | None:
+        """Nothing is kept."""
+        return None
+
+    async def newest(self, number: int, born: str | None) -> int | None:
         """Nothing is kept."""
         return None
 

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 SLICE_ROWS = 1024
 """Rows copied between two steps at most."""
+LATEST = 2**63 - 1
+"""At or above every offset."""
 THREADS = 4
 """One for the snapshot being written, others for restores; each may hang with its store."""
 OVERFULL = 2
@@ -83,6 +85,11 @@ class SnapshotKeeper:
                 continue
             self._taken[number] = _Taken(found.chain, time.monotonic())
             return Restored(found.chain.offset, found.chain.since, found.chain.born, rows)
+
+    async def newest(self, number: int, born: str | None) -> int | None:
+        """Looked for by its manifest and the sizes of its parts."""
+        found = await self._in_thread(partial(self._shelf.find, number, LATEST, None, born))
+        return None if found.chain is None else found.chain.offset
 
     async def _load(self, number: int, chain: Chain) -> int:
         await self._on_engine(partial(self._engine.drop, number))

@@ -100,6 +100,14 @@ class Recovery:
         await self._empty(partition, start, self._pedigree(start, start))
         await self._commit(partition)
         log.info("partition %d begins at %d", partition.number, start)
+        kept = await self._keeper.newest(partition.number, self._of_topic() or None)
+        if kept is not None:
+            log.warning(
+                "partition %d: the group has no offset there, expired or deleted, but a snapshot at %d: it begins "
+                "at %d, as input.start says, with new states; to go on from the snapshot, stop, and set the offset "
+                "with kafka-consumer-groups.sh --reset-offsets --to-offset %d --topic %s:%d",
+                *(partition.number, kept, start, kept, self._settings.input.topic, partition.number),
+            )
 
     def forget(self, number: int) -> None:
         """The partition's rows are about to be dropped, for it is another worker's."""

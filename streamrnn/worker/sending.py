@@ -15,6 +15,8 @@ from streamrnn.worker.letters import Element, Refusals, refused_ticks
 from streamrnn.worker.partition import Breaker
 
 log = logging.getLogger(__name__)
+AHEAD_S = 60.0
+"""By which clocks may differ without a word."""
 
 
 def _read(ticks: TickBatch) -> int:
@@ -34,6 +36,7 @@ class Sender:
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
         self._refusals = Refusals()
         self._arrived_ms: dict[int, int] = {}
+        self._is_ahead = False
 
     async def send(
         self, interval: Interval, records: list[Record], dead: list[DeadLetter], positions: dict[int, int],
@@ -49,6 +52,15 @@ class Sender:
         if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)
         self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
+        self._compare_clocks(records)
+
+    def _compare_clocks(self, records: list[Record]) -> None:
+        """Say once when a batch's newest record was written in our future: then latency is not to be known."""
+        ahead_s = records[-1].timestamp_ms / 1000 - time.time() if records else 0.0
+        if ahead_s > AHEAD_S and not self._is_ahead:
+            self._is_ahead = True
+            log.warning("records are stamped %.0f s ahead of this machine's clock, which one of the two has wrong: "
+                        "latency and lag in seconds show 0", ahead_s)  # fmt: skip
 
     async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
         """`records` are those of the ticks that are ok, in order."""
@@ -91,6 +103,6 @@ class Sender:
         self._refusals.forget(positions)
 
     def lateness_s(self, partition: int) -> float:
-        """Seconds since the partition's newest sent record was written, 0 before the first."""
+        """Seconds since the partition's newest sent record was written, 0 before the first or if it says none."""
         arrived_ms = self._arrived_ms.get(partition)
-        return 0.0 if arrived_ms is None else max(0.0, time.time() - arrived_ms / 1000)
+        return 0.0 if arrived_ms is None or arrived_ms < 0 else max(0.0, time.time() - arrived_ms / 1000)

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import Signals
@@ -102,8 +102,11 @@ class Served:
 
 
 @asynccontextmanager
-async def start(settings: Settings, bundle: Path, *flags: str, **environment: str) -> AsyncIterator[Served]:
-    """Serve `bundle` as `settings` say, but for secrets, on a free HTTP port; killed at the end."""
+async def start(
+    settings: Settings, bundle: Path, *flags: str, prefix: Sequence[str] = (), **environment: str
+) -> AsyncIterator[Served]:
+    """Serve `bundle` as `settings` say, but for secrets, on a free HTTP port, by way of `prefix`, a program that
+    becomes another; killed at the end."""
     given = [
         f"--{section}.{name}={value}"
         for section, table in settings.model_dump(exclude_defaults=True).items()
@@ -115,7 +118,7 @@ async def start(settings: Settings, bundle: Path, *flags: str, **environment: st
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _MAIN, "serve", *given),
+                *(*prefix, sys.executable, "-c", _MAIN, "serve", *given),
                 stdout=output,
                 stderr=output,
                 env=os.environ | environment,
