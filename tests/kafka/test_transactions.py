@@ -244,7 +244,7 @@ async def test_a_record_too_large_is_named_by_its_tick_and_the_rest_goes_through
 
 @real_only
 @pytest.mark.parametrize(
-    ("kafka", "delivery", "named"),
+    ("named_as", "delivery", "option"),
     [
         ({"group_instance_id": "worker-0"}, {}, "kafka.group_instance_id ('worker-0')"),
         ({}, {"transactional_id": "mine"}, "delivery.transactional_id ('mine')"),
@@ -252,9 +252,9 @@ async def test_a_record_too_large_is_named_by_its_tick_and_the_rest_goes_through
     ids=["of its name", "of its id"],
 )
 async def test_a_producer_cut_off_by_another_ends_its_worker(
-    made: SettingsFactory, kafka: dict[str, str], delivery: dict[str, str], named: str
+    made: SettingsFactory, named_as: dict[str, str], delivery: dict[str, str], option: str
 ) -> None:
-    s = exactly(await made(kafka=kafka), **delivery)
+    s = exactly(await made(kafka=named_as), **delivery)
     async with delivering(s) as (older, _):
         assert older.transactional_id == delivery.get("transactional_id", f"{s.kafka.group}.worker-0")
         await older.send(s.output.topic, predictions(1))
@@ -264,7 +264,7 @@ async def test_a_producer_cut_off_by_another_ends_its_worker(
         await older.send(s.output.topic, predictions(1, first=1))
         with pytest.raises(WorkerFenced) as caught:
             await older.commit(MARKS)
-        assert named in str(caught.value)
+        assert option in str(caught.value)
         await other.stop()
     assert await committed_marks(s, [0, 1]) == {0: None, 1: None}
 
