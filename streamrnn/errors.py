@@ -13,6 +13,7 @@ StreamrnnError
     +-- BrokerUnavailable  it may come back (retriable)
     +-- BrokerRefused      password, certificate, rights
     +-- TopicError         a topic is missing or has the wrong shape
+    |   +-- TopicReplaced  it was deleted, or made anew under its name
     +-- RecordRefused      the broker refused one record (too large)
     +-- WorkerFenced       another worker has this one's name         exit 7
     +-- CorruptBatch       a batch of the log cannot be read
@@ -92,6 +93,10 @@ class BrokerRefused(BrokerError):
 
 class TopicError(BrokerError):
     """A topic is missing, or its partition count is not what the service needs."""
+
+
+class TopicReplaced(TopicError):
+    """The input topic was deleted, and perhaps made anew: what was made of it is nothing of the new one's."""
 
 
 class RecordRefused(BrokerError):

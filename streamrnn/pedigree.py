@@ -16,7 +16,17 @@ class Pedigree(NamedTuple):
     since: int
     served_from: int
     born: str = ""
-    """Drawn anew whenever a state begins: what begins at the same offset of another topic is another state."""
+    """Drawn anew whenever a state begins: what begins at the same offset of another topic is another state. It
+    starts with the topic's id and a point, where brokers have ids."""
+
+    @property
+    def topic_id(self) -> str:
+        """The topic's whose ticks made the state; empty where that is not known."""
+        return self.born.rpartition(".")[0]
+
+    def is_of(self, topic_id: str) -> bool:
+        """Whether it may be of the topic of this id: what is not known may."""
+        return topic_id in ("", self.topic_id) or not self.topic_id
 
     def is_kin(self, other: "Pedigree") -> bool:
         """Whether both are of one beginning."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError
+from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError, TopicReplaced
 from streamrnn.http.probes import routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
@@ -185,7 +185,10 @@ class Service:
         positions = worker.assigner.positions()
         try:
             async with asyncio.timeout(LONGEST_LOOK_S):
+                await self._source.look_at_topic()
                 ends = await self._source.end_offsets(positions)
+        except TopicReplaced:
+            raise
         except (BrokerError, TimeoutError) as error:
             return log.debug("lag unknown: %s", error)
         for number, position in positions.items():
@@ -205,6 +208,8 @@ class Service:
             return False, self._waiting_for
         if not worker.complaints.is_none:
             return False, "the broker is away"
+        if self._source is not None and self._source.is_topic_missing:
+            return False, f"no broker knows the topic {self.settings.input.topic} any more"
         if worker.sender.breaker.is_open(time.monotonic()):
             return False, "too many dead letters: the breaker is open"
         if worker.is_overfull:

@@ -24,6 +24,7 @@ from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import check_name, make_member
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
 from streamrnn.kafka.reading import LeanConsumer, to_records
+from streamrnn.kafka.topic import Topic, check_count
 from streamrnn.kafka.unpacking import Skip
 from streamrnn.ticks import Record
 
@@ -64,6 +65,7 @@ class Source:
         self.skipped: Counter[str] = Counter()
         self._kafka, self._input = settings.kafka, settings.input
         self._topic = settings.input.topic
+        self._named = Topic(self._topic)
         self._settings = settings
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._open: frozenset[int] = frozenset()
@@ -89,6 +91,8 @@ class Source:
         try:
             await start_client(consumer, self._kafka, self._deadline_s + join_s)
             self._partitions = self.partition_count()
+            async with deadline(self._deadline_s, f"reading the topic {self._topic}"):
+                await self._named.begin(consumer)
         except BaseException:
             await self.stop()
             check_name(consumer, self._kafka.group)
@@ -105,11 +109,11 @@ class Source:
     def take_rebalance(self) -> Assignment | None:
         """The new assignment, once after each change; None when nothing changed since.
 
-        TopicError when the topic has grown: its keys have moved to other partitions, away from their state.
+        TopicError when the topic has not as many partitions as at first.
         WorkerFenced when another worker has this one's name.
         """
         check_name(self._started, self._kafka.group)
-        self._check_growth()
+        check_count(self._topic, self._partitions, self.partition_count())
         pending, self._pending = self._pending, None
         if pending is None:
             return None
@@ -127,14 +131,6 @@ class Source:
             raise Rebalanced(f"no assignment of {self._topic} was taken yet")
         return self._membership
 
-    def _check_growth(self) -> None:
-        now, before = self.partition_count(), self._partitions
-        if now > before:
-            raise TopicError(
-                f"{self._topic} has grown from {before} to {now} partitions: keys have moved to others, where "
-                "their streams begin anew; give the output and dead-letter topics as many, then start again"
-            )
-
     def has_rebalanced(self) -> bool:
         """Whether a new assignment waits to be taken: what was fetched under the old one is void."""
         return self._pending is not None
@@ -146,6 +142,21 @@ class Source:
     def partition_count(self) -> int:
         """Partitions of the input topic as last heard (refreshed every minute)."""
         return len(self._started.partitions_for_topic(self._topic) or ())
+
+    @property
+    def topic_id(self) -> str:
+        """The id of the input topic, by which one made anew differs from it; empty where brokers have none."""
+        return self._named.id
+
+    @property
+    def is_topic_missing(self) -> bool:
+        """Whether no broker knew the input topic when last looked at."""
+        return self._named.is_missing
+
+    async def look_at_topic(self) -> None:
+        """TopicReplaced once it is sure that the input topic was deleted, or made anew under its name."""
+        with mapped(f"looking at the topic {self._topic}"):
+            await self._named.look(self._started)
 
     def _revoked(self) -> None:
         self._pending = None

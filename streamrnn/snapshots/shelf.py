@@ -102,6 +102,8 @@ class Shelf:
     def find(self, partition: int, at_most: int, since: int | None = None, born: str | None = None) -> Found:
         """The newest snapshot at or below an offset that is whole, of this state, and of this beginning if given.
 
+        `born` may be how the token begins.
+
         Parts are looked for here and checked by `load`; one whose `load` found damage is passed over from then on,
         so a caller whose load fails drops what it loaded and asks again.
         """
@@ -114,7 +116,7 @@ class Shelf:
                 chain = self._read(drawer, partition, name, sizes)
                 if since is not None and chain.since != since:
                     raise Damaged(f"of the ticks since {chain.since}, not {since}")
-                if born is not None and chain.born != born:
+                if born is not None and not chain.born.startswith(born):
                     raise Damaged("of a state that began at the same offset of another topic, or for another group")
                 return Found(chain, passed_over)
             except Damaged as error:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from streamrnn.errors import BrokerError, StoreUnavailable, WorkerFenced
+from streamrnn.errors import BrokerError, StoreUnavailable, TopicReplaced, WorkerFenced
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Rebalanced, Unsettled
 from streamrnn.kafka.source import Source
@@ -156,7 +156,7 @@ class Assigner:
                 partition.phase = Phase.GATED
                 log.debug("partition %d: %s", partition.number, error)
                 await asyncio.sleep(FIRST_RETRY_S)
-            except WorkerFenced:
+            except (TopicReplaced, WorkerFenced):
                 raise
             except (BrokerError, StoreUnavailable) as error:
                 _leave_if_cancelled()

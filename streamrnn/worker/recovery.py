@@ -58,11 +58,17 @@ class Recovery:
 
     async def _place(self, partition: Partition) -> str:
         """Returns where the rows came from."""
+        await self._source.look_at_topic()
         mark = await self._source.committed(partition.number)
         if mark is None:
             await self._begin(partition)
             return "new"
         written = Pedigree.from_text(mark.metadata)
+        if written is not None and not written.is_of(self._source.topic_id):
+            log.warning("partition %d: the committed offset %d is of a deleted topic of this name: it begins anew",
+                        partition.number, mark.offset)  # fmt: skip
+            await self._begin(partition)
+            return "new"
         known = written if written is not None and written.fingerprint == self._fingerprint else None
         if known is not None and known.model != self._engine.spec.label:  # the same state under another name
             known = known._replace(model=self._engine.spec.label, served_from=mark.offset)
@@ -85,8 +91,12 @@ class Recovery:
 
     def _pedigree(self, since: int, served_from: int, born: str | None = None) -> Pedigree:
         """Of a state that begins, or of that which was `born` before."""
-        born = secrets.token_hex(4) if born is None else born
+        born = self._of_topic() + secrets.token_hex(4) if born is None else born
         return Pedigree(self._engine.spec.label, self._fingerprint, since, served_from, born)
+
+    def _of_topic(self) -> str:
+        """What the tokens of all states of this topic start with."""
+        return f"{topic_id}." if (topic_id := self._source.topic_id) else ""
 
     async def _commit(self, partition: Partition) -> None:
         """What the rows are, before anything is published that was made of them."""
@@ -143,9 +153,10 @@ class Recovery:
     async def _from_snapshot(
         self, partition: Partition, committed: int, known: Pedigree | None, born: str | None
     ) -> bool:
-        number = partition.number
+        number, of_topic = partition.number, self._of_topic() or None
         partition.void()
-        found = await self._keeper.restore(number, committed, None if known is None else known.since, born)
+        since, born = None if known is None else known.since, of_topic if born is None else born
+        found = await self._keeper.restore(number, committed, since, born)
         if found is None:
             return False
         start = await self._source.log_start(number)

@@ -53,6 +53,14 @@ class FakeSource(Source):
         self._keeps: frozenset[int] = frozenset()
         self._new: Assignment | None = None
 
+    @property
+    def topic_id(self) -> str:
+        """Brokers of old have none."""
+        return ""
+
+    async def look_at_topic(self) -> None:
+        """It is there."""
+
     def revoke(self) -> None:
         """A rebalance begins: what was held is held no longer."""
         self._keeps, self._at, self._new = frozenset(), {}, None
