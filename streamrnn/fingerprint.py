@@ -10,6 +10,10 @@ from streamrnn.nn.model import Model
 
 LATER: dict[str, object] = {"bound": None, "precision": "float32"}
 """Fields that specs had not always, and what models without them are: their snapshots stay theirs."""
+READ = (
+    "codec", "path", "key", "stream_field", "time_field", "time_unit", "numbers", "max_record_bytes",
+)  # fmt: skip
+"""What of `[input]` decides which records are ticks, and whose."""
 
 OTHERWISE = {"records": "list", "tombstones": "forget"}
 """What of `[input]` makes other states; without it the fingerprint is what it was before these options."""
@@ -31,7 +35,7 @@ def _deciding(settings: Settings) -> dict[str, object]:
     """The settings under which the same ticks make other states; whether a refused one is told of is none."""
     given, engine = settings.input, settings.engine
     refuses = {name: getattr(given, name) != "process" for name in ("duplicates", "out_of_order", "late")}
-    read = {n: getattr(given, n) for n in ("codec", "stream_field", "time_field", "max_record_bytes")}
+    read = {name: getattr(given, name) for name in READ}
     if given.max_batch_bytes != DEFAULT_BATCH_BYTES:  # of larger batches no tick is read
         read["max_batch_bytes"] = given.max_batch_bytes
     return read | refuses | {

@@ -84,7 +84,7 @@ def refusal(**given: Any) -> str:
 def test_every_option_can_come_from_every_source(source: str, load_from: dict[str, Load]) -> None:
     wanted = {key: other_than_the_default(option) for key, option in OPTIONS.items()}
     wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7", "input.codec": "msgpack"}
-    wanted |= {"delivery.transaction_timeout_ms": "24000"}
+    wanted |= {"delivery.transaction_timeout_ms": "24000", "input.key": "text"}
     exact = {"kafka.acks_idempotent": "true"}
     for asked in (wanted | exact, wanted | {"delivery.guarantee": "at_least_once"}):
         loaded = load_from[source](asked)
@@ -206,6 +206,13 @@ def test_options_that_belong_together_are_checked_together() -> None:
     assert "exactly_once needs kafka.acks_idempotent" in refusal(overrides=exact)
     slow = {"delivery.guarantee": "exactly_once", "delivery.commit_interval_ms": "5001"}
     assert "must be at least twice commit_interval_ms" in refusal(overrides=slow)
+    refused = "input.key = uuid and input.stream_field both name the stream"
+    assert refused in refusal(overrides={"input.key": "uuid", "input.stream_field": "site"})
+    for key, value in {"path": "payload", "stream_field": "id", "numbers": "lenient"}.items():
+        said = refusal(overrides={f"input.{key}": value, "input.codec": "float32"})
+        assert f"input.{key} needs a codec with fields" in said
+    for key in ("path", "stream_field", "time_field", "sequence_field"):
+        assert "has an empty name in it" in refusal(overrides={f"input.{key}": "a..b"})
     numbered = {"input.sequence_field": "n", "input.codec": "float32"}
     assert "input.sequence_field needs a codec with fields" in refusal(overrides=numbered)
     listed = {"input.codec": "float32", "input.records": "list"}

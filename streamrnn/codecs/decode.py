@@ -8,24 +8,19 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress, repeat
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Codec, Fields, object_reader, packed_reader
-from streamrnn.codecs.reasons import (
-    LARGEST_TIME_MS,
-    LONGEST_KEY_BYTES,
-    Refused,
-    Time,
-    key_refusal,
-    sequence_refusal,
-    size_refusal,
-    to_time_ms,
-)
-from streamrnn.codecs.rows import Spreader, Spreading
-from streamrnn.config.input import Listing, Tombstones
+from streamrnn.codecs.columns import packed_reader
+from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.keys import are_keys, key_refusal
+from streamrnn.codecs.objects import ObjectReader
+from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
+from streamrnn.codecs.rows import Spreader
+from streamrnn.codecs.times import times_ms
+from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch
 
@@ -34,9 +29,7 @@ Refusals = dict[int, Refused]
 
 
 class Decoder:
-    """Ticks of one model: `stream_field` names the stream (None: the key), `time_field` the event time,
-    `sequence_field` a whole number that orders a stream's ticks (None: the event time does); records and
-    tombstones as [input] has them.
+    """Ticks of one model; the options are those of `[input]`.
 
     BundleError when a field cannot be told from a feature, or another field, or has a name no JSON has.
     """
@@ -46,21 +39,22 @@ class Decoder:
         spec: ModelSpec,
         *,
         codec: Codec = "json",
+        path: str | None = None,
+        key: KeyKind = "text",
         stream_field: str | None = None,
         time_field: str | None = "time",
+        time_unit: TimeUnit = "auto",
+        numbers: Numbers = "strict",
         sequence_field: str | None = None,
         records: Listing = "one",
         tombstones: Tombstones = "dead-letter",
         max_record_bytes: int = 1_048_576,
     ) -> None:
-        self._spreader = Spreader(Spreading(codec, records, tombstones), max_record_bytes)
-        self._spec = spec
-        self._stream_field, self._sequence_field = stream_field, sequence_field
-        self._max_bytes = max_record_bytes
-        if codec == "float32":
-            self._read = packed_reader(spec)
-        else:
-            self._read = object_reader(spec, codec, Fields(stream_field, time_field, sequence_field))
+        reading = (codec, path, key, stream_field, time_field, time_unit, numbers, sequence_field)
+        form = InputForm(*reading, records, tombstones)
+        self._spreader = Spreader(form, max_record_bytes)
+        self._spec, self._form, self._max_bytes = spec, form, max_record_bytes
+        self._read = packed_reader(spec) if codec == "float32" else ObjectReader(spec, form).read
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""
@@ -86,9 +80,10 @@ class Decoder:
             return self._nothing(), []
         partitions, offsets, arrivals, keys, values, _ = zip(*records, strict=True)
         columns = self._read(_readable(values, self._max_bytes, refused), refused)
-        streams = _streams(keys, columns.streams, self._stream_field, refused)
-        times = _times(columns.times, arrivals, refused)
-        order = times if columns.orders is None else _orders(columns.orders, self._sequence_field, refused)
+        streams = _streams(keys, columns.streams, self._form, refused)
+        is_lenient = self._form.numbers == "lenient"
+        times = times_ms(columns.times, arrivals, self._form.time_unit, is_lenient, refused)
+        order = times if columns.orders is None else _orders(columns.orders, self._form.sequence_field, refused)
         self._check_numbers(columns.features, refused)
         batch = TickBatch(
             partition=np.array(partitions, dtype=np.int32),
@@ -141,48 +136,18 @@ def _readable(values: Sequence[bytes | None], most: int, refused: Refusals) -> S
 
 
 def _streams(
-    keys: Sequence[bytes | None], named: Sequence[str | None] | None, field: str | None, refused: Refusals
+    keys: Sequence[bytes | None], named: Sequence[str | None] | None, form: InputForm, refused: Refusals
 ) -> list[bytes]:
     """The streams' names: from the values where they name one, else the records' keys."""
     if named is not None:
         # A lone surrogate is no UTF-8 afterwards either, and is refused for that.
         keys = [k if n is None else n.encode(errors="surrogatepass") for k, n in zip(keys, named, strict=True)]
-    if not _are_names(keys):
+    if not are_keys(keys, form.key):
         for i, key in enumerate(keys):
-            why = key_refusal(key, field)
+            why = key_refusal(key, form.key, form.stream_field)
             if why is not None:
                 refused.setdefault(i, why)
     return list(keys)  # type: ignore[arg-type]
-
-
-def _are_names(keys: Sequence[bytes | None]) -> bool:
-    """Whether all are good, in a few calls: joined by ASCII, bytes are UTF-8 if and only if each part is."""
-    if None in keys:
-        return False
-    lengths = list(map(len, keys))  # type: ignore[arg-type]
-    try:
-        b",".join(keys).decode()  # type: ignore[arg-type]
-    except UnicodeDecodeError:
-        return False
-    return min(lengths) > 0 and max(lengths) <= LONGEST_KEY_BYTES
-
-
-def _times(times: Sequence[Time] | None, arrivals: Sequence[int], refused: Refusals) -> NDArray[np.int64]:
-    """Event times in ms; the record's timestamp where the value has none."""
-    try:
-        ints: Sequence[Any] = arrivals if times is None else times
-        whole = np.frombuffer(array("q", ints), np.int64)
-        if whole.min() >= -LARGEST_TIME_MS and whole.max() <= LARGEST_TIME_MS:
-            return whole
-    except (TypeError, OverflowError):  # some are text, fractions, missing, or huge
-        pass
-    read = np.array(arrivals, dtype=np.int64)
-    for i, (time, arrival_ms) in enumerate(zip(times or arrivals, arrivals, strict=True)):
-        try:
-            read[i] = to_time_ms(time, arrival_ms)
-        except Refused as why:
-            refused.setdefault(i, why)
-    return read
 
 
 def _orders(orders: Sequence[int | None], field: str | None, refused: Refusals) -> NDArray[np.int64]:

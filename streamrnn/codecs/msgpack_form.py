@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamrnn.codecs.forms import Rows, numbers_width
-from streamrnn.codecs.reasons import LONGEST_KEY_BYTES
+from streamrnn.codecs.keys import LONGEST_KEY_BYTES
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 

@@ -1,12 +1,12 @@
 """Why a record is no tick, in a code for machines and words for people. Knows no columns."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-LONGEST_KEY_BYTES = 1024
-LARGEST_TIME_MS = 2**53
-Time = int | float | str | None
+from streamrnn.codecs.form import InputForm
+
+MOST_NAMES = 8
 
 
 class Refused(Exception):
@@ -26,34 +26,40 @@ def size_refusal(value: bytes | None, most: int) -> Refused | None:
     return None
 
 
-def reading_refusal(error: Exception, codec: str, time_field: str | None, sequence_field: str | None) -> Refused:
-    """The reason behind what the decoder of JSON or MessagePack raised."""
+def reading_refusal(error: Exception, form: InputForm, codes: Mapping[str, str]) -> Refused:
+    """The reason behind what the decoder of JSON or MessagePack raised; codes by field, as its errors name it."""
     text = str(error)
     if isinstance(error, RecursionError):
         return Refused("too_deep", "nested too deeply")
     if not isinstance(error, msgspec.ValidationError):
-        return Refused("undecodable", f"not {codec}: {text}")
+        return Refused("undecodable", f"not {form.codec}: {text}")
     if "Expected `object`" in text and "`$." not in text:
-        return Refused("not_an_object", text)
-    if time_field is not None and text.endswith(f"`$.{time_field}`"):
-        return Refused("bad_time", text)
-    if sequence_field is not None and text.endswith(f"`$.{sequence_field}`"):
-        return Refused("bad_sequence", text)
-    return Refused("not_finite" if "out of range" in text else "bad_type", text)
+        hint = "; input.records = list?" if "`array`" in text and form.records == "one" else ""
+        return Refused("not_an_object", f"{text}{hint}")
+    code = next((code for field, code in codes.items() if text.endswith(field)), None)
+    if code is not None:
+        return Refused(code, text)
+    if "out of range" in text:
+        return Refused("not_finite", f"infinite or too large: {text}")
+    is_number = text.startswith("Expected `float") and ("`str`" in text or "`bool`" in text)
+    hint = "; input.numbers = lenient?" if is_number and form.numbers == "strict" else ""
+    return Refused("bad_type", f"{text}{hint}")
 
 
-def key_refusal(stream: bytes | None, field: str | None) -> Refused | None:
-    """Why these bytes name no stream; `field` is where they were looked for, None the record's key."""
-    if stream is None:
-        where = f"field {field!r}" if field else "key"
-        return Refused("missing_key", f"the record has no {where} to name its stream")
-    if not 0 < len(stream) <= LONGEST_KEY_BYTES:
-        return Refused("bad_key", f"a stream's name takes 1 to {LONGEST_KEY_BYTES} bytes, not {len(stream)}")
-    try:
-        stream.decode()
-    except UnicodeDecodeError as error:
-        return Refused("bad_key", f"the stream's name is not UTF-8: {error}")
-    return None
+def missing_key(field: str | None) -> Refused:
+    """Nothing names the stream; `field` is where a name was looked for, None the record's key."""
+    where = f"field {field!r}" if field else "key"
+    return Refused("missing_key", f"the record has no {where} to name its stream")
+
+
+def feature_refusal(features: Sequence[str], names: Sequence[str]) -> Refused:
+    """A value that names none of the model's features."""
+    has = f"; the record has {_few(names)}" if names else ""
+    return Refused("no_feature", f"none of the features {_few(features)}{has}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + ", ..." * (len(names) > MOST_NAMES)
 
 
 def sequence_refusal(number: int | None, field: str | None) -> Refused | None:
@@ -63,19 +69,3 @@ def sequence_refusal(number: int | None, field: str | None) -> Refused | None:
     if not -(2**63) <= number < 2**63:
         return Refused("bad_sequence", "a whole number of more than 64 bits")
     return None
-
-
-def to_time_ms(time: Time, arrival_ms: int) -> int:
-    """Event time in ms since the epoch from a number of ms, ISO 8601 text (UTC if it names no zone) or None."""
-    try:
-        time_ms = arrival_ms if time is None else _iso_ms(time) if isinstance(time, str) else int(time)
-    except (ValueError, OverflowError) as error:
-        raise Refused("bad_time", f"{time!r:.60} is no time: {error}") from error
-    if not -LARGEST_TIME_MS <= time_ms <= LARGEST_TIME_MS:
-        raise Refused("bad_time", f"{str(time_ms)[:60]} ms is out of range")
-    return time_ms
-
-
-def _iso_ms(time: str) -> int:
-    moment = datetime.fromisoformat(time)
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

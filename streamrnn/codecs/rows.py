@@ -5,13 +5,14 @@ A list stands for records of its elements' values, with the key, the timestamp a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from streamrnn.codecs.reasons import Refused, key_refusal, reading_refusal
-from streamrnn.config.input import Codec, Listing, Tombstones
+from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.keys import key_refusal
+from streamrnn.codecs.reasons import Refused, reading_refusal
+from streamrnn.codecs.second_look import without_bare
 from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
 
 _ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
@@ -21,14 +22,6 @@ _SPLIT: dict[str, Callable[[bytes], list[msgspec.Raw]]] = {
 }  # fmt: skip
 _PACKED_LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
 """First bytes of an array in MessagePack."""
-
-
-class Spreading(NamedTuple):
-    """What of `[input]` says which values are ticks."""
-
-    codec: Codec
-    records: Listing
-    tombstones: Tombstones
 
 
 @dataclass(slots=True)
@@ -57,7 +50,7 @@ class Rows:
 class Spreader:
     """Finds the rows of records, as `input.records` and `input.tombstones` say."""
 
-    def __init__(self, form: Spreading, most_bytes: int) -> None:
+    def __init__(self, form: InputForm, most_bytes: int) -> None:
         self._form, self._most_bytes = form, most_bytes
         self._last: tuple[bytes, list[msgspec.Raw]] = (b"", [])
 
@@ -88,7 +81,7 @@ class Spreader:
         if self._form.tombstones == "skip":
             rows.skipped += 1
             return
-        why = key_refusal(record.key, None)
+        why = key_refusal(record.key, self._form.key, None)
         if why is not None:
             refused[len(rows.records)] = why
             _add(rows, record)
@@ -110,14 +103,24 @@ class Spreader:
 
     def _elements(self, value: bytes) -> list[msgspec.Raw]:
         try:
-            found = _SPLIT[self._form.codec](value)
+            found = self._split(value)
         except _ERRORS as error:
-            raise reading_refusal(error, self._form.codec, None, None) from error
+            raise reading_refusal(error, self._form, {}) from error
         if not found:
             raise Refused("empty_list", "the list has no ticks in it")
         if len(found) > MOST_INDEX + 1:
             raise Refused("too_large", f"a list of {len(found)} ticks, the limit is {MOST_INDEX + 1}")
         return found
+
+    def _split(self, value: bytes) -> list[msgspec.Raw]:
+        split = _SPLIT[self._form.codec]
+        try:
+            return split(value)
+        except _ERRORS:
+            repaired = without_bare(value) if self._form.codec == "json" else None
+            if repaired is None:
+                raise
+            return split(repaired)
 
     def count(self, record: Record) -> int | None:
         """How many ticks a list has; None for any other record, and for a list that is refused as a whole."""

@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
 Codec = Literal["json", "msgpack", "float32"]
+KeyKind = Literal["text", "int64", "int32", "uuid", "bytes"]
 Listing = Literal["one", "list"]
+Numbers = Literal["strict", "lenient"]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 Tombstones = Literal["dead-letter", "forget", "skip"]
 
 DEFAULT_BATCH_BYTES = 128 * 2**20
@@ -18,9 +21,21 @@ class InputSettings(Section):
     """Where ticks come from and how they are read."""
 
     topic: str = Field("ticks", description="Topic of the ticks.")
-    codec: Literal["json", "msgpack", "float32"] = Field("json", description="Format of a tick's value.")
-    stream_field: str | None = Field(None, description="Field that names the stream; the record's key if unset.")
+    codec: Codec = Field("json", description="Format of a tick's value.")
+    path: str | None = Field(
+        None, description="Where in the value the fields lie, such as payload.after; its top if unset."
+    )
+    key: KeyKind = Field(
+        "text", description="What a key is: UTF-8, a big-endian integer, a UUID's 16 bytes, or any bytes (as hex)."
+    )
+    stream_field: str | None = Field(
+        None, description="Field that names the stream, or several with commas between; the record's key if unset."
+    )
     time_field: str | None = Field("time", description="Field of the event time; the record's timestamp if absent.")
+    time_unit: TimeUnit = Field("auto", description="Unit of times that are numbers; auto: what their size tells.")
+    numbers: Numbers = Field(
+        "strict", description="Lenient also takes decimal text for its number, true for 1, false for 0."
+    )
     start: Literal["earliest", "latest"] = Field("earliest", description="Where a group without offsets begins.")
     warmup_ticks: Annotated[int, Field(ge=0)] = Field(
         1000, description="Records of a partition replayed before its committed offset to rebuild state."
@@ -49,13 +64,26 @@ class InputSettings(Section):
         None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
     )
 
+    @field_validator("path", "stream_field", "time_field", "sequence_field")
+    @classmethod
+    def _check_names(cls, given: str | None) -> str | None:
+        if given is not None and not all(given.replace(",", ".").removeprefix("$.").split(".")):
+            raise ValueError(f"{given!r} has an empty name in it")
+        return given
+
     @model_validator(mode="after")
-    def _check_rows(self) -> "InputSettings":
+    def _check_fit(self) -> "InputSettings":
+        if self.key != "text" and self.stream_field is not None:
+            raise ValueError(f"input.key = {self.key} and input.stream_field both name the stream: unset one")
         if self.tombstones == "forget" and self.stream_field is not None:
             raise ValueError(
                 "input.tombstones = forget needs streams named by the record's key, for a null value names none: "
                 "unset input.stream_field"
             )
-        if self.codec == "float32" and self.records != "one":
-            raise ValueError("input.records needs a codec with fields, json or msgpack")
+        if self.codec == "float32":
+            named = ("path", "stream_field", "sequence_field")
+            asked = [name for name in named if getattr(self, name) is not None]
+            asked += ["numbers"] * (self.numbers != "strict") + ["records"] * (self.records != "one")
+            if asked:
+                raise ValueError(f"input.{asked[0]} needs a codec with fields, json or msgpack")
         return self

@@ -251,8 +251,6 @@ class Settings(BaseSettings):
             raise ValueError("delivery.guarantee exactly_once needs kafka.acks_idempotent")
         if is_exact and 2 * self.delivery.commit_interval_ms > self.delivery.transaction_timeout_ms:
             raise ValueError("delivery.transaction_timeout_ms must be at least twice commit_interval_ms")
-        if self.input.sequence_field is not None and self.input.codec == "float32":
-            raise ValueError("input.sequence_field needs a codec with fields, json or msgpack")
         return self
 
     @classmethod

@@ -26,7 +26,7 @@ def record(value: bytes | None, key: bytes | None = b"s", offset: int = 0, parti
 
 
 def json_decoder(**options) -> Decoder:
-    return Decoder(spec(options.pop("missing", "carry")), **options)
+    return Decoder(spec(options.pop("missing", "carry")), **{"time_unit": "ms"} | options)
 
 
 def pack(value: object) -> bytes:
@@ -57,9 +57,19 @@ BAD_JSON = [
     ("undecodable", b'{"a":1'),
     ("undecodable", b'{"a":1,}'),
     ("undecodable", b'{"a":01}'),
-    ("undecodable", b'{"a":NaN}'),
-    ("undecodable", b'{"a":Infinity}'),
-    ("undecodable", b'{"a":-Infinity}'),
+    ("undecodable", b'{"a":-NaN}'),
+    ("undecodable", b'{"a":NaN,}'),
+    ("undecodable", b'{"a":nan}'),
+    ("undecodable", b'{NaN:1}'),
+    ("undecodable", b'{"a":+Infinity}'),
+    ("not_an_object", b"NaN"),
+    ("not_finite", b'{"a":Infinity}'),
+    ("not_finite", b'{"a":NaN,"b c":-Infinity}'),
+    ("bad_time", b'{"a":1,"time":Infinity}'),
+    ("no_feature", b"{}"),
+    ("no_feature", b'{"time":7}'),
+    ("no_feature", b'{"payload":{"a":1,"b c":2}}'),
+    ("no_feature", b'{"A":1,"b  c":2}'),
     ("undecodable", b'{"a":1}{"a":2}'),
     ("undecodable", b'{"a":1},{"a":2}'),
     ("undecodable", b"\xff\xfe{}"),
@@ -292,7 +302,7 @@ def test_whole_numbers_beyond_64_bits_are_numbers():
 @pytest.mark.parametrize("beside", [b"5", b'"1970-01-01"', b"null", b"2.5"])
 def test_a_time_is_ms_or_iso_text_or_the_records_own(time, expected, beside):
     """Whatever its neighbour's time looks like."""
-    pair = [record(b'{"time":%b}' % value, offset=n) for n, value in enumerate((time, beside))]
+    pair = [record(b'{"a":1,"time":%b}' % value, offset=n) for n, value in enumerate((time, beside))]
     ticks, dead = json_decoder().decode(pair)
     assert dead == []
     assert ticks.time_ms[0] == expected
@@ -301,11 +311,11 @@ def test_a_time_is_ms_or_iso_text_or_the_records_own(time, expected, beside):
 
 
 def test_without_a_time_field_the_records_timestamp_is_the_time():
-    assert only_tick(json_decoder(time_field=None), record(b'{"time":"never"}')).time_ms[0] == ARRIVAL_MS
+    assert only_tick(json_decoder(time_field=None), record(b'{"a":1,"time":"never"}')).time_ms[0] == ARRIVAL_MS
 
 
 def test_the_time_field_may_have_any_name():
-    assert only_tick(json_decoder(time_field="at.ms"), record(b'{"at.ms":5}')).time_ms[0] == 5
+    assert only_tick(json_decoder(time_field="at.ms"), record(b'{"a":1,"at.ms":5}')).time_ms[0] == 5
     assert only_reason(json_decoder(time_field="at.ms"), record(b'{"at.ms":false}')).code == "bad_time"
 
 
@@ -315,10 +325,12 @@ def test_a_field_may_name_the_stream_and_the_key_stands_in_for_it(codec):
     decoder = json_decoder(codec=codec, stream_field="id")
     assert only_tick(decoder, record(write({"id": "caf\u00e9", "a": 1.0}), b"k")).streams == ["caf\u00e9".encode()]
     assert only_tick(decoder, record(write({"a": 1.0}), b"k")).streams == [b"k"]
-    assert only_tick(decoder, record(write({"id": None}), b"k")).streams == [b"k"]
-    assert only_reason(decoder, record(write({"id": ""}), b"k")).code == "bad_key"
-    assert only_reason(decoder, record(write({"id": "x" * 1025}), b"k")).code == "bad_key"
-    assert only_reason(decoder, record(write({"id": 5}), b"k")).code == "bad_type"
+    assert only_tick(decoder, record(write({"id": None, "a": 1.0}), b"k")).streams == [b"k"]
+    assert only_reason(decoder, record(write({"id": "", "a": 1.0}), b"k")).code == "bad_key"
+    assert only_reason(decoder, record(write({"id": "x" * 1025, "a": 1.0}), b"k")).code == "bad_key"
+    assert only_tick(decoder, record(write({"id": 42, "a": 1.0}), b"k")).streams == [b"42"]
+    assert only_reason(decoder, record(write({"id": 4.5, "a": 1.0}), b"k")).code == "bad_type"
+    assert only_reason(decoder, record(write({"id": True, "a": 1.0}), b"k")).code == "bad_type"
     missing = only_reason(decoder, record(write({"a": 1.0}), None))
     assert missing.code == "missing_key"
     assert "'id'" in missing.message

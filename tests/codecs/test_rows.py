@@ -77,6 +77,13 @@ def test_a_bad_tick_of_a_list_costs_one_tick_and_its_dead_letter_is_that_tick_al
     assert decoder.count(whole) == 3
 
 
+def test_a_list_with_bare_nan_is_read_as_its_elements_are() -> None:
+    raw = Record(0, 1, 5, b"k", b'[{"a": NaN, "b": 1}, {"a": Infinity}, {"a": "NaN"}]')
+    ticks, dead = Decoder(SPEC, records="list").decode([raw])
+    np.testing.assert_array_equal(ticks.values, np.array([[np.nan, 1]], np.float32))
+    assert [(d.code, d.element) for d in dead] == [("not_finite", 1), ("bad_type", 2)]
+
+
 @pytest.mark.parametrize(
     ("value", "code"),
     [
@@ -97,6 +104,7 @@ def test_a_list_is_refused_where_it_was_not_asked_for_and_the_option_is_named() 
     whole = record(0, [{"a": 1}])
     _, (dead,) = Decoder(SPEC).decode([whole])
     assert (dead.code, dead.record, dead.element) == ("not_an_object", whole, NO_INDEX)
+    assert "input.records = list" in dead.message
     _, (dead,) = Decoder(SPEC, records="list", max_record_bytes=5).decode([whole])
     assert (dead.code, dead.element) == ("too_large", NO_INDEX)
 
@@ -137,8 +145,8 @@ def test_null_values_are_dead_letters_or_nothing_or_ends_between_the_ticks_that_
 
 
 def test_ends_alone_are_a_batch_without_ticks() -> None:
-    ticks, dead = Decoder(SPEC, tombstones="forget").decode([null(1, b"a"), null(2, b"b")])
-    assert (len(ticks), dead, ends(ticks)) == (0, [], [(0, 0, b"a"), (0, 0, b"b")])
+    ticks, dead = Decoder(SPEC, tombstones="forget", key="int64").decode([null(1, bytes(8)), null(2, b"\xff" * 8)])
+    assert (len(ticks), dead, ends(ticks)) == (0, [], [(0, 0, bytes(8)), (0, 0, b"\xff" * 8)])
 
 
 def test_a_dead_letter_that_comes_again_does_not_pass_its_index_on() -> None:

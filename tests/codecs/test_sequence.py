@@ -21,17 +21,17 @@ def records(codec: str, *values: dict) -> list[Record]:
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 def test_the_sequence_field_orders_ticks_and_is_no_time(codec):
-    values = [{"a": 1.5, "time": 7, "seq": 2**53 + 1}, {"seq": -3, "b": 1}, {"seq": 0}]
+    values = [{"a": 1.5, "time": 17e11, "seq": 2**53 + 1}, {"seq": -3, "b": 1}, {"a": 1, "seq": 0}]
     ticks, dead = Decoder(SPEC, codec=codec, sequence_field="seq").decode(records(codec, *values))
     assert (ticks.order.tolist(), dead) == ([2**53 + 1, -3, 0], [])
     assert ticks.order.dtype == np.int64
-    assert ticks.time_ms.tolist() == [7, 1001, 1002]
+    assert ticks.time_ms.tolist() == [1_700_000_000_000, 1001, 1002]
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 def test_without_one_the_event_time_does(codec):
-    values = [{"time": 7, "seq": 5}, {"time": 3.9}, {}]
-    ticks, _ = Decoder(SPEC, codec=codec).decode(records(codec, *values))
+    values = [{"a": 1, "time": 7, "seq": 5}, {"a": 1, "time": 3.9}, {"a": 1}]
+    ticks, _ = Decoder(SPEC, codec=codec, time_unit="ms").decode(records(codec, *values))
     assert ticks.order.tolist() == ticks.time_ms.tolist() == [7, 3, 1002]
 
 
@@ -75,7 +75,7 @@ def test_numbers_of_any_length_are_refused_in_a_few_words():
 @given(st.lists(st.one_of(st.integers(-(2**70), 2**70), st.none(), st.floats(allow_nan=False)), max_size=12))
 def test_a_batch_is_ordered_as_its_records_are_one_by_one(numbers):
     decoder = Decoder(SPEC, sequence_field="seq")
-    batch = records("json", *({"seq": number} for number in numbers))
+    batch = records("json", *({"a": 1, "seq": number} for number in numbers))
     ticks, dead = decoder.decode(batch)
     good = [n for n in numbers if isinstance(n, int) and -(2**63) <= n < 2**63]
     assert ticks.order.tolist() == good

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamrnn.codecs import Decoder
-from streamrnn.codecs.columns import Codec
+from streamrnn.config.input import Codec
 from streamrnn.engine import compiled
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.kernels.cells import sigmoid, tanh

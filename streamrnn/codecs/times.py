@@ -1,0 +1,117 @@
+"""Event times as they stand in values to ms since the epoch. What is ambiguous is refused, not guessed.
+
+A column of one kind and size is converted in one go; anything else one by one, to the same numbers.
+Shapes: n values.
+"""
+
+import math
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.codecs.reasons import Refused
+from streamrnn.config.input import TimeUnit
+
+Time = int | float | str | None
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LARGEST_TIME_MS = 2**53
+PER_MS: dict[TimeUnit, int] = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
+"""How many of a unit are a ms; a second is more than one."""
+EDGES = (1e8, 1e10, 1e11, 1e13, 1e14, 1e16, 1e17, 1e19)
+"""Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each. Between, none is right."""
+_UNITS = tuple(PER_MS)
+_DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?")
+_DAY = re.compile(r"[0-9]{8}")
+
+
+def unit_of(size: float) -> TimeUnit | None:
+    """The unit of an epoch number of this size; None where none is right."""
+    place = bisect_right(EDGES, size)
+    return _UNITS[place // 2] if place % 2 else None
+
+
+def times_ms(
+    times: Sequence[Time] | None, arrivals: Sequence[int], unit: TimeUnit, is_lenient: bool,
+    refused: dict[int, Refused],
+) -> NDArray[np.int64]:  # fmt: skip
+    """(n,) event times in ms; the record's timestamp where the value has none."""
+    if times is None or times.count(None) == len(times):
+        times, unit = arrivals, "ms"
+    whole = _all_at_once(times, unit)
+    if whole is not None:
+        return whole
+    read = np.array(arrivals, dtype=np.int64)
+    for i, (time, arrival_ms) in enumerate(zip(times, arrivals, strict=True)):
+        try:
+            read[i] = to_time_ms(time, arrival_ms, unit, is_lenient)
+        except Refused as why:
+            refused.setdefault(i, why)
+    return read
+
+
+def _all_at_once(times: Sequence[Any], unit: TimeUnit) -> NDArray[np.int64] | None:
+    """A column of whole numbers, or of fractions, all of one unit and in range; None: it is something else."""
+    numbers: NDArray[Any]
+    try:
+        numbers = np.frombuffer(array("q", times), np.int64)
+    except (TypeError, OverflowError):  # some are text, fractions, missing, or huge
+        if set(map(type, times)) != {float}:
+            return None
+        numbers = np.array(times)
+    least, most = numbers.min().item(), numbers.max().item()
+    size = max(abs(least), abs(most))
+    if not math.isfinite(size):
+        return None
+    if unit == "auto":
+        found = unit_of(np.abs(numbers).min().item()), unit_of(size)
+        if found[0] is None or found[0] != found[1]:
+            return None
+        unit = found[0]
+    if size * (1000 if unit == "s" else 1) > LARGEST_TIME_MS * PER_MS[unit]:
+        return None
+    if numbers.dtype == np.int64:
+        return numbers if unit == "ms" else numbers * 1000 if unit == "s" else numbers // PER_MS[unit]
+    return (np.rint(numbers * 1000.0) if unit == "s" else numbers // PER_MS[unit]).astype(np.int64)
+
+
+def to_time_ms(time: Time, arrival_ms: int, unit: TimeUnit, is_lenient: bool = False) -> int:
+    """Event time in ms since the epoch, below which is cut off, of a number in `unit`, of ISO 8601 text (UTC if it
+    names no zone), or None: the record's own."""
+    if time is None:
+        return arrival_ms
+    try:
+        time_ms = _text_ms(time, unit, is_lenient) if isinstance(time, str) else _epoch_ms(time, unit)
+    except (ValueError, OverflowError) as error:
+        raise Refused("bad_time", f"{time!r:.60} is no time: {error}") from error
+    if not -LARGEST_TIME_MS <= time_ms <= LARGEST_TIME_MS:
+        raise Refused("bad_time", f"{str(time)[:60]} {'' if isinstance(time, str) else unit} is out of range")
+    return time_ms
+
+
+def _epoch_ms(number: int | float, unit: TimeUnit) -> int:
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    if unit == "auto":
+        found = unit_of(abs(number))
+        if found is None:
+            raise ValueError("its size fits no epoch unit; input.time_unit = s, ms, us or ns?")
+        unit = found
+    if unit != "s":
+        return int(number // PER_MS[unit])
+    return number * 1000 if isinstance(number, int) else round(number * 1000.0)
+
+
+def _text_ms(text: str, unit: TimeUnit, is_lenient: bool) -> int:
+    """ISO 8601; fromisoformat would take the digits of an epoch number for a year, a month, a day and an hour."""
+    if _DECIMAL.fullmatch(text) and not _DAY.fullmatch(text):
+        if not is_lenient:
+            raise ValueError("a number as text; input.numbers = lenient?")
+        return _epoch_ms(float(text) if "." in text else int(text), unit)
+    moment = datetime.fromisoformat(text)
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
