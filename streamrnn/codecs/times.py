@@ -115,3 +115,17 @@ def _text_ms(text: str, unit: TimeUnit, is_lenient: bool) -> int:
         return _epoch_ms(float(text) if "." in text else int(text), unit)
     moment = datetime.fromisoformat(text)
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(milliseconds=1)
+
+
+def written(time_ms: Sequence[int], unit: TimeUnit) -> list[int | float | str]:
+    """Times as a tick's value holds them, read back to the same ms: numbers of the unit, and with auto ISO text
+    where a number of ms would be taken for something else. OverflowError for what is no year of ISO text."""
+    if unit == "auto":
+        return [time if unit_of(abs(time)) == "ms" else _iso(time) for time in time_ms]
+    if unit == "s":
+        return [time / 1000 if time % 1000 else time // 1000 for time in time_ms]
+    return [time * PER_MS[unit] for time in time_ms]
+
+
+def _iso(time_ms: int) -> str:
+    return (EPOCH + timedelta(milliseconds=time_ms)).isoformat()

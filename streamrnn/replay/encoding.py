@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.times import written
 from streamrnn.config import InputSettings
 from streamrnn.errors import DataError
 from streamrnn.tables.feed import Feed
@@ -60,7 +61,7 @@ class TickEncoder:
     def __init__(self, features: tuple[str, ...], source: InputSettings, whole: tuple[bool, ...] = ()) -> None:
         self._whole = whole or (False,) * len(features)
         self._is_packed, self._is_json = source.codec == "float32", source.codec == "json"
-        self._has_stream = source.stream_field is not None
+        self._has_stream, self._unit = source.stream_field is not None, source.time_unit
         self.has_time = source.time_field is not None and not self._is_packed
         self._tick: Any = None if self._is_packed else _tick_struct(features, source)
         self._lines, self._pack = msgspec.json.Encoder().encode_lines, msgspec.msgpack.Encoder().encode
@@ -75,9 +76,16 @@ class TickEncoder:
         if self._has_stream:
             columns.insert(0, batch.streams)
         if self.has_time:
-            columns.insert(0, batch.time_ms.tolist())
+            columns.insert(0, self._times(batch.time_ms.tolist()))
         rows = list(map(self._tick, *columns))
         return self._lines(rows).split(b"\n")[: len(rows)] if self._is_json else list(map(self._pack, rows))
+
+
+    def _times(self, time_ms: list[int]) -> list[Any]:
+        try:
+            return written(time_ms, self._unit)
+        except OverflowError as error:
+            raise DataError(f"a time that no ISO text can say: {error}; input.time_unit = ms?") from None
 
 
 def _tick_struct(features: tuple[str, ...], source: InputSettings) -> Any:

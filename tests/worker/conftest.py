@@ -35,6 +35,7 @@ SPEC = ModelSpec(
 )
 SOURCES: dict[str, FakeSource] = {}
 """By input topic: where a recovery reads."""
+FIRST_TIME_MS = 1_700_000_000_000
 POISON = 3e38
 """A tick whose prediction is above the largest float32: its row is rolled back."""
 
@@ -70,7 +71,7 @@ def make_tapped(model: Model, settings: Settings, cold: ColdTiers | None = None)
 
 
 def tick(partition: int, offset: int, x: float, stream: bytes = b"s") -> Record:
-    return Record(partition, offset, 1_000 + offset, stream, json.dumps({"time": offset, "x": x}).encode())
+    return Record(partition, offset, 1_000 + offset, stream, json.dumps({"time": FIRST_TIME_MS + offset, "x": x}).encode())
 
 
 def ticks(partition: int, count: int, streams: int = 3) -> list[Record]:
