@@ -71,7 +71,8 @@ def make_tapped(model: Model, settings: Settings, cold: ColdTiers | None = None)
 
 
 def tick(partition: int, offset: int, x: float, stream: bytes = b"s") -> Record:
-    return Record(partition, offset, 1_000 + offset, stream, json.dumps({"time": FIRST_TIME_MS + offset, "x": x}).encode())
+    value = json.dumps({"time": FIRST_TIME_MS + offset, "x": x}).encode()
+    return Record(partition, offset, 1_000 + offset, stream, value)
 
 
 def ticks(partition: int, count: int, streams: int = 3) -> list[Record]:
