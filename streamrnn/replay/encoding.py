@@ -80,7 +80,6 @@ class TickEncoder:
         rows = list(map(self._tick, *columns))
         return self._lines(rows).split(b"\n")[: len(rows)] if self._is_json else list(map(self._pack, rows))
 
-
     def _times(self, time_ms: list[int]) -> list[Any]:
         try:
             return written(time_ms, self._unit)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from streamrnn.codecs import Decoder, Encoder
-from streamrnn.codecs.columns import Codec
+from streamrnn.config.input import Codec
 from streamrnn.nn.spec import Channel, ModelSpec, Precision
 from streamrnn.ticks import Errors, PredictionBatch, Record
 
