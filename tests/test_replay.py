@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,15 @@ def test_the_hash_is_kafkas() -> None:
 
 
 numbers = st.floats(width=32, allow_infinity=False)
-rows = st.lists(st.tuples(st.text(min_size=1), st.integers(-(2**53), 2**53), numbers, numbers), min_size=1)
+times = st.one_of(st.integers(-6 * 10**13, 10**14 - 1), st.integers(-(10**10), 10**10))
+"""Years 68 to 5138, and more often those of 1970 that numbers of seconds would be taken for."""
+rows = st.lists(st.tuples(st.text(min_size=1), times, numbers, numbers), min_size=1)
+
+
+def said(time_ms: int) -> int | str:
+    """A number of ms, but as text from 1970-01-02 to 1970-04-26 and back: seconds of 1973 to 2286 look alike."""
+    is_text = 10**8 <= abs(time_ms) < 10**10
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).isoformat() if is_text else time_ms
 
 
 def batch_of(some: list[tuple[str, int, float, float]]) -> TableBatch:
@@ -144,10 +153,18 @@ def test_json_values_are_those_json_dumps_would_write(some: list[tuple[str, int,
     got = TickEncoder(FEATURES, InputSettings(stream_field="who")).encode(batch_of(some))
     for raw, (stream, time_ms, *values) in zip(got, some, strict=True):
         present = {name: v for name, v in zip(FEATURES, values, strict=True) if not np.isnan(v)}
-        slow = json.loads(json.dumps({"time": time_ms, "who": stream} | present))
+        present = present or dict.fromkeys(FEATURES)
+        slow = json.loads(json.dumps({"time": said(time_ms), "who": stream} | present))
         read = json.loads(raw)
         assert list(read) == list(slow)
-        assert {k: np.float32(v) if k in FEATURES else v for k, v in read.items()} == slow
+        assert {k: np.float32(v) if k in FEATURES and v is not None else v for k, v in read.items()} == slow
+
+
+def test_a_time_that_neither_a_number_nor_text_can_say_is_refused() -> None:
+    batch = batch_of([("a", 10**14, 1.0, 2.0)])  # as microseconds it would be of 1973, as text of the year 5138
+    with pytest.raises(DataError, match=r"input\.time_unit = ms"):
+        TickEncoder(FEATURES, InputSettings()).encode(batch._replace(time_ms=np.array([9 * 10**15])))
+    assert json.loads(TickEncoder(FEATURES, InputSettings(time_unit="ms")).encode(batch)[0])["time"] == 10**14
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack", "float32"])

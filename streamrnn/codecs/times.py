@@ -1,4 +1,4 @@
-"""Event times as they stand in values to ms since the epoch. What is ambiguous is refused, not guessed.
+"""Event times as they stand in values to ms since the epoch.
 
 A column of one kind and size is converted in one go; anything else one by one, to the same numbers.
 Shapes: n values.
@@ -24,16 +24,16 @@ LARGEST_TIME_MS = 2**53
 PER_MS: dict[TimeUnit, int] = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
 """How many of a unit are a ms; a second is more than one."""
 EDGES = (1e8, 1e10, 1e11, 1e13, 1e14, 1e16, 1e17, 1e19)
-"""Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each. Between, none is right."""
+"""Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each; others tell no unit."""
 _UNITS = tuple(PER_MS)
 _DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?")
 _DAY = re.compile(r"[0-9]{8}")
 
 
-def unit_of(size: float) -> TimeUnit | None:
-    """The unit of an epoch number of this size; None where none is right."""
+def unit_of(size: float) -> TimeUnit:
+    """The unit of an epoch number of this size: ms where none is told, as a tick's time is in ms by default."""
     place = bisect_right(EDGES, size)
-    return _UNITS[place // 2] if place % 2 else None
+    return _UNITS[place // 2] if place % 2 else "ms"
 
 
 def times_ms(
@@ -70,7 +70,7 @@ def _all_at_once(times: Sequence[Any], unit: TimeUnit) -> NDArray[np.int64] | No
         return None
     if unit == "auto":
         found = unit_of(np.abs(numbers).min().item()), unit_of(size)
-        if found[0] is None or found[0] != found[1]:
+        if found[0] != found[1]:
             return None
         unit = found[0]
     if size * (1000 if unit == "s" else 1) > LARGEST_TIME_MS * PER_MS[unit]:
@@ -98,10 +98,7 @@ def _epoch_ms(number: int | float, unit: TimeUnit) -> int:
     if not math.isfinite(number):
         raise ValueError("not finite")
     if unit == "auto":
-        found = unit_of(abs(number))
-        if found is None:
-            raise ValueError("its size fits no epoch unit; input.time_unit = s, ms, us or ns?")
-        unit = found
+        unit = unit_of(abs(number))
     if unit != "s":
         return int(number // PER_MS[unit])
     return number * 1000 if isinstance(number, int) else round(number * 1000.0)

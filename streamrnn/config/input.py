@@ -32,7 +32,9 @@ class InputSettings(Section):
         None, description="Field that names the stream, or several with commas between; the record's key if unset."
     )
     time_field: str | None = Field("time", description="Field of the event time; the record's timestamp if absent.")
-    time_unit: TimeUnit = Field("auto", description="Unit of times that are numbers; auto: what their size tells.")
+    time_unit: TimeUnit = Field(
+        "auto", description="Unit of times that are numbers; auto: what their size tells, else ms."
+    )
     numbers: Numbers = Field(
         "strict", description="Lenient also takes decimal text for its number, true for 1, false for 0."
     )

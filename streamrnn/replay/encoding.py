@@ -53,7 +53,8 @@ class Places(dict[str, tuple[bytes, int]]):
 
 
 class TickEncoder:
-    """Ticks to values in the input's codec; what is missing is left out. The slow twin is `json.dumps` of a row.
+    """Ticks to values in the input's codec; what is missing is left out, but null in a tick that has nothing, which
+    would else name no feature. The slow twin is `json.dumps` of a row.
 
     whole: which features are integers, and stay so.
     """
@@ -63,7 +64,9 @@ class TickEncoder:
         self._is_packed, self._is_json = source.codec == "float32", source.codec == "json"
         self._has_stream, self._unit = source.stream_field is not None, source.time_unit
         self.has_time = source.time_field is not None and not self._is_packed
-        self._tick: Any = None if self._is_packed else _tick_struct(features, source)
+        self._tick: Any
+        self._empty: Any
+        self._tick, self._empty = (None, None) if self._is_packed else _tick_structs(features, source)
         self._lines, self._pack = msgspec.json.Encoder().encode_lines, msgspec.msgpack.Encoder().encode
 
     def encode(self, batch: TableBatch) -> list[bytes]:
@@ -78,6 +81,8 @@ class TickEncoder:
         if self.has_time:
             columns.insert(0, self._times(batch.time_ms.tolist()))
         rows = list(map(self._tick, *columns))
+        for i in np.flatnonzero(np.isnan(batch.values).all(axis=1)).tolist():
+            rows[i] = self._empty(*(column[i] for column in columns))
         return self._lines(rows).split(b"\n")[: len(rows)] if self._is_json else list(map(self._pack, rows))
 
     def _times(self, time_ms: list[int]) -> list[Any]:
@@ -87,8 +92,8 @@ class TickEncoder:
             raise DataError(f"a time that no ISO text can say: {error}; input.time_unit = ms?") from None
 
 
-def _tick_struct(features: tuple[str, ...], source: InputSettings) -> Any:
-    """Time and stream if they have a field, then the features, left out where None."""
+def _tick_structs(features: tuple[str, ...], source: InputSettings) -> tuple[Any, Any]:
+    """Time and stream if they have a field, then the features: left out where None, or null."""
     own = {"time": (source.time_field, int), "stream": (source.stream_field, str)}
     fields: list[Any] = [(name, kind) for name, (field, kind) in own.items() if field is not None]
     names = {name: field for name, (field, _) in own.items() if field is not None}
@@ -99,7 +104,8 @@ def _tick_struct(features: tuple[str, ...], source: InputSettings) -> Any:
         fields.append((f"f{number}", int | float | None, None))
         names[f"f{number}"] = feature
     try:
-        return msgspec.defstruct("Tick", fields, rename=names, omit_defaults=True, gc=False)
+        tick = msgspec.defstruct("Tick", fields, rename=names, omit_defaults=True, gc=False)
+        return tick, msgspec.defstruct("EmptyTick", fields, rename=names, gc=False)
     except ValueError as error:  # a quote, backslash or control character: the daemon could not read it either
         raise DataError(f"features: {str(error).partition(' - ')[0]}: {features!r}") from None
 

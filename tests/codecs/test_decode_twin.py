@@ -94,9 +94,7 @@ def _time_ms(time, arrival_ms, form):
         moment = moment.replace(tzinfo=moment.tzinfo or UTC)
         return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if unit == "auto":
-        unit = next((unit for unit, (least, most) in UNITS.items() if least <= abs(time) < most), None)
-        if unit is None:
-            raise No("unit")
+        unit = next((unit for unit, (least, most) in UNITS.items() if least <= abs(time) < most), "ms")
     if unit == "s" and isinstance(time, float):
         return round(time * 1000)
     return math.floor(Fraction(time) * TO_MS[unit])
