@@ -65,7 +65,7 @@ def _settings(bootstrap: str, bundle: Path) -> Settings:
             "session_timeout_ms": 2000,
             "heartbeat_interval_ms": 500,
         },
-        input={"topic": TOPIC},
+        input={"topic": TOPIC, "time_unit": "ms"},
         output={"topic": "demo-predictions"},
         model={"path": bundle},
         http={"port": 0},
