@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.codecs.columns import Codec, Fields, object_reader, packed_reader
+from streamrnn.codecs.outliers import Outliers
 from streamrnn.codecs.reasons import (
     LARGEST_TIME_MS,
     LONGEST_KEY_BYTES,
@@ -25,7 +26,7 @@ from streamrnn.codecs.reasons import (
     to_time_ms,
 )
 from streamrnn.codecs.rows import Spreader, Spreading
-from streamrnn.config.input import Listing, Tombstones
+from streamrnn.config.input import Listing, OutlierPolicy, Tombstones
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch
 
@@ -51,10 +52,12 @@ class Decoder:
         sequence_field: str | None = None,
         records: Listing = "one",
         tombstones: Tombstones = "dead-letter",
+        outliers: OutlierPolicy = "process",
+        ranges: str | None = None,
         max_record_bytes: int = 1_048_576,
     ) -> None:
         self._spreader = Spreader(Spreading(codec, records, tombstones), max_record_bytes)
-        self._spec = spec
+        self._spec, self.outliers = spec, Outliers(spec, outliers, ranges)
         self._stream_field, self._sequence_field = stream_field, sequence_field
         self._max_bytes = max_record_bytes
         if codec == "float32":
@@ -89,16 +92,18 @@ class Decoder:
         streams = _streams(keys, columns.streams, self._stream_field, refused)
         times = _times(columns.times, arrivals, refused)
         order = times if columns.orders is None else _orders(columns.orders, self._sequence_field, refused)
-        self._check_numbers(columns.features, refused)
+        numbers, outliers = self.outliers.apply(columns.features, refused)
+        self._check_numbers(numbers, refused)
         batch = TickBatch(
             partition=np.array(partitions, dtype=np.int32),
             offset=np.array(offsets, dtype=np.int64),
             time_ms=times,
             arrival_ms=np.array(arrivals, dtype=np.int64),
             streams=streams,
-            values=columns.features,
+            values=numbers,
             order=order,
             index=None if indexes is None else np.array(indexes, np.int32),
+            outliers=outliers,
         )
         if not refused:
             return batch, []
@@ -210,4 +215,5 @@ def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
         values=batch.values[keep],
         order=batch.order[keep],
         index=None if batch.index is None else batch.index[keep],
+        outliers=batch.outliers,
     )

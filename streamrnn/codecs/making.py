@@ -16,5 +16,7 @@ def make_decoder(spec: ModelSpec, settings: Settings) -> Decoder:
         sequence_field=given.sequence_field,
         records=given.records,
         tombstones=given.tombstones,
+        outliers=given.outliers,
+        ranges=given.ranges,
         max_record_bytes=given.max_record_bytes,
     )

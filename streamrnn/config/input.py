@@ -2,12 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from streamrnn.config.ranges import parse_ranges
 from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
 Codec = Literal["json", "msgpack", "float32"]
+OutlierPolicy = Literal["process", "clip", "missing", "dead-letter"]
 Listing = Literal["one", "list"]
 Tombstones = Literal["dead-letter", "forget", "skip"]
 
@@ -48,6 +50,19 @@ class InputSettings(Section):
     late_after_s: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
     )
+
+    outliers: OutlierPolicy = Field(
+        "process", description="What to do with a value outside its feature's bounds; process only counts it."
+    )
+    ranges: str | None = Field(
+        None, description="Bounds by feature, such as temp=-50:60,load=0: (one side open); else the model's own."
+    )
+
+    @field_validator("ranges")
+    @classmethod
+    def _check_ranges(cls, given: str | None) -> str | None:
+        parse_ranges(given)
+        return given
 
     @model_validator(mode="after")
     def _check_rows(self) -> "InputSettings":
