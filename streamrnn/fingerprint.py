@@ -4,11 +4,12 @@ import hashlib
 
 import msgspec
 
-from streamrnn.config import Settings
+from streamrnn.config import InputSettings, Settings
 from streamrnn.config.input import DEFAULT_BATCH_BYTES
+from streamrnn.config.ranges import parse_ranges
 from streamrnn.nn.model import Model
 
-LATER: dict[str, object] = {"bound": None, "precision": "float32"}
+LATER: dict[str, object] = {"bound": None, "precision": "float32", "ranges": None}
 """Fields that specs had not always, and what models without them are: their snapshots stay theirs."""
 READ = (
     "codec", "path", "key", "stream_field", "time_field", "time_unit", "numbers", "max_record_bytes",
@@ -42,4 +43,12 @@ def _deciding(settings: Settings) -> dict[str, object]:
         "sequence_field": given.sequence_field,
         "late_after_s": given.late_after_s if refuses["late"] else None,
         "quarantine": [engine.quarantine_after, engine.quarantine_retry],
-    } | {name: word for name, word in OTHERWISE.items() if getattr(given, name) == word}
+    } | {name: word for name, word in OTHERWISE.items() if getattr(given, name) == word} | _outliers(given)
+
+
+def _outliers(given: InputSettings) -> dict[str, object]:
+    """What bounds values; nothing where they are only counted."""
+    if given.outliers == "process":
+        return {}
+    bounds = {name: [str(low), str(high)] for name, (low, high) in parse_ranges(given.ranges).items()}
+    return {"outliers": given.outliers, "ranges": bounds}

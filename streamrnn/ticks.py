@@ -97,7 +97,8 @@ class TickBatch:
     arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) of the model's precision, NaN =
     missing; order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the
     states that end between them, if any; skipped how many null values beside them meant nothing; index (n,) int32
-    where in its record's list each tick was, or NO_INDEX; None where no record is a list.
+    where in its record's list each tick was, or NO_INDEX; None where no record is a list; outliers (F,)
+    how many values of each feature were outside its bounds, those of refused ticks too, None for none.
     """
 
     partition: NDArray[np.int32]
@@ -110,6 +111,7 @@ class TickBatch:
     endings: Endings | None = None
     skipped: int = 0
     index: NDArray[np.int32] | None = None
+    outliers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.order is None:

@@ -76,6 +76,8 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted.batch(batch([5, 5000], said=errors([1, 1, 1, 1])), NOW_MS)
     for stage in STAGES:
         counted.stage(stage, 0.003)
+    some = batch([])
+    counted.batch(replace(some, ticks=replace(some.ticks, outliers=np.array([0, 3]))), NOW_MS)
     counted.dead([letter("decode", "null"), letter("decode", "null"), letter("step", "not_finite")])
     counted.lag(0, 12, 0.5)
     counted.resident(Held(7, 3, 4096, 2, 1, 0))
@@ -282,6 +284,12 @@ def test_no_metric_is_labelled_by_stream() -> None:
     assert set(series(counted)) == before
     assert b"sensor-" not in counted.text()
     assert not any({"stream", "key"} & set(labels) for _, _, labels, _ in metrics.catalogue())
+
+
+def test_outliers_are_counted_by_feature_where_all_ticks_were_refused_too() -> None:
+    counted = used()
+    assert value(counted, "streamrnn_outliers_total", feature="b") == 3
+    assert ("streamrnn_outliers_total", (("feature", "a"),)) not in series(counted)
 
 
 def test_a_snapshot_says_rates_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:

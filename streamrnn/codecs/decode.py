@@ -17,10 +17,11 @@ from streamrnn.codecs.columns import packed_reader
 from streamrnn.codecs.form import InputForm
 from streamrnn.codecs.keys import are_keys, key_refusal
 from streamrnn.codecs.objects import ObjectReader
+from streamrnn.codecs.outliers import Outliers
 from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
 from streamrnn.codecs.rows import Spreader
 from streamrnn.codecs.times import times_ms
-from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, TimeUnit, Tombstones
+from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPolicy, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch
 
@@ -48,12 +49,15 @@ class Decoder:
         sequence_field: str | None = None,
         records: Listing = "one",
         tombstones: Tombstones = "dead-letter",
+        outliers: OutlierPolicy = "process",
+        ranges: str | None = None,
         max_record_bytes: int = 1_048_576,
     ) -> None:
         reading = (codec, path, key, stream_field, time_field, time_unit, numbers, sequence_field)
         form = InputForm(*reading, records, tombstones)
         self._spreader = Spreader(form, max_record_bytes)
         self._spec, self._form, self._max_bytes = spec, form, max_record_bytes
+        self.outliers = Outliers(spec, outliers, ranges)
         self._read = packed_reader(spec) if codec == "float32" else ObjectReader(spec, form).read
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
@@ -84,16 +88,18 @@ class Decoder:
         is_lenient = self._form.numbers == "lenient"
         times = times_ms(columns.times, arrivals, self._form.time_unit, is_lenient, refused)
         order = times if columns.orders is None else _orders(columns.orders, self._form.sequence_field, refused)
-        self._check_numbers(columns.features, refused)
+        features, outliers = self.outliers.apply(columns.features, refused)
+        self._check_numbers(features, refused)
         batch = TickBatch(
             partition=np.array(partitions, dtype=np.int32),
             offset=np.array(offsets, dtype=np.int64),
             time_ms=times,
             arrival_ms=np.array(arrivals, dtype=np.int64),
             streams=streams,
-            values=columns.features,
+            values=features,
             order=order,
             index=None if indexes is None else np.array(indexes, np.int32),
+            outliers=outliers,
         )
         if not refused:
             return batch, []
@@ -175,4 +181,5 @@ def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
         values=batch.values[keep],
         order=batch.order[keep],
         index=None if batch.index is None else batch.index[keep],
+        outliers=batch.outliers,
     )

@@ -9,4 +9,10 @@ from streamrnn.nn.spec import ModelSpec
 def make_decoder(spec: ModelSpec, settings: Settings) -> Decoder:
     """The decoder of the input topic for one model."""
     given = settings.input
-    return Decoder(spec, **input_form(given)._asdict(), max_record_bytes=given.max_record_bytes)
+    return Decoder(
+        spec,
+        **input_form(given)._asdict(),
+        outliers=given.outliers,
+        ranges=given.ranges,
+        max_record_bytes=given.max_record_bytes,
+    )

@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from streamrnn.config.ranges import parse_ranges
 from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
 Codec = Literal["json", "msgpack", "float32"]
 KeyKind = Literal["text", "int64", "int32", "uuid", "bytes"]
+OutlierPolicy = Literal["process", "clip", "missing", "dead-letter"]
 Listing = Literal["one", "list"]
 Numbers = Literal["strict", "lenient"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
@@ -65,12 +67,24 @@ class InputSettings(Section):
     late_after_s: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Event time behind its stream's newest above which a tick is late; none is if unset."
     )
+    outliers: OutlierPolicy = Field(
+        "process", description="What to do with a value outside its feature's bounds; process only counts it."
+    )
+    ranges: str | None = Field(
+        None, description="Bounds by feature, such as temp=-50:60,load=0: (one side open); else the model's own."
+    )
 
     @field_validator("path", "stream_field", "time_field", "sequence_field")
     @classmethod
     def _check_names(cls, given: str | None) -> str | None:
         if given is not None and not all(given.replace(",", ".").removeprefix("$.").split(".")):
             raise ValueError(f"{given!r} has an empty name in it")
+        return given
+
+    @field_validator("ranges")
+    @classmethod
+    def _check_ranges(cls, given: str | None) -> str | None:
+        parse_ranges(given)
         return given
 
     @model_validator(mode="after")

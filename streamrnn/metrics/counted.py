@@ -85,6 +85,10 @@ class Metrics(Collector):
             self._add("streamrnn_tombstones_total", len(endings), "forget")
         if skipped:
             self._add("streamrnn_tombstones_total", skipped, "skip")
+        if batch.ticks.outliers is not None and self._spec is not None:
+            for feature, count in zip(self._spec.features, batch.ticks.outliers.tolist(), strict=True):
+                if count:
+                    self._add("streamrnn_outliers_total", count, feature)
         if not n:
             return
         self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)

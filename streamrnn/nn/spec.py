@@ -3,6 +3,7 @@
 Stats (mean, standard deviation) are weights, not spec: they live beside the matrices in the safetensors file.
 """
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -41,7 +42,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     beyond so many counts in no score; how many that is where streams differ in size, the statistics say
     (train/statistics.py). None for no bound. precision: of values, of what is carried of them and of predictions;
     float64 for a feature whose steps float32 does not hold (a meter at 987,654,324). The network's inputs and its
-    own state are float32.
+    own state are float32. ranges: low and high of each feature, far outside of what was trained on, None where
+    nothing tells (train/ranges.py); `input.outliers` says what becomes of values beyond.
     """
 
     name: Name
@@ -60,6 +62,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     lags: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     bound: Annotated[float, msgspec.Meta(gt=1)] | None = None
     precision: Precision = "float32"
+    ranges: tuple[tuple[float, float] | None, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -95,6 +98,11 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 raise ValueError(f"{what} must ascend, each once: {list(values)}")
         if not self.horizons:
             raise ValueError("horizons must not be empty")
+        if self.ranges is not None and len(self.ranges) != len(self.features):
+            raise ValueError(f"{len(self.ranges)} ranges for {len(self.features)} features")
+        odd = [list(of) for of in self.ranges or () if of is not None and not -math.inf < of[0] < of[1] < math.inf]
+        if odd:
+            raise ValueError(f"ranges lead from a low number to a higher one: {odd[:5]}")
         if any(not 0 < q < 1 for q in self.quantiles):
             raise ValueError(f"quantiles lie between 0 and 1: {list(self.quantiles)}")
 

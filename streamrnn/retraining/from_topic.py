@@ -29,10 +29,11 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was read: accepted ticks, refused records by the reason's code, and from where."""
+    """What was read: accepted ticks, refused records by the reason's code, outliers by feature, and from where."""
 
     ticks: int
     dead_letters: dict[str, int]
+    outliers: dict[str, int]
     spans: list[Span]
 
 
@@ -60,7 +61,7 @@ async def collect(
             span = span_of[records[-1].partition]
             passed[span] = records[-1].offset + 1 - span.start
             watch(Progress(intake.ticks, sum(passed.values()), all_offsets))
-    return Collected(intake.ticks, dict(intake.refused), spans)
+    return Collected(intake.ticks, dict(intake.refused), dict(intake.outliers), spans)
 
 
 class _Intake:
@@ -69,6 +70,8 @@ class _Intake:
     def __init__(self, settings: Settings, spec: ModelSpec, spool: Spool) -> None:
         self.ticks = 0
         self.refused: Counter[str] = Counter()
+        self.outliers: Counter[str] = Counter()
+        self._features = spec.features
         self._spool, self._names = spool, _Names()
         self._decoder = make_decoder(spec, settings)
         self._ordering = Ordering(settings.input)
@@ -80,6 +83,8 @@ class _Intake:
         self._spool.add(self._names.of(ticks, taken.tolist()), ticks.time_ms[taken], ticks.values[taken])
         self.ticks += len(taken)
         self.refused.update(letter.code for letter in dead)
+        if ticks.outliers is not None:
+            self.outliers.update(dict(zip(self._features, ticks.outliers.tolist(), strict=True)))
         self.refused.update(STATUS[code] for code in status.tolist() if code)
 
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.config import Settings
-from streamrnn.nn.spec import MissingPolicy, ModelSpec, Precision
+from streamrnn.config import InputSettings, Settings
+from streamrnn.nn.spec import ModelSpec, Precision
 from streamrnn.retraining.ordering import Ordering
+from streamrnn.retraining.outliers import Bounding, bounded
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
@@ -21,17 +23,28 @@ from streamrnn.tables.columns import Columns
 from streamrnn.tables.feed import Feed, open_feed
 from streamrnn.tables.table import TableBatch
 from streamrnn.ticks import STATUS, TickBatch
-from streamrnn.train.history import History, Spool
+from streamrnn.train.history import History, Split, Spool, split_by_time, split_each
+from streamrnn.train.ranges import ranges_of
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A history, the spec of the model to be made from it, where it came from in words, and what was refused."""
+    """A history, the spec of the model to be made from it, its split, where it came from in words, and what was
+    refused."""
 
     spec: ModelSpec
     history: History
+    split: Split
     words: str
     dead_letters: dict[str, int]
+
+
+class Read(NamedTuple):
+    """What was read: from where in words, refused ticks by reason, and outliers by feature."""
+
+    words: str
+    refused: Counter[str]
+    outliers: Counter[str]
 
 
 @contextmanager
@@ -44,10 +57,11 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
             screen.say(line)
         spec = make_spec(job.wanted, champion, feed.features)
         with Spool(feed.features) as spool:
-            letters = _spool(feed, spool, job, spec.missing, Ordering(settings.input))
+            read = _spool(feed, spool, job, Ordering(settings.input), Bounding(spec, settings.input))
             for line in feed.notes():
                 screen.say(line)
-            yield _source(spec, spool, ", ".join(map(str, job.files)), letters, screen)
+            with _source(spec, spool, read, settings.input, job, screen) as source:
+                yield source
         return
     from streamrnn.retraining.from_topic import collect
 
@@ -57,16 +71,36 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
         found = asyncio.run(collect(settings, spec, *bounds, spool, lambda ticks: None))
         refused = found.dead_letters or "none"
         screen.say(f"{found.ticks:,} ticks of topic {settings.input.topic}, refused: {refused}")
-        yield _source(spec, spool, f"topic {settings.input.topic}", found.dead_letters, screen)
+        read = Read(f"topic {settings.input.topic}", Counter(found.dead_letters), Counter(found.outliers))
+        with _source(spec, spool, read, settings.input, job, screen) as source:
+            yield source
 
 
-def _source(spec: ModelSpec, spool: Spool, words: str, letters: dict[str, int], screen: Screen) -> Source:
-    """The history as it was read, and the model in the precision that it needs."""
-    history = spool.history()
-    if history.fine:
-        screen.say(f"{', '.join(history.fine)}: float32 cannot tell its steps; the model takes values as float64")
-    precision: Precision = "float64" if history.fine else "float32"
-    return Source(msgspec.structs.replace(spec, precision=precision), history, words, letters)
+@contextmanager
+def _source(
+    spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: Job, screen: Screen
+) -> Iterator[Source]:
+    """The history as the service would take it, with the model's ranges and the precision that it needs."""
+    cut, is_process = split_each if job.split_each else split_by_time, given.outliers == "process"
+    raw = spool.history()
+    split, precision = cut(raw, job.shares), _precision(raw)
+    spec = msgspec.structs.replace(spec, ranges=ranges_of(raw, split.train), precision=precision)
+    bounding = Bounding(spec, given, precision)
+    with bounded(raw, bounding, is_process) as history:
+        if not is_process:
+            bounding.counts.update(read.outliers)
+        for line in bounding.words():
+            screen.say(line)
+        if history.fine:
+            fine = ", ".join(history.fine)
+            screen.say(f"{fine}: float32 cannot tell its steps; the model takes values as float64")
+        split = split if history is raw else cut(history, job.shares)
+        spec = msgspec.structs.replace(spec, precision=_precision(history))
+        yield Source(spec, history, split, read.words, dict(+(read.refused + bounding.refused)))
+
+
+def _precision(history: History) -> Precision:
+    return "float64" if history.fine else "float32"
 
 
 def _columns(job: Job, champion: ModelSpec | None) -> Columns:
@@ -76,21 +110,18 @@ def _columns(job: Job, champion: ModelSpec | None) -> Columns:
     return replace(job.columns, features=champion.features)
 
 
-def _spool(feed: Feed, spool: Spool, job: Job, missing: MissingPolicy, ordering: Ordering) -> dict[str, int]:
-    """The ticks between the bounds, without those that the service would refuse; how many these are, by reason."""
+def _spool(feed: Feed, spool: Spool, job: Job, ordering: Ordering, bounding: Bounding) -> Read:
+    """The ticks between the bounds, without those that the service would refuse."""
     refused: Counter[str] = Counter()
     for batch in feed:
-        taken = _between(batch.time_ms, job.since_ms, job.until_ms)
-        if missing == "reject":
-            whole = ~np.isnan(batch.values).any(axis=1)
-            refused["missing_feature"] += int((taken & ~whole).sum())
-            taken &= whole
-        batch = _some(batch, taken)
+        batch = _some(batch, _between(batch.time_ms, job.since_ms, job.until_ms))
+        values, taken = bounding.apply(batch.values)
+        batch = _some(batch._replace(values=values.astype(np.float64, copy=False)), taken)
         status = _judge(batch, ordering)
         refused.update(STATUS[code] for code in status.tolist() if code)
         accepted = _some(batch, status == 0)
         spool.add(accepted.streams, accepted.time_ms, accepted.values)
-    return dict(+refused)
+    return Read(", ".join(map(str, job.files)), refused + bounding.refused, bounding.counts)
 
 
 def _judge(batch: TableBatch, ordering: Ordering) -> NDArray[np.uint8]:

@@ -23,7 +23,6 @@ from streamrnn.retraining.judging import Case, check_season, judge_case, scales_
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
-from streamrnn.train.history import split_by_time, split_each
 from streamrnn.train.html import render
 from streamrnn.train.judge import check_windows
 from streamrnn.train.logarithms import check_logarithms
@@ -46,7 +45,7 @@ def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
     champion = load_champion(registry, job.wanted.name, screen)
     base = champion.model.spec if champion and champion.model else None
     with open_source(settings, job, base, screen) as source:
-        split = (split_each if job.split_each else split_by_time)(source.history, job.shares)
+        split = source.split
         check_windows(split.test, source.spec.horizons)
         check_season(job.season, split.train)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")

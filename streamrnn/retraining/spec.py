@@ -57,7 +57,7 @@ def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]
         changed["channels"] = tuple(Channel(feature, kind) for kind in kinds for feature in features)
     fields = {"name": wanted.name, "features": features, "targets": targets}
     bound = (base.bound or DEFAULT_BOUND) if wanted.bound is None else wanted.bound or None
-    return _checked(msgspec.structs.asdict(base) | fields | changed | {"bound": bound})
+    return _checked(msgspec.structs.asdict(base) | fields | changed | {"bound": bound, "ranges": None})
 
 
 def _default(name: str, features: tuple[str, ...]) -> ModelSpec:

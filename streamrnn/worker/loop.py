@@ -58,7 +58,7 @@ class Worker:
         self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
         self._encoder = Encoder(engine.spec, settings.output.codec)
-        self.sender = Sender(settings, delivery, engine.spec.label, metrics, decoder.element)
+        self.sender = Sender(settings, delivery, engine.spec, metrics, decoder)
         self.complaints = Complaints(metrics)
         self.beat_s, self.is_overfull = time.monotonic(), False
         self._membership: Membership | None = None

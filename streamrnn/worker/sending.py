@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from operator import itemgetter
 
+from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.kafka.delivery import Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
+from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
 from streamrnn.worker.interval import Interval, Sent
-from streamrnn.worker.letters import Element, Refusals, refused_ticks
+from streamrnn.worker.letters import Refusals, refused_ticks
+from streamrnn.worker.outliers import OutlierNotes
 from streamrnn.worker.partition import Breaker
 
 log = logging.getLogger(__name__)
@@ -28,10 +31,10 @@ class Sender:
     """Hands batches to the delivery, in order; acknowledgements are awaited at the commit."""
 
     def __init__(
-        self, settings: Settings, delivery: Delivery, model: str, metrics: Metrics, element: Element
+        self, settings: Settings, delivery: Delivery, spec: ModelSpec, metrics: Metrics, decoder: Decoder
     ) -> None:
-        self._element = element
-        self._settings, self._delivery, self._model, self._metrics = settings, delivery, model, metrics
+        self._element, self._notes = decoder.element, OutlierNotes(spec.features, decoder.outliers)
+        self._settings, self._delivery, self._model, self._metrics = settings, delivery, spec.label, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
         self._refusals = Refusals()
@@ -53,6 +56,7 @@ class Sender:
             self._say_breaker(sent.dead)
         self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
         self._compare_clocks(records)
+        self._notes.note(predictions.ticks)
 
     def _compare_clocks(self, records: list[Record]) -> None:
         """Say once when a batch's newest record was written in our future: then latency is not to be known."""

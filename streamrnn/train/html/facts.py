@@ -9,7 +9,7 @@ from streamrnn.nn.spec import ModelSpec
 from streamrnn.train.fit import Recipe
 from streamrnn.train.html.axes import time_axis
 from streamrnn.train.html.contenders import table
-from streamrnn.train.html.formats import between, share, spans, trimmed, when
+from streamrnn.train.html.formats import NOTHING, between, share, spans, trimmed, when
 from streamrnn.train.html.markup import Markup, join, named, tag
 from streamrnn.train.html.plots import x_ticks
 from streamrnn.train.report import Part, Report
@@ -84,11 +84,17 @@ def _spec(spec: ModelSpec) -> Iterator[tuple[str, str]]:
             words = f"{spans(value)} {'tick' if value == (1,) else 'ticks'} ahead"
         elif field == "channels":
             words = _names([f"{channel.feature} ({channel.kind})" for channel in value])
+        elif field == "ranges" and value is not None:
+            words = _names([_range(*item) for item in zip(spec.features, value, strict=True)])
         elif isinstance(value, tuple):
             words = _names([item if isinstance(item, str) else trimmed(item) for item in value])
         else:
             words = named(value, 220) if isinstance(value, str) else _setting(value)
         yield field.replace("_", " "), words
+
+
+def _range(feature: str, bounds: tuple[float, float] | None) -> str:
+    return f"{feature} {NOTHING if bounds is None else f'{trimmed(bounds[0])} to {trimmed(bounds[1])}'}"
 
 
 def _names(names: Sequence[str]) -> str:
