@@ -88,11 +88,6 @@ class Engine:
         return self._slab.nbytes
 
     @property
-    def parked_bytes(self) -> int:
-        """Bytes of state allocated on the host for parked rows."""
-        return self._parking.host_bytes
-
-    @property
     def row_bytes(self) -> int:
         """Bytes one stream takes."""
         return self._slab.row_bytes

@@ -29,11 +29,6 @@ class Parking:
         self._side = SideStream(slab.rows.floats.device)
         self._host = Slab({name: slab.fresh[name].cpu() for name in slab.fresh.names()}, torch.device("cpu"))
 
-    @property
-    def host_bytes(self) -> int:
-        """Bytes allocated on the host."""
-        return self._host.nbytes
-
     def grow(self) -> None:
         """Have memory for every slot there is."""
         self._slab.grow(self._table.memory.device.size)

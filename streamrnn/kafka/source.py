@@ -1,8 +1,7 @@
 """Owns this worker's place in the consumer group: what it is given, what it has read, what it commits.
 
-The group's listener only notes a change; the loop takes it with `take_rebalance` and does the work
-(FIELD 2: getmany goes on and no heartbeat is sent while a listener awaits). A partition yields nothing
-before the loop names it live. Knows nothing of what records mean.
+The group's listener only notes a change, for no heartbeat is sent while a listener awaits; the loop takes it
+with `take_rebalance` and does the work. A partition yields nothing before it is live. Knows no record's meaning.
 """
 
 import asyncio
@@ -64,9 +63,8 @@ class Source:
         self.rebalances = 0
         self.skipped: Counter[str] = Counter()
         self._kafka, self._input = settings.kafka, settings.input
-        self._topic = settings.input.topic
+        self._settings, self._topic = settings, settings.input.topic
         self._named = Topic(self._topic)
-        self._settings = settings
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._open: frozenset[int] = frozenset()
         self._held: frozenset[int] = frozenset()
