@@ -56,6 +56,8 @@ def sampled(start: int, stop: int) -> Iterator[slice]:
 
 def _quantile(rows: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Of each column the known number that so large a share is at most, the lower one; NaN where none is known."""
+    if not len(rows):
+        return np.full(rows.shape[1:], np.nan)
     ordered = np.sort(rows, axis=0)
     at = (np.maximum(np.isfinite(rows).sum(axis=0) - 1, 0) * share).astype(np.int64)
     found: NDArray[np.float64] = np.take_along_axis(ordered, at[None], axis=0)[0]

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
+from streamrnn.nn.spec import Predicts
 from streamrnn.retraining.spec import Wanted, make_spec
 from streamrnn.ticks import PredictionBatch, TickBatch
 from streamrnn.train.fit import fit
@@ -79,6 +80,19 @@ def test_a_stream_with_a_hundredth_of_glitches_forecasts_nearly_as_one_without(t
     assert np.abs(said.values[after, 0, 0, 0] - clean[after + 1]).max() < 6 * naive, "gone after one tick"
     assert said.errors.squared[0, 0] / said.errors.count[0, 0] == pytest.approx(right**2, rel=0.5)
     assert said.errors.beyond[0, 0] > is_glitch.sum()
+
+
+@pytest.mark.parametrize("predicts", ["change", "log_change"])
+def test_streams_shorter_than_half_the_lags_are_fitted(predicts: Predicts) -> None:
+    spec = make_spec(Wanted(name="m", hidden=4, predicts=predicts), None, ("v",))
+    assert spec.lags == 96
+    with Spool(spec.features) as spool:
+        for n in range(20):
+            values = 20 + np.random.default_rng(n).random((30, 1))
+            spool.add([f"s{n}"] * 30, STEP_MS * np.arange(30), values)
+        history = spool.history()
+        model = fit(spec, history, split_each(history, (0.6, 0.2, 0.2)), Recipe(epochs=1, width=4)).model
+    assert model.lag_std.tolist() == [1.0], "nothing is known of changes that far back"
 
 
 def test_a_meter_beyond_float32_is_forecast_better_than_by_persistence() -> None:

@@ -56,6 +56,12 @@ def test_where_nothing_differs_or_is_known_everything_counts(value: float) -> No
     assert trim.apply(np.array([[1e30, -1.0]])).tolist() == [[1e30, -1.0]]
 
 
+def test_of_a_sample_without_a_row_everything_counts() -> None:
+    """Such as the lags of a stream that is shorter than they reach back."""
+    trim = trim_of(np.zeros((0, 2)))
+    assert (trim.middle.tolist(), trim.reach.tolist()) == ([0.0] * 2, [math.inf] * 2)
+
+
 @pytest.mark.parametrize("length", [1, SAMPLE_TICKS, SAMPLE_TICKS + 1, 10 * SAMPLE_TICKS + 77])
 def test_a_sample_is_bounded_and_from_all_over(length: int) -> None:
     ticks = [tick for run in sampled(100, 100 + length) for tick in range(run.start, run.stop)]
