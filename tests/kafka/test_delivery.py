@@ -199,7 +199,7 @@ async def test_a_record_too_large_is_named_by_its_tick_and_nothing_overtakes_it(
             assert set(await numbers(s, topic)) <= {0, 1, 2, 3}, "what came behind has overtaken it"
             await delivery.begin(source.membership())
         assert await source.committed(0) == Mark(145)
-    assert told == [(topic, {(0, 104): "MessageSizeTooLargeError"})]
+    assert told == [(topic, {(0, 104, NO_INDEX): "MessageSizeTooLargeError"})]
     seen = await numbers(s, topic)
     first_copies = [n for i, n in enumerate(seen) if n not in seen[:i]]
     assert first_copies == [*range(4), *range(5, 45)]
