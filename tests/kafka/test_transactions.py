@@ -20,6 +20,7 @@ from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
 from streamrnn.kafka.source import Rebalanced, Source
 from streamrnn.kafka.transactions import ExactlyOnce
+from streamrnn.ticks import NO_INDEX
 
 from .conftest import SettingsFactory, real_only
 from .test_delivery import numbers, predictions, seen
@@ -234,7 +235,7 @@ async def test_a_record_too_large_is_named_by_its_tick_and_the_rest_goes_through
         with pytest.raises(RecordsRefused) as refusal:
             await delivery.commit(MARKS)
         await delivery.abort()
-        assert refusal.value.reasons == {(1, 103): "MessageSizeTooLargeError"}
+        assert refusal.value.reasons == {(1, 103, NO_INDEX): "MessageSizeTooLargeError"}
         await delivery.begin(source.membership())
         await delivery.send(s.output.topic, [r for r in sent if source_place(r) not in refusal.value.reasons])
         await delivery.commit(MARKS)
