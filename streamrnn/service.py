@@ -243,6 +243,7 @@ class Service:
             "ready": is_ready,
             "reason": why,
             "partitions": self.worker.assigner.phases() if self.worker else {},
+            "features_missing": self.worker.sender.watch.status() if self.worker else {},
             "guarantee": self.settings.delivery.guarantee,
             "streams": self.engine.resident,
             "parked": self.engine.parked,

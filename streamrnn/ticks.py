@@ -23,6 +23,10 @@ MOST_INDEX = 2**20 - 2
 """Of a tick in a list."""
 
 
+FAR_MS = 86_400_000
+"""A day: what an event time may differ from its record's timestamp without being counted."""
+
+
 Place = tuple[int, int, int]
 """Partition, offset and index of a tick."""
 
@@ -124,6 +128,12 @@ class TickBatch:
         """Of some of the ticks."""
         index = [NO_INDEX] * len(rows) if self.index is None else self.index[rows].tolist()
         return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=True))
+
+
+def far_times(ticks: TickBatch) -> NDArray[np.bool_]:
+    """(n,) whether the event time is more than a day from the record's timestamp, where that has one."""
+    after = ticks.arrival_ms + FAR_MS < ticks.time_ms
+    return (after | (ticks.arrival_ms - FAR_MS > ticks.time_ms)) & (ticks.arrival_ms >= 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted = kind()
     counted.model(SPEC, "cpu")
     counted.state({0: "live", 3: "recovering"})
-    counted.batch(batch([5, 5000], said=errors([1, 1, 1, 1])), NOW_MS)
+    two = batch([5, 5000], said=errors([1, 1, 1, 1]))
+    two.ticks.values[1, 1] = np.nan
+    counted.batch(two, NOW_MS)
     for stage in STAGES:
         counted.stage(stage, 0.003)
     some = batch([])

@@ -32,7 +32,7 @@ from streamrnn.metrics.declared import (
     STAGES,
 )
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, PredictionBatch
+from streamrnn.ticks import DeadLetter, PredictionBatch, far_times
 
 
 class Held(NamedTuple):
@@ -85,12 +85,12 @@ class Metrics(Collector):
             self._add("streamrnn_tombstones_total", len(endings), "forget")
         if skipped:
             self._add("streamrnn_tombstones_total", skipped, "skip")
-        if batch.ticks.outliers is not None and self._spec is not None:
-            for feature, count in zip(self._spec.features, batch.ticks.outliers.tolist(), strict=True):
-                if count:
-                    self._add("streamrnn_outliers_total", count, feature)
+        if batch.ticks.outliers is not None:
+            self._by_feature("streamrnn_outliers_total", batch.ticks.outliers)
         if not n:
             return
+        self._by_feature("streamrnn_features_missing_total", np.isnan(batch.ticks.values).sum(axis=0))
+        self._add("streamrnn_times_far_total", int(far_times(batch.ticks).sum()))
         self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)
         self._batches.observe_one(n)
         self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))
@@ -98,6 +98,12 @@ class Metrics(Collector):
         self._add("streamrnn_predictions_total", int(batch.ok.sum()))
         if self._errors is not None:
             self._errors.add(batch.errors)
+
+    def _by_feature(self, name: str, counts: NDArray[np.int64]) -> None:
+        features = self._spec.features if self._spec is not None else ()
+        for feature, count in zip(features, counts.tolist(), strict=False):
+            if count:
+                self._add(name, count, feature)
 
     def _observe_latency(self, arrival_ms: NDArray[np.int64], now_ms: float) -> None:
         """Records without a timestamp (-1) tell no latency; a clock ahead of ours counts as none."""

@@ -37,6 +37,8 @@ DECLARED = (
     Declared("streamrnn_ticks_dropped_total", "counter", ("reason",), "Ticks passed over by policy."),
     Declared("streamrnn_records_skipped_total", "counter", ("reason",), "Offsets of batches that cannot be read."),
     Declared("streamrnn_outliers_total", "counter", ("feature",), "Values outside their feature's bounds."),
+    Declared("streamrnn_features_missing_total", "counter", ("feature",), "Ticks that miss a feature."),
+    Declared("streamrnn_times_far_total", "counter", (), "Ticks more than a day from their record's timestamp."),
     Declared("streamrnn_tombstones_total", "counter", ("policy",), "Null values that were no dead letters."),
     Declared("streamrnn_intervals_undone_total", "counter", (), "Intervals between commits that were done again."),
     Declared("streamrnn_latency_seconds", "histogram", (), "From the record's timestamp to its prediction."),

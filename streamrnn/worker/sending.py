@@ -16,6 +16,7 @@ from streamrnn.worker.interval import Interval, Sent
 from streamrnn.worker.letters import Refusals, refused_ticks
 from streamrnn.worker.outliers import OutlierNotes
 from streamrnn.worker.partition import Breaker
+from streamrnn.worker.watching import InputWatch
 
 log = logging.getLogger(__name__)
 AHEAD_S = 60.0
@@ -34,6 +35,7 @@ class Sender:
         self, settings: Settings, delivery: Delivery, spec: ModelSpec, metrics: Metrics, decoder: Decoder
     ) -> None:
         self._element, self._notes = decoder.element, OutlierNotes(spec.features, decoder.outliers)
+        self.watch = InputWatch(spec.features, settings.input, decoder.element)
         self._settings, self._delivery, self._model, self._metrics = settings, delivery, spec.label, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
@@ -57,6 +59,7 @@ class Sender:
         self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
         self._compare_clocks(records)
         self._notes.note(predictions.ticks)
+        self.watch.note(predictions.ticks, records)
 
     def _compare_clocks(self, records: list[Record]) -> None:
         """Say once when a batch's newest record was written in our future: then latency is not to be known."""
