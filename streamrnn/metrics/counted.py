@@ -100,8 +100,7 @@ class Metrics(Collector):
             self._errors.add(batch.errors)
 
     def _by_feature(self, name: str, counts: NDArray[np.int64]) -> None:
-        features = self._spec.features if self._spec is not None else ()
-        for feature, count in zip(features, counts.tolist(), strict=False):
+        for feature, count in zip(self._spec.features if self._spec else (), counts.tolist(), strict=False):
             if count:
                 self._add(name, count, feature)
 
