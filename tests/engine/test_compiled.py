@@ -56,7 +56,7 @@ def make_model(spec: ModelSpec, seed: int) -> Model:
     torch.manual_seed(seed)
     model = Model(spec)
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+        torch.nn.init.normal_(parameter, std=min(0.2, 0.8 / spec.hidden**0.5))  # a gain above 1 would be chaos
     for name, buffer in model.named_buffers():
         buffer.copy_(torch.rand(buffer.shape) + (0.5 if name.endswith(POSITIVE) else 0.0))
     return model
