@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError, TopicReplaced
 from streamrnn.http.probes import routes
@@ -222,14 +223,17 @@ class Service:
         return self.metrics.text()
 
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
-        """All that is held of one stream."""
-        view = await self._on_engine(lambda: self.engine.inspect(partition, stream.encode()))
-        return None if view is None else dataclasses.asdict(view)
+        """All that is held of the stream whose key is shown so; DataError if no key is."""
+        key = from_text(stream, self.settings.input.key)
+        view = await self._on_engine(lambda: self.engine.inspect(partition, key))
+        shown = {"stream": to_text(key, self.settings.input.key)}
+        return None if view is None else dataclasses.asdict(view) | shown
 
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
-        """Up to `limit` resident streams."""
-        found = await self._on_engine(lambda: self.engine.streams(limit, prefix.encode()))
-        return [{"partition": p, "stream": s.decode(errors="replace"), "steps": n} for p, s, n in found]
+        """Up to `limit` resident streams whose shown key begins so."""
+        kind = self.settings.input.key
+        found = await self._on_engine(lambda: self.engine.streams(limit, begins(prefix, kind)))
+        return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
 
     async def _on_engine(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

@@ -506,3 +506,11 @@ def test_options_that_cannot_be_are_refused(words: list[str], capsys: pytest.Cap
 def test_help_needs_neither_torch_nor_pyarrow() -> None:
     code = "import sys, streamrnn.cli as c; c.build_parser(); print({'torch', 'pyarrow'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_streams_become_keys_of_the_kind_that_the_daemon_reads() -> None:
+    assert Places(1, "int64")["200"] == (bytes(7) + b"\xc8", 0)
+    assert Places(1, "bytes")["00ff"] == (b"\x00\xff", 0)
+    assert Places(1)["200"] == (b"200", 0)
+    with pytest.raises(DataError, match=r"'pump' is no key of input\.key = int64: not a whole number"):
+        Places(1, "int64")["pump"]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.forms import Form, Rows
 from streamrnn.codecs.json_form import JsonForm
+from streamrnn.codecs.keys import shown as shown_keys
 from streamrnn.codecs.msgpack_form import MsgpackForm
+from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import NO_INDEX, OutRecord, PredictionBatch, TickBatch
 
@@ -24,10 +26,15 @@ Indexes = NDArray[np.intp]
 
 
 class Encoder:
-    """Prediction records of one model; key, partition and timestamp are the tick's."""
+    """Prediction records of one model; key, partition and timestamp are the tick's.
 
-    def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json") -> None:
-        self._spec = spec
+    Within a value the stream stands as its key is shown, which `key` says.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text"
+    ) -> None:
+        self._spec, self._key = spec, key
         self._make_form: type[JsonForm] | type[MsgpackForm] = JsonForm if codec == "json" else MsgpackForm
         self._forms: dict[tuple[bool, ...], Form] = {}
         self._model_header = ("model", spec.label.encode())
@@ -50,7 +57,7 @@ class Encoder:
     def _values(self, batch: PredictionBatch, at: Indexes) -> list[bytes]:
         values = [b""] * len(batch.ok)
         for shown, rows in _by_shown(batch.residual, at):
-            filled = self._form(shown).fill(_rows(batch, shown, rows))
+            filled = self._form(shown).fill(_rows(batch, shown, rows, self._key))
             if len(rows) == len(values):
                 return filled
             for row, value in zip(rows.tolist(), filled, strict=True):
@@ -106,7 +113,7 @@ def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tup
         yield tuple(shown), at[which.ravel() == number]
 
 
-def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes) -> Rows:
+def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: KeyKind) -> Rows:
     """The columns of rows `at` in the order of a form's holes."""
     ticks = batch.ticks
     by_level = batch.values[at].transpose(0, 3, 2, 1)  # (n, Q, O, K)
@@ -117,4 +124,5 @@ def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes) -> Rows:
     if any(shown):
         numbers.append(batch.residual[at][:, list(shown)])
     streams = ticks.streams if count == len(ticks) else [ticks.streams[row] for row in at.tolist()]
-    return Rows(streams, ticks.time_ms[at], np.concatenate(numbers, axis=1), batch.steps[at], batch.origin[at])
+    names, joined = shown_keys(streams, key), np.concatenate(numbers, axis=1)
+    return Rows(names, ticks.time_ms[at], joined, batch.steps[at], batch.origin[at])

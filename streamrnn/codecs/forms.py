@@ -15,8 +15,8 @@ from streamrnn.nn.spec import ModelSpec
 
 
 class Rows(NamedTuple):
-    """streams n keys; time_ms (n,); numbers (n, M) of the model's precision; steps (n,); origin (n,) codes of
-    ORIGINS."""
+    """streams n keys as they are shown, in UTF-8; time_ms (n,); numbers (n, M) of the model's precision;
+    steps (n,); origin (n,) codes of ORIGINS."""
 
     streams: Sequence[bytes]
     time_ms: NDArray[np.int64]

@@ -5,7 +5,7 @@ IntegerSerializer (4), a UUID's 16 bytes, or any bytes, shown as hex.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from streamrnn.codecs.reasons import Refused, missing_key
@@ -13,6 +13,7 @@ from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
 
 LONGEST_KEY_BYTES = 1024
+LONGEST_SHOWN_BYTES = 2 + 2 * LONGEST_KEY_BYTES  # as hex behind 0x
 WIDTHS: dict[KeyKind, int] = {"int64": 8, "int32": 4, "uuid": 16}
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
@@ -22,11 +23,42 @@ def to_text(key: bytes, kind: KeyKind) -> str:
     """A key as people see it; bytes that are no key of this kind as hex behind 0x."""
     if not are_keys([key], kind):
         return f"0x{key.hex()}"
+    return key.decode() if kind == "text" else _WRITTEN[kind](key)
+
+
+def shown(keys: Sequence[bytes], kind: KeyKind) -> Sequence[bytes]:
+    """Good keys as people see them, in UTF-8; keys of text are themselves."""
     if kind == "text":
-        return key.decode()
-    if kind == "bytes":
-        return key.hex()
-    return str(UUID(bytes=key)) if kind == "uuid" else str(int.from_bytes(key, "big", signed=True))
+        return keys
+    write = _WRITTEN[kind]
+    return [write(key).encode() for key in keys]
+
+
+def begins(prefix: str, kind: KeyKind) -> Callable[[bytes], bool]:
+    """Tells of a good key whether its shown text begins so."""
+    if kind == "text":
+        start = prefix.encode(errors="surrogatepass")
+        return lambda key: key.startswith(start)
+    write = _WRITTEN[kind]
+    return lambda key: write(key).startswith(prefix)
+
+
+def _uuid_text(key: bytes) -> str:
+    """As str(UUID(bytes=key)), without the object."""
+    text = key.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _number_text(key: bytes) -> str:
+    return str(int.from_bytes(key, "big", signed=True))
+
+
+_WRITTEN: dict[KeyKind, Callable[[bytes], str]] = {
+    "int64": _number_text,
+    "int32": _number_text,
+    "uuid": _uuid_text,
+    "bytes": bytes.hex,
+}
 
 
 def from_text(text: str, kind: KeyKind) -> bytes:

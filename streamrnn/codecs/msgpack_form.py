@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from streamrnn.codecs.forms import Rows, numbers_width
-from streamrnn.codecs.keys import LONGEST_KEY_BYTES
+from streamrnn.codecs.keys import LONGEST_SHOWN_BYTES
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 
@@ -52,7 +52,7 @@ def _header(count: int, fixed: int, fixed_most: int, *wider: bytes) -> bytes:
     return wider[-1] + count.to_bytes(2, "big")
 
 
-_TEXT_HEADERS = tuple(_header(count, 0xA0, 31, b"\xd9", b"\xda") for count in range(LONGEST_KEY_BYTES + 1))
+_TEXT_HEADERS = tuple(_header(count, 0xA0, 31, b"\xd9", b"\xda") for count in range(LONGEST_SHOWN_BYTES + 1))
 
 
 def _map_header(count: int) -> bytes:

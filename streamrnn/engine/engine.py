@@ -5,7 +5,7 @@ batches (law 2). Beside the device's rows there are those parked on the host (pa
 tier may hold (cold.py). All methods but the counters are called from the one engine thread. Knows no Kafka.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import compress
 from typing import Literal
@@ -271,13 +271,13 @@ class Engine:
         """Begin to copy the partition's rows as they are now: all, or those that changed since the last."""
         return self._captures.begin(partition, full)
 
-    def streams(self, limit: int, prefix: bytes = b"") -> list[tuple[int, bytes, int]]:
-        """Up to `limit` (partition, stream, steps) whose key begins with `prefix`, parked ones included."""
+    def streams(self, limit: int, is_asked: Callable[[bytes], bool] = bool) -> list[tuple[int, bytes, int]]:
+        """Up to `limit` (partition, stream, steps) whose key is asked for, parked ones included."""
         found: list[tuple[int, bytes, int]] = []
         for partition, stream, place in self._table.streams():
             if len(found) >= limit:
                 break
-            if stream.startswith(prefix):
+            if is_asked(stream):
                 found.append((partition, stream, place))
         steps = self._slab.columns["steps"].start
         places, counts = np.array([place for *_, place in found], np.int64), np.zeros(len(found), np.int64)

@@ -12,7 +12,7 @@ from streamrnn.nn.model import Model
 class StreamView:
     """What the engine holds of one stream; predictions and errors by target, floats in raw units."""
 
-    stream: str
+    stream: bytes
     partition: int
     steps: int
     last_offset: int
@@ -30,7 +30,7 @@ def view_of(stream: bytes, partition: int, rows: Rows, model: Model, scorer: Sco
     prediction = scorer.last_prediction(rows["pending"], max(steps, 1)).T.tolist()
     rolling = rows["rolling"][0].tolist()
     return StreamView(
-        stream=stream.decode(errors="replace"),
+        stream=stream,
         partition=partition,
         steps=steps,
         last_offset=int(rows["last_offset"]),

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from streamrnn.errors import DataError
 from streamrnn.http.server import Handler, Request, Response, json_response
 
 LONGEST_LIST = 10_000
@@ -20,7 +21,7 @@ class ServiceView(Protocol):
         """The exposition."""
 
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
-        """One stream."""
+        """The stream that is shown so, if it is held; DataError where no stream can be."""
 
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Resident streams."""
@@ -56,7 +57,10 @@ def routes(view: ServiceView) -> dict[str, Handler]:
         partition = None if given is None else _whole(given)
         if given is not None and partition is None:
             return json_response(400, {"error": "partition must be a whole number"})
-        found = await view.stream(request.rest, partition)
+        try:
+            found = await view.stream(request.rest, partition)
+        except DataError as error:
+            return json_response(400, {"error": str(error)})
         return json_response(404, {"error": "no such stream here"}) if found is None else json_response(200, found)
 
     return {

@@ -14,8 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.keys import from_text
 from streamrnn.codecs.times import written
 from streamrnn.config import InputSettings
+from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
 from streamrnn.tables.feed import Feed
 from streamrnn.tables.table import Table, TableBatch
@@ -40,14 +42,18 @@ def murmur2(key: bytes) -> int:
 
 
 class Places(dict[str, tuple[bytes, int]]):
-    """Stream -> its key and the partition Kafka's default partitioner gives that key."""
+    """Stream -> its key and the partition Kafka's default partitioner gives that key.
 
-    def __init__(self, partitions: int) -> None:
+    DataError for a stream that cannot be a key of this kind.
+    """
+
+    def __init__(self, partitions: int, kind: KeyKind = "text") -> None:
         super().__init__()
-        self._partitions = partitions
+        self._partitions, self._kind = partitions, kind
 
     def __missing__(self, stream: str) -> tuple[bytes, int]:
-        key = stream.encode()
+        # Any text goes: the daemon is who refuses the empty and the long.
+        key = stream.encode() if self._kind == "text" else from_text(stream, self._kind)
         self[stream] = place = (key, (murmur2(key) & 0x7FFFFFFF) % self._partitions)
         return place
 

@@ -57,7 +57,7 @@ def replay(settings: Settings, playback: Playback) -> int:
 
 async def _replay(settings: Settings, playback: Playback, feed: Feed, watch: Watch) -> int:
     encoder, sink, stop = TickEncoder(feed.features, settings.input, feed.whole), Sink(settings), asyncio.Event()
-    places = Places(await _partitions(settings, playback.create_partitions))
+    places = Places(await _partitions(settings, playback.create_partitions), settings.input.key)
     pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
     sender = Sender(sink, settings.input.topic, pacer, watch, stop)
     try:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from streamrnn.codecs import make_decoder
+from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
+from streamrnn.config.input import KeyKind
 from streamrnn.kafka.spans import OffsetBounds, Span, find_spans, read_spans
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.retraining.ordering import Ordering
@@ -72,7 +74,7 @@ class _Intake:
         self.refused: Counter[str] = Counter()
         self.outliers: Counter[str] = Counter()
         self._features = spec.features
-        self._spool, self._names = spool, _Names()
+        self._spool, self._names = spool, _Names(settings.input.key)
         self._decoder = make_decoder(spec, settings)
         self._ordering = Ordering(settings.input)
 
@@ -89,13 +91,14 @@ class _Intake:
 
 
 class _Names:
-    """A name for each stream: its key, and the partition too where another partition has that key already, and
-    its number where an earlier one of that key has ended.
+    """A name for each stream: its key as it is shown, and the partition too where another partition has that key
+    already, and its number where an earlier one of that key has ended.
 
     To the service a key in two partitions is two streams; no two streams ever get the same name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: KeyKind) -> None:
+        self._kind = kind
         self._names: dict[tuple[int, bytes], str] = {}
         self._ended: Counter[tuple[int, bytes]] = Counter()
         self._taken: set[str] = set()
@@ -122,7 +125,7 @@ class _Names:
         return self._new(partition, key) if known is None else known
 
     def _new(self, partition: int, key: bytes) -> str:
-        name = key.decode()
+        name = to_text(key, self._kind)
         if (partition, key) in self._ended:
             name += f" ({self._ended[partition, key] + 1})"
         while name in self._taken:

@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from contextlib import aclosing, suppress
 from typing import Any, NamedTuple, TypeVar
 
+from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
@@ -197,7 +198,7 @@ class PartitionCheck:
     async def _fault(self, kind: str, example: Example) -> Fault:
         """An example with what stands in the log, read once more: only digests were kept."""
         settings, found, key = self._terms.settings, example.found, example.key
-        expected = example.expected
+        expected, name = example.expected, self._name
         if example.value is not None:
             expected = self._content.shown(example.value)
         if example.at is not None and (not found or key is None):
@@ -210,12 +211,15 @@ class PartitionCheck:
                 if example.value is not None:
                     expected, found = self._content.differences(example.value, record.value)
                 if example.key not in (None, key):
-                    expected, found = f"key {example.key!r}, {expected}", f"key {key!r}, {found}"
-        stream = "" if key is None else key.decode(errors="replace")
+                    expected, found = f"key {name(example.key)}, {expected}", f"key {name(key)}, {found}"
+        stream = name(key)
         source = None if example.source is None else offset_of(example.source)
         index = NO_INDEX if example.source is None else index_of(example.source)
         listed = None if index == NO_INDEX else index
         return Fault(kind, self._partition, source, example.at, stream, expected, found, listed)
+
+    def _name(self, key: bytes | None) -> str:
+        return "" if key is None else to_text(key, self._terms.settings.input.key)
 
     async def _reread(self, topic: str, at: int) -> Record | None:
         with suppress(BrokerError):  # retention may have been there since

@@ -47,7 +47,7 @@ class Recomputing:
         self.may_drop = any(is_dropped(status, settings) for status in STATUS)
         self._settings = settings
         self._decoder = make_decoder(model.spec, settings)
-        self._encoder = Encoder(model.spec, settings.output.codec)
+        self._encoder = Encoder(model.spec, settings.output.codec, settings.input.key)
         self._digest = Content(settings.output.codec).digest
 
     def places(self, records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

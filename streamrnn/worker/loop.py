@@ -57,7 +57,7 @@ class Worker:
         self._executor, self._metrics, self._decoder, self.assigner = executor, metrics, decoder, assigner
         self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
-        self._encoder = Encoder(engine.spec, settings.output.codec)
+        self._encoder = Encoder(engine.spec, settings.output.codec, settings.input.key)
         self.sender = Sender(settings, delivery, engine.spec, metrics, decoder)
         self.complaints = Complaints(metrics)
         self.beat_s, self.is_overfull = time.monotonic(), False

@@ -114,7 +114,7 @@ class Scene:
         for partition, stream in sorted({(r.partition, r.key or b"") for r in ticks.records}):
             view = oracle.engine.inspect(partition, stream)
             if view is not None:
-                held = await owners[partition].state_of(partition, view.stream)
+                held = await owners[partition].state_of(partition, view.stream.decode())
                 assert held is not None, (partition, stream)
                 assert (held["state"], held["steps"]) == (view.state, view.steps), (partition, stream)
 

@@ -243,3 +243,21 @@ def test_ordinary_numbers_take_nine_digits_at_most(number):
     (text,) = msgspec.json.encode(shortened(np.array([number], np.float32)).tolist())[1:-1].split(b",")
     digits = text.split(b"e")[0].replace(b".", b"").lstrip(b"0")
     assert len(digits.rstrip(b"0")) <= 9
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(
+    ("kind", "keys", "shown"),
+    [
+        ("int64", [(200).to_bytes(8, "big"), b"\xff" * 8], ["200", "-1"]),
+        ("int32", [(256).to_bytes(4, "big"), b"\x80" + bytes(3)], ["256", "-2147483648"]),
+        ("uuid", [bytes(range(16)), b"\xff" * 16],
+         ["00010203-0405-0607-0809-0a0b0c0d0e0f", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+        ("bytes", [b"\x80", b"\xff" * 1024], ["80", "ff" * 1024]),
+        ("text", ["é".encode(), b"x" * 1024], ["é", "x" * 1024]),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_no_text_is_shown_in_the_value_and_stays_itself_in_the_record(codec, kind, keys, shown):
+    records = Encoder(spec(), codec, kind).encode(batch(spec(), 2, streams=keys))
+    assert [parsed(codec, record)["stream"] for record in records] == shown
+    assert [record.key for record in records] == keys

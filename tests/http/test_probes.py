@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from streamrnn.errors import DataError
 from streamrnn.http.probes import LONGEST_LIST, routes
 from streamrnn.http.server import Request, Response
 
@@ -105,3 +106,11 @@ async def test_a_partition_that_is_no_whole_number_is_refused_and_not_asked_for(
     status, body = await ask(view, "/streams/", "a/b", partition=partition)
     assert (status, body) == (400, '{"error": "partition must be a whole number"}')
     assert view.asked == []
+
+
+async def test_a_stream_that_cannot_be_is_a_bad_request_that_says_why() -> None:
+    class Numbered(View):
+        async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
+            raise DataError("'pump' is no key")
+
+    assert await ask(Numbered(), "/streams/", "pump") == (400, '{"error": "\'pump\' is no key"}')

@@ -107,7 +107,7 @@ class World:
         """Publish what offsets start..stop-1 yield, from the state that since..start-1 make, and commit."""
         begin, used = start if since is None else since, model or self.model
         engine, decoder = make_engine(used, self.settings), make_decoder(used.spec, self.settings)
-        encoder = Encoder(used.spec, self.settings.output.codec)
+        encoder = Encoder(used.spec, self.settings.output.codec, self.settings.input.key)
         log = [r for r in self.logs[INPUT, partition] if begin <= r.offset < stop]
         warm = [r for r in log if r.offset < start]
         if warm:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamrnn.codecs import make_decoder
+from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
 from streamrnn.errors import ConfigError, DataError, TopicError
 from streamrnn.fingerprint import fingerprint
@@ -303,3 +304,16 @@ async def test_where_the_first_ticks_are_gone_it_goes_on_from_the_oldest_snapsho
     made.starts[INPUT, 0] = 51
     del made.logs[INPUT, 0][:31]
     assert "no snapshot" in (await made.verify()).partitions[0].unchecked
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_streams_whose_keys_are_numbers_are_clean_and_are_named_as_shown(codec: str) -> None:
+    made = World(Settings(input={"topic": INPUT, "key": "int64"}, output={"topic": OUTPUT, "codec": codec},
+                          engine={"device": "cpu"}))  # fmt: skip
+    keys = [number.to_bytes(8, "big") for number in (17, 200, 384)]
+    made.produce([r._replace(key=keys[n % 3]) for n, r in enumerate(ticks_of(0, 60))])
+    made.serve(0, 0, 60)
+    assert (await made.verify()).is_clean
+    lost = made.logs[OUTPUT, 0].pop(1)
+    assert lost.key == keys[1]
+    assert [f.stream for f in (await made.verify()).partitions[0].examples] == ["200"]
