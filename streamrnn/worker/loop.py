@@ -63,9 +63,7 @@ class Worker:
         self.beat_s, self.is_overfull = time.monotonic(), False
         self._membership: Membership | None = None
         self._in_flight: Batch | None = None
-        self._interval = Interval()
-        self._to_settle = 0
-        self._committed_at = 0.0
+        self._interval, self._to_settle, self._committed_at = Interval(), 0, 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
