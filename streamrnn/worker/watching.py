@@ -18,7 +18,8 @@ WINDOW = 1000
 """Newest ticks over which a share is taken, but for the rest of the oldest batch."""
 FEWEST = 20
 """Ticks before a share is judged."""
-MOST_MISSING = 0.5
+MOST_MISSING, FEW_MISSING = 0.5, 0.25
+"""Above the one it begins to be said, below the other it is over: a share near one of them says nothing anew."""
 SAY_MISSING_S, SAY_FAR_S = 60.0, 3600.0
 Element = Callable[[Record, int], Record]
 
@@ -67,7 +68,8 @@ class InputWatch:
         if self._ticks < FEWEST:
             return
         most = set(np.flatnonzero(self._missing > MOST_MISSING * self._ticks).tolist())
-        for f in sorted(self._said.keys() - most):
+        few = set(np.flatnonzero(self._missing < FEW_MISSING * self._ticks).tolist())
+        for f in sorted(self._said.keys() & few):
             del self._said[f]
             self._resembles.pop(f, None)
             log.info("%s is no longer missing in most ticks", self._features[f])

@@ -51,6 +51,15 @@ def test_a_feature_that_most_ticks_miss_is_said_once_a_minute_with_what_it_resem
     assert watch.status() == {}
 
 
+def test_a_share_that_swings_about_a_half_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch = InputWatch(("temp", "load"), InputSettings(topic="in"), lambda record, index: record, lambda: 0.0)
+    caplog.set_level(logging.INFO)
+    for missing in (60, 30, 70, 20, 80):  # of 100 each: 60, 45, 53, 45 and 52 % of all so far
+        watch.note(*batch(100, missing))
+        assert len(caplog.messages) == 1
+        assert list(watch.status()) == ["temp"]
+
+
 def test_times_a_day_from_the_records_are_far_and_said_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     watch = InputWatch(("temp", "load"), InputSettings(topic="in"), lambda record, index: record, lambda: now[0])
