@@ -15,18 +15,18 @@ def batch(streams: list[bytes], *ends: tuple[int, bytes], partition: int = 0) ->
 
 
 def test_each_life_of_a_key_has_a_name_of_its_own_within_a_batch_and_over_several() -> None:
-    names = _Names()
+    names = _Names("text")
     assert names.of(batch([b"a", b"b", b"a"], (0, b"a"), (2, b"a"), (3, b"b")), [0, 1, 2]) == ["a", "b", "a (2)"]
     assert names.of(batch([b"a", b"b"], (1, b"never seen"), (2, b"a"), (2, b"a")), [0, 1]) == ["a (2)", "b (2)"]
     assert names.of(batch([b"a"]), [0]) == ["a (3)"]
 
 
 def test_ticks_that_were_not_taken_begin_no_life() -> None:
-    names = _Names()
+    names = _Names("text")
     assert names.of(batch([b"a", b"a", b"a"], (1, b"a"), (2, b"a")), [2]) == ["a"]
 
 
 def test_no_two_streams_get_one_name() -> None:
-    names = _Names()
+    names = _Names("text")
     assert names.of(batch([b"a", b"a (2)", b"a"], (1, b"a")), [0, 1, 2]) == ["a", "a (2)", "a (2) (partition 0)"]
     assert names.of(batch([b"a"], partition=1), [0]) == ["a (partition 1)"]
