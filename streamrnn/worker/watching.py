@@ -105,7 +105,9 @@ class InputWatch:
             return
         self._far_said = now
         [(partition, offset, _)] = ticks.places(np.array([row]))
-        log.warning(
+        is_guessed = self._given.time_unit == "auto"  # where the unit was named, old times are meant
+        log.log(
+            logging.WARNING if is_guessed else logging.INFO,
             "event times lie more than a day from their records' timestamps, as that of partition %d offset %d: "
             "%d ms, its record's %d ms. A replay is so; else see input.time_unit (%s)",
             partition, offset, ticks.time_ms[row], ticks.arrival_ms[row], self._given.time_unit,

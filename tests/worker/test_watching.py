@@ -77,6 +77,17 @@ def test_times_a_day_from_the_records_are_far_and_said_once_an_hour(caplog: pyte
     assert len(caplog.messages) == 2
 
 
+@pytest.mark.parametrize(("unit", "level"), [("auto", logging.WARNING), ("ms", logging.INFO)])
+def test_far_times_of_a_unit_that_was_named_are_no_warning(
+    caplog: pytest.LogCaptureFixture, unit: str, level: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    given = InputSettings(topic="in", time_unit=unit)  # type: ignore[arg-type]
+    watch = InputWatch(("temp", "load"), given, lambda record, index: record, lambda: 0.0)
+    watch.note(*batch(1, 0, 0, 2 * DAY_MS))
+    assert [record.levelno for record in caplog.records] == [level]
+
+
 @pytest.mark.parametrize(
     ("name", "names", "meant"),
     [
