@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from streamrnn.codecs.times import EPOCH
 from streamrnn.errors import DataError
 from streamrnn.tables.columns import Columns
 from streamrnn.tables.sorting import MEMORY_BYTES, Sorter
 from streamrnn.tables.table import Table, TableBatch, read_table, stem
-from streamrnn.tables.times import EPOCH
 
 
 class Newest:

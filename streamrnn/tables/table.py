@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from streamrnn.codecs.times import LARGEST_TIME_MS
 from streamrnn.errors import DataError
 from streamrnn.tables.columns import Columns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
@@ -24,7 +25,7 @@ from streamrnn.tables.naming import find_empty, is_number, name_columns, no_numb
 from streamrnn.tables.numbers import Bad, Numbers
 from streamrnn.tables.raw import packing_errors, unpacked_name
 from streamrnn.tables.text import Text
-from streamrnn.tables.times import LARGEST_TIME_MS, joined, times_ms
+from streamrnn.tables.times import joined, times_ms
 
 T = TypeVar("T")
 WIDE_FEATURE = "value"

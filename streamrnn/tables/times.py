@@ -13,14 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from streamrnn.codecs.times import EDGES, EPOCH, LARGEST_TIME_MS
 from streamrnn.tables.numbers import Bad
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_MS = {"s": 1, "ms": 1, "us": 1_000, "ns": 1_000_000}
-EDGES = (1e8, 1e10, 1e11, 1e13, 1e14, 1e16, 1e17, 1e19)
-"""Epoch numbers between two of these are s, ms, us or ns: 1973-03-03 to 2286-11-20 each. Between, none is right."""
 HINT = "; its time format (--time-format s, ms, us, ns, or a form such as %m/%d/%Y or %Y%m%d)?"
-LARGEST_TIME_MS = 2**53
 COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}
 """Forms whose numbers may be taken for epochs, by their digits."""
 _MIDNIGHT = re.compile(r"(?<![\d:.+-])24:00(:00(\.0+)?)?(?![\d:.])")
