@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from streamrnn import __version__, config, inspecting
-from streamrnn.bench import command as bench
-from streamrnn.demo import command as demo
+from streamrnn import __version__, config
+from streamrnn.commands import benching as bench
+from streamrnn.commands import demonstrating as demo
+from streamrnn.commands import inspecting, retraining, verifying
+from streamrnn.commands import replaying as replay
+from streamrnn.commands import versions as models
 from streamrnn.errors import StreamrnnError
-from streamrnn.models import command as models
-from streamrnn.replay import command as replay
-from streamrnn.retraining import command as retraining
-from streamrnn.signals import ending_in_order
-from streamrnn.terminal import plain
-from streamrnn.verifying import command as verifying
+from streamrnn.process.signals import ending_in_order
+from streamrnn.process.terminal import plain
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

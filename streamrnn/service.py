@@ -17,17 +17,17 @@ from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, Stream
 from streamrnn.http.probes import routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
-from streamrnn.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.kafka.admin import prepare_topics
-from streamrnn.kafka.delivery import Delivery
-from streamrnn.kafka.source import Source
-from streamrnn.logs import configure_logging
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Held, Metrics
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
+from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
+from streamrnn.process.logs import configure_logging
+from streamrnn.process.signals import stop_signals
 from streamrnn.registry import Registry
-from streamrnn.signals import stop_signals
-from streamrnn.trigger import Trigger
+from streamrnn.retrainer import Trigger
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_delivery, make_stateful, make_worker
 
@@ -96,9 +96,7 @@ class Service:
         self._source = source
         try:
             if await self._until_joined(source, delivery, stop):
-                self.worker = make_worker(
-                    self.settings, source, delivery, self._kept, self._executor, self.metrics
-                )
+                self.worker = make_worker(self.settings, source, delivery, self._kept, self._executor, self.metrics)
                 await self._drive(self.worker, stop)
         finally:
             with suppress(TimeoutError):
@@ -168,10 +166,14 @@ class Service:
             engine = self.engine
             self.metrics.resident(
                 Held(
-                    engine.resident, engine.parked, engine.slab_bytes, engine.evicted_total,
-                    engine.brought_back_total, engine.forgotten_total,
+                    engine.resident,
+                    engine.parked,
+                    engine.slab_bytes,
+                    engine.evicted_total,
+                    engine.brought_back_total,
+                    engine.forgotten_total,
                 )
-            )  # fmt: skip
+            )
             # All at once: one that is assigned while another is dropped is then restored behind its own drop.
             drops = [self._executor.submit(engine.drop, number) for number in worker.assigner.expired()]
             await asyncio.gather(*map(asyncio.wrap_future, drops))

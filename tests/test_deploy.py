@@ -72,9 +72,7 @@ def test_the_job_runs_a_command_of_ours_with_options_that_it_has() -> None:
     assert parsed.budget_s < deadline_s, "the fit must end before the job is cut off"
 
 
-def test_its_settings_load_and_lie_where_it_looks_for_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_settings_load_and_lie_where_it_looks_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, [container] = of_kind("ConfigMap"), pod()["containers"]
     [(name, text)] = settings["data"].items()
     (tmp_path / name).write_text(text, encoding="utf-8")

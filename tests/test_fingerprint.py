@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.fingerprint import _deciding, fingerprint
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
+from streamrnn.provenance.fingerprint import _deciding, fingerprint
 
 MODEL = Model(ModelSpec(name="t", features=("a",), targets=("a",), channels=(Channel("a"),), hidden=2))
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from streamrnn.interpreter import GC_THRESHOLDS, SWITCH_INTERVAL_S, tuned_interpreter
+from streamrnn.process.interpreter import GC_THRESHOLDS, SWITCH_INTERVAL_S, tuned_interpreter
 
 
 def fail_while_tuned() -> None:

@@ -14,31 +14,32 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
-    "errors", "terminal", "interpreter", "signals", "config", "ticks", "stores", "nn", "codecs", "counting",
-    "metrics", "registry", "tables", "train", "engine", "snapshots", "fingerprint", "pedigree", "kafka", "logs",
-    "worker", "trigger", "http", "service", "arguments", "inspecting", "models", "replay", "retraining",
-    "verifying", "bench", "demo", "cli", "__main__",
+    "errors", "config", "process", "ticks", "stores", "nn", "codecs", "metrics", "registry", "tables",
+    "train", "pages", "engine", "snapshots", "provenance", "kafka", "worker", "retrainer", "http",
+    "service", "models", "replay", "retraining", "verifying", "bench", "demo", "commands", "cli",
+    "__main__",
 )  # fmt: skip
 """A layer may import itself and what stands before it."""
 HOMES = {
-    "aiokafka": ("kafka/",),
-    "cramjam": ("kafka/compression.py",),
+    "aiokafka": ("kafka/", "bench/relay.py"),
+    "cramjam": ("kafka/reading/compression.py",),
     "prometheus_client": ("metrics/",),
     "pydantic": ("config/",),
     "pydantic_settings": ("config/",),
-    "numba": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
-    "llvmlite": ("nn/kernels/", "engine/compiled.py", "engine/tile.py"),
+    "numba": ("nn/kernels/", "engine/step/compiled.py", "engine/step/tile.py"),
+    "llvmlite": ("nn/kernels/", "engine/step/compiled.py", "engine/step/tile.py"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
     "pyarrow": ("tables/",),
-    "uvloop": ("interpreter.py",),
+    "uvloop": ("process/interpreter.py",),
     "fsspec": ("stores/",),
-    "rich": ("inspecting", "models", "replay", "retraining", "verifying", "bench", "demo", "cli"),
+    "rich": ("models", "replay", "retraining", "verifying", "bench", "demo", "commands", "cli"),
 }
 WITHOUT_TORCH = (
-    "errors", "terminal", "interpreter", "signals", "config", "logs", "ticks", "stores", "nn/manifest", "codecs",
-    "counting", "metrics", "registry", "engine/slots", "engine/waves", "engine/table", "engine/placing",
-    "engine/holding", "snapshots", "pedigree", "kafka", "worker", "trigger", "http", "inspecting", "models/", "cli",
+    "errors", "process", "config", "ticks", "stores", "nn/manifest", "codecs", "metrics", "registry",
+    "engine/rows/slots", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
+    "engine/rows/holding", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
+    "models/", "commands", "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""
 
@@ -103,7 +104,7 @@ def upward(module: str, found: list[Import]) -> list[str]:
 )
 def test_an_import_that_runs_upward_would_be_seen_wherever_it_hides(source: str) -> None:
     found = list(imports(source, frozenset({"streamrnn.worker", "streamrnn.worker.loop"})))
-    assert len(upward("streamrnn.engine.slab", found)) == 1
+    assert len(upward("streamrnn.engine.rows.slab", found)) == 1
     if "from ." not in source:
         assert upward("streamrnn.worker.partition", found) == upward("streamrnn.cli", found) == []
 

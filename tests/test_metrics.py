@@ -15,8 +15,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamrnn import metrics
-from streamrnn.counting import WINDOW, Histogram, Recent, RollingErrors
 from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Held, Metrics, NullMetrics
+from streamrnn.metrics.counting import WINDOW, Histogram, Recent, RollingErrors
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Endings, Errors, PredictionBatch, Record, TickBatch
 

@@ -12,7 +12,7 @@ import pytest
 from streamrnn.config import RetrainSettings, load_settings
 from streamrnn.errors import ConfigError
 from streamrnn.metrics import Metrics
-from streamrnn.trigger import Trigger
+from streamrnn.retrainer import Trigger
 
 SECRET = "hunter2"
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from streamrnn import trigger as module
+from streamrnn import retrainer as module
 from streamrnn.config import Settings
 from streamrnn.metrics import Metrics
-from streamrnn.trigger import DEFAULT_COMMAND, KEPT_BYTES, KEPT_LINES, Trigger
+from streamrnn.retrainer import DEFAULT_COMMAND, KEPT_BYTES, KEPT_LINES, Trigger
 
 SECRET = "hunter2secret"
 Make = Callable[..., Trigger]
@@ -201,7 +201,7 @@ async def test_the_job_dies_with_a_daemon_that_is_killed(tmp_path: Path) -> None
         "import asyncio, sys\n"
         "from streamrnn.config import Settings\n"
         "from streamrnn.metrics import Metrics\n"
-        "from streamrnn.trigger import Trigger\n"
+        "from streamrnn.retrainer import Trigger\n"
         "async def main():\n"
         "    Trigger(Settings(retrain={'command': sys.argv[1]}), Metrics()).start()\n"
         "    await asyncio.sleep(60)\n"

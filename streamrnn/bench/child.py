@@ -20,11 +20,11 @@ import torch
 from streamrnn.bench.engine_alone import engine_table
 from streamrnn.bench.job import Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
+from streamrnn.bench.relay import Predict, loop_by_hand, relay
 from streamrnn.bench.snapshots import restored, steps_during, written
-from streamrnn.interpreter import new_event_loop
-from streamrnn.kafka.relay import Predict, loop_by_hand, relay
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
+from streamrnn.process.interpreter import new_event_loop
 from streamrnn.service import Service
 from streamrnn.ticks import PredictionBatch
 

@@ -20,9 +20,15 @@ class Progress:
     """
 
     def __init__(
-        self, ticks: int, limit_s: float, stop: Event, *, on_first: Callable[[], None] | None = None,
-        now: Callable[[], float] = time.time, cpu: Callable[[], float] = time.process_time,
-    ) -> None:  # fmt: skip
+        self,
+        ticks: int,
+        limit_s: float,
+        stop: Event,
+        *,
+        on_first: Callable[[], None] | None = None,
+        now: Callable[[], float] = time.time,
+        cpu: Callable[[], float] = time.process_time,
+    ) -> None:
         self._ticks, self._limit_s, self._stop = ticks, limit_s, stop
         self._on_first, self._now, self._cpu = on_first, now, cpu
         self._count = 0

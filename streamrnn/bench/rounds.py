@@ -168,9 +168,12 @@ async def _child(job: Job) -> AsyncIterator[_Child]:
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "streamrnn.bench.child"),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log, env=_environment(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env=_environment(),
             limit=1 << 20,
-        )  # fmt: skip
+        )
         try:
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(job) + b"\n")

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from streamrnn.bench.engine_alone import make_ticks
 from streamrnn.bench.job import Job, RestoredRow, StepsRow, WrittenRow, make_settings, make_spec
 from streamrnn.engine.making import make_engine
-from streamrnn.fingerprint import fingerprint
-from streamrnn.interpreter import tuned_interpreter
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
-from streamrnn.pedigree import Pedigree
+from streamrnn.process.interpreter import tuned_interpreter
+from streamrnn.provenance.fingerprint import fingerprint
+from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.snapshots import Shelf
 from streamrnn.ticks import TickBatch
 from streamrnn.worker.cold import ColdTiers
@@ -59,9 +59,14 @@ class _Bed:
         cold = ColdTiers(lambda number: shelf.cold(number))
         self.engine = make_engine(model, settings, cold)
         shelf = Shelf(
-            job.folder, "bench", job.topic, label, printed,
-            columns=self.engine.columns(), device=str(self.engine.device),
-        )  # fmt: skip
+            job.folder,
+            "bench",
+            job.topic,
+            label,
+            printed,
+            columns=self.engine.columns(),
+            device=str(self.engine.device),
+        )
         self.executor = ThreadPoolExecutor(1, "engine")
         self.keeper = SnapshotKeeper(settings.snapshots, shelf, self.engine, self.executor, cold, Metrics())
         self.partition = Partition(0, Phase.LIVE, committed=0, pedigree=Pedigree(label, printed, 0, 0))
@@ -150,9 +155,7 @@ def _steps_row(job: Job, without: list[_Step], during: list[_Step]) -> StepsRow:
         for part, seconds in (("", [s.seconds for s in steps]), ("turn_", [s.turn_s for s in steps])):
             for share in (50, 99):
                 named[f"{kind}_{part}p{share}_us"] = float(np.percentile(seconds, share)) * 1e6
-    return StepsRow(
-        streams=job.streams, batch=BATCH, snapshots=SNAPSHOTS, steps_during=len(during), **named
-    )  # fmt: skip
+    return StepsRow(streams=job.streams, batch=BATCH, snapshots=SNAPSHOTS, steps_during=len(during), **named)
 
 
 async def written(job: Job) -> WrittenRow:
@@ -167,10 +170,15 @@ async def written(job: Job) -> WrittenRow:
             await bed.step(make_ticks(numbers, 1))
         changed_s = await bed.snapshot(full=False)
         return WrittenRow(
-            streams=job.streams, row_bytes=bed.engine.row_bytes, full_s=full_s, full_bytes=full_bytes,
-            changed=changed, changed_s=changed_s, changed_bytes=_bytes_in(folder) - full_bytes,
+            streams=job.streams,
+            row_bytes=bed.engine.row_bytes,
+            full_s=full_s,
+            full_bytes=full_bytes,
+            changed=changed,
+            changed_s=changed_s,
+            changed_bytes=_bytes_in(folder) - full_bytes,
             peak_bytes=_peak_bytes(),
-        )  # fmt: skip
+        )
 
 
 async def restored(job: Job) -> RestoredRow:
@@ -184,7 +192,7 @@ async def restored(job: Job) -> RestoredRow:
             raise ValueError(f"{held} of {job.streams} streams were restored")
         return RestoredRow(
             streams=job.streams, restore_s=restore_s, start_bytes=start_bytes, peak_bytes=_peak_bytes()
-        )  # fmt: skip
+        )
 
 
 def _cut(numbers: NDArray[np.int64], length: int) -> Iterator[NDArray[np.int64]]:

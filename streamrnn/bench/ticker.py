@@ -9,7 +9,7 @@ import numpy as np
 
 from streamrnn.bench.job import Job, make_settings
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord
 
 START_MS = 1_700_000_000_000

@@ -31,9 +31,7 @@ class Encoder:
     Within a value the stream stands as its key is shown, which `key` says.
     """
 
-    def __init__(
-        self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text"
-    ) -> None:
+    def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text") -> None:
         self._spec, self._key = spec, key
         self._make_form: type[JsonForm] | type[MsgpackForm] = JsonForm if codec == "json" else MsgpackForm
         self._forms: dict[tuple[bool, ...], Form] = {}
@@ -80,7 +78,8 @@ class Encoder:
             return [[partitions[number], offset, model] for number, offset in zip(numbers, offsets, strict=True)]
         return [
             [partitions[number], offset, ("src-index", b"%d" % index), model]
-            if index != NO_INDEX else [partitions[number], offset, model]
+            if index != NO_INDEX
+            else [partitions[number], offset, model]
             for number, offset, index in zip(numbers, offsets, ticks.index.tolist(), strict=True)
         ]
 

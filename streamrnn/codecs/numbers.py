@@ -11,7 +11,8 @@ POWERS = 10.0 ** np.arange(23)
 
 def shortened(numbers: NDArray[np.floating]) -> NDArray[np.float64]:
     """Close numbers of few digits that cast back to the same bits; a number without such stays as it is."""
-    exact = numbers.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        exact = numbers.astype(np.float64)
     short = exact.copy()
     with np.errstate(all="ignore"):  # zero, NaN and infinity have no magnitude, and stay
         magnitude = np.floor(np.log10(np.abs(numbers)))

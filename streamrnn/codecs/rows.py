@@ -18,8 +18,9 @@ from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
 _ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
 _LIST = list[msgspec.Raw]
 _SPLIT: dict[str, Callable[[bytes], list[msgspec.Raw]]] = {
-    "json": msgspec.json.Decoder(_LIST).decode, "msgpack": msgspec.msgpack.Decoder(_LIST).decode
-}  # fmt: skip
+    "json": msgspec.json.Decoder(_LIST).decode,
+    "msgpack": msgspec.msgpack.Decoder(_LIST).decode,
+}
 _PACKED_LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
 """First bytes of an array in MessagePack."""
 

@@ -37,9 +37,12 @@ def unit_of(size: float) -> TimeUnit:
 
 
 def times_ms(
-    times: Sequence[Time] | None, arrivals: Sequence[int], unit: TimeUnit, is_lenient: bool,
+    times: Sequence[Time] | None,
+    arrivals: Sequence[int],
+    unit: TimeUnit,
+    is_lenient: bool,
     refused: dict[int, Refused],
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int64]:
     """(n,) event times in ms; the record's timestamp where the value has none."""
     if times is None or times.count(None) == len(times):
         times, unit = arrivals, "ms"

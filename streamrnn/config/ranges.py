@@ -15,7 +15,7 @@ def parse_ranges(text: str | None) -> dict[str, tuple[float, float]]:
     while at < len(text):
         item = _RANGE.match(text, at)
         if item is None:
-            raise ValueError(f"{text[at:at + 40]!r} is not like temp=-50:60, load=0: or rpm=:9000")
+            raise ValueError(f"{text[at : at + 40]!r} is not like temp=-50:60, load=0: or rpm=:9000")
         name, low, high = item[1], float(item[2] or -math.inf), float(item[3] or math.inf)
         if name in found:
             raise ValueError(f"{name} has bounds twice")

@@ -13,16 +13,16 @@ from typing import NamedTuple
 import msgspec
 
 from streamrnn.config import Settings
+from streamrnn.demo.display import Glance, Screen
 from streamrnn.demo.recorded import FEATURE, Feed
-from streamrnn.demo.screen import Glance, Screen
 from streamrnn.demo.tally import Tally
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.tail import tail
+from streamrnn.kafka.reading.tail import tail
+from streamrnn.kafka.writing.sink import Sink
+from streamrnn.process.signals import stop_signals
 from streamrnn.service import Service
-from streamrnn.signals import stop_signals
 from streamrnn.ticks import OutRecord
 
 TOPIC, PARTITIONS = "demo-ticks", 2

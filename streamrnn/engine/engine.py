@@ -13,23 +13,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.capture import Capture, Captures
-from streamrnn.engine.cold import Cold as Cold
-from streamrnn.engine.cold import rows_before
-from streamrnn.engine.columns import check_rows, fresh_rows, text_of
-from streamrnn.engine.executors import Kind, make_executor, pick_device
-from streamrnn.engine.origins import origins_of
-from streamrnn.engine.outcome import no_predictions, predictions_of
-from streamrnn.engine.parking import Parking
-from streamrnn.engine.placing import Below, Placement, place_ticks
-from streamrnn.engine.policies import Order, Quarantine, rules_of
-from streamrnn.engine.score import Scorer
-from streamrnn.engine.slab import Slab
-from streamrnn.engine.slots import DIRTY, Index
-from streamrnn.engine.table import Moves, SlotTable
-from streamrnn.engine.undo import Layer, UndoLog
-from streamrnn.engine.view import StreamView, view_of
-from streamrnn.engine.waves import plan_waves
+from streamrnn.engine.rows.capture import Capture, Captures
+from streamrnn.engine.rows.cold import Cold as Cold
+from streamrnn.engine.rows.cold import rows_before
+from streamrnn.engine.rows.columns import check_rows, fresh_rows, text_of
+from streamrnn.engine.rows.parking import Parking
+from streamrnn.engine.rows.placing import Below, Placement, place_ticks
+from streamrnn.engine.rows.slab import Slab
+from streamrnn.engine.rows.slots import DIRTY, Index
+from streamrnn.engine.rows.table import Moves, SlotTable
+from streamrnn.engine.rows.undo import Layer, UndoLog
+from streamrnn.engine.rows.view import StreamView, view_of
+from streamrnn.engine.step.executors import Kind, make_executor, pick_device
+from streamrnn.engine.step.origins import origins_of
+from streamrnn.engine.step.outcome import no_predictions, predictions_of
+from streamrnn.engine.step.policies import Order, Quarantine, rules_of
+from streamrnn.engine.step.score import Scorer
+from streamrnn.engine.step.waves import plan_waves
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import NEVER_MS, Model
 from streamrnn.nn.truths import truths_of
@@ -45,10 +45,19 @@ class Engine:
     """
 
     def __init__(
-        self, model: Model, *, max_streams: int, max_parked: int = 1_000_000, idle_after_ms: int | None = None,
-        device: str = "auto", block: int = 256, executor: Kind = "auto",
-        order: Order = Order(), quarantine: Quarantine = Quarantine(), cold: Cold | None = None,  # noqa: B008
-    ) -> None:  # fmt: skip
+        self,
+        model: Model,
+        *,
+        max_streams: int,
+        max_parked: int = 1_000_000,
+        idle_after_ms: int | None = None,
+        device: str = "auto",
+        block: int = 256,
+        executor: Kind = "auto",
+        order: Order = Order(),  # noqa: B008
+        quarantine: Quarantine = Quarantine(),  # noqa: B008
+        cold: Cold | None = None,
+    ) -> None:
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self.spec = model.spec

@@ -2,7 +2,7 @@
 
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Cold, Engine
-from streamrnn.engine.policies import Order, Quarantine
+from streamrnn.engine.step.policies import Order, Quarantine
 from streamrnn.nn.model import Model
 
 

@@ -159,9 +159,7 @@ class HttpServer:
             response = why.response
         return _wire(response, with_body=head.method != "HEAD")
 
-    async def _respond(
-        self, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Response:
+    async def _respond(self, head: _Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Response:
         handler, rest = _find(self._routes.get(head.method, {}), head.path)
         if handler is None:
             return self._not_here(head.path)

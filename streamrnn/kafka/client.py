@@ -4,7 +4,6 @@ and the one place where aiokafka's errors become ours. Knows no topic and no rec
 
 import asyncio
 import logging
-import math
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +18,6 @@ from streamrnn.config import KafkaSettings
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigError, TopicError
 
 METADATA_MAX_AGE_MS = 60_000
-REPEAT_S = 30.0
 
 _REFUSED = (
     ssl.SSLError,
@@ -65,23 +63,6 @@ class _ConnectListener(logging.Handler):
         if failed is None or not arguments or not isinstance(arguments[-1], BaseException):
             return
         failed.append((":".join(str(part) for part in arguments[:-1]), arguments[-1]))
-
-
-class Sparing(logging.Filter):
-    """Lets aiokafka complain of the same thing twice a minute: of an absent broker it does ten times a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said_s: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to show a line; what is below a warning or not aiokafka's always is."""
-        if not record.name.startswith("aiokafka") or record.levelno < logging.WARNING:
-            return True
-        is_due = record.created - self._said_s.get(record.msg, -math.inf) >= REPEAT_S
-        if is_due:
-            self._said_s[record.msg] = record.created
-        return is_due
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]

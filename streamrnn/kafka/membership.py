@@ -26,8 +26,8 @@ from streamrnn.config import Settings
 from streamrnn.errors import WorkerFenced
 from streamrnn.kafka.client import client_options
 from streamrnn.kafka.marks import Mark, Membership
-from streamrnn.kafka.reading import LeanConsumer
-from streamrnn.kafka.unpacking import Skip
+from streamrnn.kafka.reading.records import LeanConsumer
+from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.kafka.wire import read_errors
 
 FETCH_WAIT_MS = 50
@@ -49,8 +49,11 @@ class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]
     API_VERSION = 3
     RESPONSE_TYPE = HeartbeatResponse_v3
     SCHEMA = Schema(
-        ("group", _TEXT), ("generation_id", Int32), ("member_id", _TEXT), ("group_instance_id", _TEXT),
-    )  # fmt: skip
+        ("group", _TEXT),
+        ("generation_id", Int32),
+        ("member_id", _TEXT),
+        ("group_instance_id", _TEXT),
+    )
 
 
 class NamedHeartbeat(Request[HeartbeatRequest_v0 | HeartbeatRequest_v1 | HeartbeatRequest_v3]):  # type: ignore[misc]
@@ -81,7 +84,10 @@ class OffsetCommitRequest_v7(RequestStruct):  # type: ignore[misc]
     API_VERSION = 7
     RESPONSE_TYPE = OffsetCommitResponse_v7
     SCHEMA = Schema(
-        ("group", _TEXT), ("generation_id", Int32), ("member_id", _TEXT), ("group_instance_id", _TEXT),
+        ("group", _TEXT),
+        ("generation_id", Int32),
+        ("member_id", _TEXT),
+        ("group_instance_id", _TEXT),
         (
             "topics",
             Array(
@@ -92,7 +98,7 @@ class OffsetCommitRequest_v7(RequestStruct):  # type: ignore[misc]
                 ),
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 class MemberOffsetCommit(Request[OffsetCommitRequest_v2 | OffsetCommitRequest_v3 | OffsetCommitRequest_v7]):  # type: ignore[misc]

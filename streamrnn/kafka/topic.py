@@ -61,21 +61,30 @@ class MetadataResponse_v10(Response):  # type: ignore[misc]
         (
             "topics",
             CompactArray(
-                ("error_code", Int16), ("topic", _TEXT), ("topic_id", _Id), ("is_internal", Boolean),
+                ("error_code", Int16),
+                ("topic", _TEXT),
+                ("topic_id", _Id),
+                ("is_internal", Boolean),
                 (
                     "partitions",
                     CompactArray(
-                        ("error_code", Int16), ("partition", Int32), ("leader", Int32), ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)), ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)), _TAGS,
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        _TAGS,
                     ),
                 ),
-                ("topic_authorized_operations", Int32), _TAGS,
+                ("topic_authorized_operations", Int32),
+                _TAGS,
             ),
         ),
         ("cluster_authorized_operations", Int32),
         _TAGS,
-    )  # fmt: skip
+    )
 
 
 class MetadataRequest_v10(RequestStruct):  # type: ignore[misc]

@@ -40,8 +40,12 @@ class OffsetFetchResponse_v7(Response):  # type: ignore[misc]
                 (
                     "partitions",
                     CompactArray(
-                        ("partition", Int32), ("offset", Int64), ("leader_epoch", Int32),
-                        ("metadata", _TEXT), ("error_code", Int16), _TAGS,
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _TEXT),
+                        ("error_code", Int16),
+                        _TAGS,
                     ),
                 ),
                 _TAGS,
@@ -49,7 +53,7 @@ class OffsetFetchResponse_v7(Response):  # type: ignore[misc]
         ),
         ("error_code", Int16),
         _TAGS,
-    )  # fmt: skip
+    )
 
 
 class OffsetFetchRequest_v7(RequestStruct):  # type: ignore[misc]
@@ -133,15 +137,18 @@ class TxnOffsetCommitRequest_v3(RequestStruct):  # type: ignore[misc]
                 (
                     "partitions",
                     CompactArray(
-                        ("partition", Int32), ("offset", Int64), ("leader_epoch", Int32),
-                        ("metadata", _TEXT), _TAGS,
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _TEXT),
+                        _TAGS,
                     ),
                 ),
                 _TAGS,
             ),
         ),
         _TAGS,
-    )  # fmt: skip
+    )
 
 
 class FencedOffsetCommit(Request[TxnOffsetCommitRequest_v3]):  # type: ignore[misc]
@@ -150,14 +157,24 @@ class FencedOffsetCommit(Request[TxnOffsetCommitRequest_v3]):  # type: ignore[mi
     API_KEY = 28
 
     def __init__(
-        self, transactional_id: str, producer_id: int, epoch: int, member: Membership,
-        topic: str, marks: Mapping[int, Mark],
-    ) -> None:  # fmt: skip
+        self,
+        transactional_id: str,
+        producer_id: int,
+        epoch: int,
+        member: Membership,
+        topic: str,
+        marks: Mapping[int, Mark],
+    ) -> None:
         rows: list[Any] = [(p, mark.offset, _NO_EPOCH, mark.metadata, {}) for p, mark in marks.items()]
         who = (transactional_id, member.group, producer_id, epoch)
         self._fields: tuple[Any, ...] = (
-            *who, member.generation, member.member_id, member.instance_id, [(topic, rows, {})], {},
-        )  # fmt: skip
+            *who,
+            member.generation,
+            member.member_id,
+            member.instance_id,
+            [(topic, rows, {})],
+            {},
+        )
 
     def build(self, version: type[RequestStruct]) -> RequestStruct:
         """The request in its one version."""

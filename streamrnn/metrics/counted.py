@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streamrnn.counting import Histogram, Recent, RollingErrors
+from streamrnn.metrics.counting import Histogram, Recent, RollingErrors
 from streamrnn.metrics.declared import (
     DECLARED,
     DURATIONS_S,

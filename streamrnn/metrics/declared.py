@@ -25,9 +25,11 @@ class Declared(NamedTuple):
 
 _BY_ERROR = ("target", "horizon", "model")
 OF_PARTITION = (
-    "streamrnn_lag_records", "streamrnn_lag_seconds", "streamrnn_recovery_records_left",
+    "streamrnn_lag_records",
+    "streamrnn_lag_seconds",
+    "streamrnn_recovery_records_left",
     "streamrnn_recovery_left_seconds",
-)  # fmt: skip
+)
 """Gauges that go when a partition goes."""
 DECLARED = (
     Declared("streamrnn_model_info", "gauge", ("model", "cell", "device"), "The model that serves, always 1."),
@@ -70,7 +72,9 @@ DECLARED = (
     Declared("streamrnn_breaker_open", "gauge", (), "1 while too many dead letters pause the input."),
     Declared("streamrnn_truths_total", "counter", ("target", "horizon"), "Predictions whose truth has arrived."),
     Declared(
-        "streamrnn_truths_beyond_total", "counter", ("target", "horizon"),
+        "streamrnn_truths_beyond_total",
+        "counter",
+        ("target", "horizon"),
         "Truths left out of the rolling errors: beyond the model's bound, or forecast from a value that is.",
     ),
     Declared("streamrnn_rolling_mse", "gauge", _BY_ERROR, "Rolling mean squared error; model or persistence."),

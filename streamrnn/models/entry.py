@@ -11,8 +11,8 @@ import msgspec
 
 from streamrnn.errors import BundleError
 from streamrnn.nn.manifest import LARGEST_HEADER_BYTES, WEIGHTS, Manifest
+from streamrnn.process.terminal import moment
 from streamrnn.registry import Registry
-from streamrnn.terminal import moment
 
 
 class Contender(msgspec.Struct, frozen=True):

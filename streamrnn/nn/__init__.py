@@ -1,0 +1,1 @@
+"""A model: its spec, weights and bundle, and the arithmetic of its cells and heads. Knows no streams."""

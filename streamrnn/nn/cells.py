@@ -153,8 +153,12 @@ class MinGRU(Cell):
 
 
 CELLS: dict[CellKind, type[Cell]] = {
-    "elman": Elman, "gated": Gated, "gru": GRU, "lstm": LSTM, "mingru": MinGRU,
-}  # fmt: skip
+    "elman": Elman,
+    "gated": Gated,
+    "gru": GRU,
+    "lstm": LSTM,
+    "mingru": MinGRU,
+}
 
 
 def make_cell(kind: CellKind, input_width: int, hidden: int) -> Cell:

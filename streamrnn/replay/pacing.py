@@ -17,9 +17,12 @@ class Pacer:
     """
 
     def __init__(
-        self, speed: float, max_gap_s: float | None, sleep: Callable[[float], Awaitable[None]],
+        self,
+        speed: float,
+        max_gap_s: float | None,
+        sleep: Callable[[float], Awaitable[None]],
         now: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._speed, self._max_gap_s = speed, np.inf if max_gap_s is None else max_gap_s
         self._sleep, self._now = sleep, now
         self._latest_ms: int | None = None

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from streamrnn.config import Settings
 from streamrnn.errors import TopicError
-from streamrnn.interpreter import tuned_interpreter
 from streamrnn.kafka.admin import create_topic, partition_count
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
+from streamrnn.process.interpreter import tuned_interpreter
+from streamrnn.process.signals import stop_signals
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
 from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.progress import Watch, make_watch
 from streamrnn.replay.sender import Sender, Stopped, pause
-from streamrnn.signals import stop_signals
 from streamrnn.tables.columns import Columns
 from streamrnn.tables.feed import Feed, open_feed
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.replay.encoding import Chunk
 from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.progress import Watch

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streamrnn.process.terminal import moment
 from streamrnn.retraining.champion import Champion, Seen
-from streamrnn.terminal import moment
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.moments import timeline
 from streamrnn.train.significance import LEAST_MOMENTS

@@ -11,7 +11,7 @@ from streamrnn.codecs import make_decoder
 from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
 from streamrnn.config.input import KeyKind
-from streamrnn.kafka.spans import OffsetBounds, Span, find_spans, read_spans
+from streamrnn.kafka.reading.history import OffsetBounds, Span, find_spans, read_spans
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.retraining.ordering import Ordering
 from streamrnn.ticks import STATUS, Record, TickBatch

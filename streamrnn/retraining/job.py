@@ -15,6 +15,7 @@ from streamrnn.nn.bundle import encode_bundle
 from streamrnn.nn.manifest import refusing
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.pages import render
 from streamrnn.registry import Registry
 from streamrnn.retraining.champion import load_champion
 from streamrnn.retraining.fitting import make
@@ -23,7 +24,6 @@ from streamrnn.retraining.judging import Case, check_season, judge_case, scales_
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
-from streamrnn.train.html import render
 from streamrnn.train.judge import check_windows
 from streamrnn.train.logarithms import check_logarithms
 from streamrnn.train.report import Report, Verdict
@@ -79,8 +79,10 @@ def _taken(folder: Path) -> BundleError:
 
 def _words(spec: ModelSpec) -> str:
     shown = f"{spec.cell} {spec.hidden} x {spec.layers}, {len(spec.features)} features, {len(spec.targets)} targets"
-    ahead = f"{len(spec.horizons)} horizons up to {spec.horizons[-1]}" if len(spec.horizons) > 1 else (
-        f"{spec.horizons[0]} ahead"
+    ahead = (
+        f"{len(spec.horizons)} horizons up to {spec.horizons[-1]}"
+        if len(spec.horizons) > 1
+        else (f"{spec.horizons[0]} ahead")
     )
     return f"{shown}, {ahead}, {spec.lags} lags"
 

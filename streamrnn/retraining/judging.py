@@ -52,9 +52,7 @@ def check_season(season: int | None, train: Sequence[Extent]) -> None:
         raise ConfigError(f"--season {season}: the longest stream has {longest:,} ticks in the training part")
 
 
-def scales_to_judge_by(
-    history: History, train: Sequence[Extent], targets: Sequence[str]
-) -> NDArray[np.float64]:
+def scales_to_judge_by(history: History, train: Sequence[Extent], targets: Sequence[str]) -> NDArray[np.float64]:
     """(S, O); DataError where nothing has one, which is to be known before anything is fitted."""
     scales = error_scales(history, train, targets)
     if np.isnan(scales).all():

@@ -27,9 +27,7 @@ class Bounding:
     """
 
     def __init__(self, spec: ModelSpec, given: InputSettings, precision: Precision = "float64") -> None:
-        self._outliers = Outliers(
-            msgspec.structs.replace(spec, precision=precision), given.outliers, given.ranges
-        )
+        self._outliers = Outliers(msgspec.structs.replace(spec, precision=precision), given.outliers, given.ranges)
         self._spec, self._policy = spec, given.outliers
         self.refused: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from streamrnn.terminal import plain
+from streamrnn.process.terminal import plain
 from streamrnn.train.fit import Epoch, Watch
 from streamrnn.train.report import Report, Score
 from streamrnn.train.search import Trial

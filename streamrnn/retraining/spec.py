@@ -17,9 +17,17 @@ from streamrnn.nn.spec import (
 DEFAULT_LAGS = 96
 DEFAULT_BOUND = 30.0
 PLAIN = (
-    "time_features", "missing", "cell", "hidden", "layers", "horizons", "quantiles", "predicts", "lags",
+    "time_features",
+    "missing",
+    "cell",
+    "hidden",
+    "layers",
+    "horizons",
+    "quantiles",
+    "predicts",
+    "lags",
     "precision",
-)  # fmt: skip
+)
 """Options that go into the spec as they are."""
 
 

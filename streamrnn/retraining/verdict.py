@@ -99,8 +99,10 @@ def _too_little(margin: float, found: Evidence, rival: int) -> list[str]:
         return [f"{margin:.1%} is asked" if margin else f"not better than {other.name}"]
     if compared.is_shown:
         return []
-    why = f"the difference is within its own error (p = {compared.p:.2g})" if compared.p is not None else (
-        f"{compared.moments} moments of truths are too few"
+    why = (
+        f"the difference is within its own error (p = {compared.p:.2g})"
+        if compared.p is not None
+        else (f"{compared.moments} moments of truths are too few")
     )
     return [f"not shown to be better than {other.name}: {why}"]
 

@@ -65,9 +65,11 @@ class Cold:
     """Finds rows in a partition's parts; any thread may ask while another notes."""
 
     def __init__(
-        self, drawer: Drawer, hashed: Callable[[Collection[bytes]], NDArray[np.int64]] = hash_keys,
+        self,
+        drawer: Drawer,
+        hashed: Callable[[Collection[bytes]], NDArray[np.int64]] = hash_keys,
         has_ended: Ended = none_ended,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._drawer, self._hashed, self._has_ended = drawer, hashed, has_ended
         self._lock = threading.Lock()
         self._layouts: dict[str, Layout] = {}
@@ -136,9 +138,7 @@ class Cold:
             self._drafts += 1
             return self._drafts
 
-    def turn(
-        self, since: int, is_full: bool, noted: Iterable[tuple[Part, NDArray[np.int64]]], draft: int
-    ) -> None:
+    def turn(self, since: int, is_full: bool, noted: Iterable[tuple[Part, NDArray[np.int64]]], draft: int) -> None:
         """Take on a finished draft: its new parts in place of those noted where it is full, else on top of them.
 
         They are sorted before anybody who asks has to wait. CaptureVoid where this was cleared since the draft

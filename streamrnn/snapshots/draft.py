@@ -41,9 +41,16 @@ class Draft:
     """
 
     def __init__(
-        self, drawer: Drawer, identity: Identity, since: int, offset: int, base: Chain | None, cold: Cold | None,
-        born: str, has_ended: Ended = none_ended,
-    ) -> None:  # fmt: skip
+        self,
+        drawer: Drawer,
+        identity: Identity,
+        since: int,
+        offset: int,
+        base: Chain | None,
+        cold: Cold | None,
+        born: str,
+        has_ended: Ended = none_ended,
+    ) -> None:
         self._born, self._has_ended = born, has_ended
         self._drawer, self._identity, self._cold = drawer, identity, cold
         self._since, self._offset, self._base = since, offset, base
@@ -153,11 +160,21 @@ class Draft:
         except Damaged as error:
             raise Damaged(f"{self._drawer.place()}: a snapshot cannot be finished: {error}") from error
         name = name_manifest(self._offset, self._token)
-        raw, digest = seal(Manifest(
-            format=FORMAT, model=identity.model, fingerprint=identity.fingerprint, partition=identity.partition,
-            since=self._since, born=self._born, offset=self._offset, columns=identity.columns,
-            device=identity.device, base=base, parts=parts,
-        ))  # fmt: skip
+        raw, digest = seal(
+            Manifest(
+                format=FORMAT,
+                model=identity.model,
+                fingerprint=identity.fingerprint,
+                partition=identity.partition,
+                since=self._since,
+                born=self._born,
+                offset=self._offset,
+                columns=identity.columns,
+                device=identity.device,
+                base=base,
+                parts=parts,
+            )
+        )
         if len(raw) > LARGEST_MANIFEST_BYTES:
             raise Damaged(f"{self._drawer.place(name)}: {len(parts)} parts are more than a manifest holds")
         self._drawer.write(name, raw)

@@ -119,11 +119,15 @@ def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> Layo
     if not n == rows == same:
         raise Damaged(f"{place}: {n} keys, {rows} rows of floats, {same} of integers")
     return Layout(
-        n, width, integer_width,
-        ends_at=data_at + header.ends.data_offsets[0], floats_at=data_at + header.floats.data_offsets[0],
-        integers_at=data_at + header.integers.data_offsets[0], keys_at=data_at + header.keys.data_offsets[0],
+        n,
+        width,
+        integer_width,
+        ends_at=data_at + header.ends.data_offsets[0],
+        floats_at=data_at + header.floats.data_offsets[0],
+        integers_at=data_at + header.integers.data_offsets[0],
+        keys_at=data_at + header.keys.data_offsets[0],
         key_bytes=header.keys.shape[0],
-    )  # fmt: skip
+    )
 
 
 def decode_rows(raw: bytes, place: str) -> StreamRows:

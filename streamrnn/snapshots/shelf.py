@@ -60,9 +60,17 @@ class Shelf:
     """
 
     def __init__(
-        self, url: str | Path, app: str, topic: str, label: str, fingerprint: str, columns: str, device: str,
-        keep: int = 2, has_ended: Ended = none_ended,
-    ) -> None:  # fmt: skip
+        self,
+        url: str | Path,
+        app: str,
+        topic: str,
+        label: str,
+        fingerprint: str,
+        columns: str,
+        device: str,
+        keep: int = 2,
+        has_ended: Ended = none_ended,
+    ) -> None:
         self._store = open_store(url, seal="manifest")
         self._above, self._model = f"{_name(app)}/{_name(topic)}", f"{_name(label)}-{_name(fingerprint[:16])}"
         self._told = Identity(label, fingerprint, columns, device, -1)
@@ -84,9 +92,14 @@ class Shelf:
         return Cold(self._drawer(partition), has_ended=self._has_ended)
 
     def draft(
-        self, partition: int, since: int, offset: int, base: Chain | None = None, cold: Cold | None = None,
+        self,
+        partition: int,
+        since: int,
+        offset: int,
+        base: Chain | None = None,
+        cold: Cold | None = None,
         born: str = "",
-    ) -> Draft:  # fmt: skip
+    ) -> Draft:
         """Begin a snapshot, full or on top of `base`; ValueError where the base or `cold` is of another state."""
         if base is not None and (base.partition, base.since, base.born) != (partition, since, born):
             raise ValueError(f"a snapshot of partition {partition} since {since} on top of {base.name}")
@@ -166,9 +179,11 @@ class Shelf:
         drawer = self._drawer(partition)
         sizes = drawer.files()
         oldest = self._oldest_kept(
-            drawer, partition, sizes, lambda chain: chain.offset <= committed
-            and since in (None, chain.since) and born in (None, chain.born),
-        )  # fmt: skip
+            drawer,
+            partition,
+            sizes,
+            lambda chain: chain.offset <= committed and since in (None, chain.since) and born in (None, chain.born),
+        )
         removed = drawer.clear_stale()
         if oldest is None:
             return removed

@@ -76,9 +76,13 @@ class Feed:
     """
 
     def __init__(
-        self, tables: Sequence[Table], columns: Columns, limit: int | None = None, may_run_back: bool = False,
+        self,
+        tables: Sequence[Table],
+        columns: Columns,
+        limit: int | None = None,
+        may_run_back: bool = False,
         memory_bytes: int = MEMORY_BYTES,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.tables, self._columns, self._limit = tuple(tables), columns, limit
         self.features, self.whole = tables[0].features, tables[0].whole
         self.ticks_per_row = tables[0].ticks_per_row
@@ -173,9 +177,12 @@ def _text(time_ms: int) -> str:
 
 
 def open_feed(
-    paths: Sequence[Path], columns: Columns, limit: int | None = None, may_run_back: bool = False,
+    paths: Sequence[Path],
+    columns: Columns,
+    limit: int | None = None,
+    may_run_back: bool = False,
     memory_bytes: int = MEMORY_BYTES,
-) -> Feed:  # fmt: skip
+) -> Feed:
     """Files of the same features; DataError when they have others, or streams of the same name."""
     prefixes = [_prefix(path, columns, len(paths)) for path in paths]
     tables = [read_table(path, columns, prefix) for path, prefix in zip(paths, prefixes, strict=True)]

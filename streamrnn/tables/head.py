@@ -93,9 +93,19 @@ def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
         said.append(encoding)
     groups = _groups(annotations, names, separator)
     return Head(
-        encoding, bom, separator, decimal, skip, comments, names, given.names is None, rows, is_all, groups,
+        encoding,
+        bom,
+        separator,
+        decimal,
+        skip,
+        comments,
+        names,
+        given.names is None,
+        rows,
+        is_all,
+        groups,
         tuple(said),
-    )  # fmt: skip
+    )
 
 
 def _first(stream: IO[bytes], lines: int) -> tuple[bytes, bool]:

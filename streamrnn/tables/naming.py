@@ -79,9 +79,7 @@ def _is_time(column: Any) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _features(
-    file: File, sample: Any, names: list[str], read: Numbers
-) -> tuple[tuple[str, ...], list[str]]:
+def _features(file: File, sample: Any, names: list[str], read: Numbers) -> tuple[tuple[str, ...], list[str]]:
     """Columns whose first rows are all numbers; what else was found, in words."""
     found, said = [], []
     for name in names:

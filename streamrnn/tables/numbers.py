@@ -36,9 +36,12 @@ class Numbers:
     """
 
     def __init__(
-        self, missing: tuple[str, ...] = (), decimal: str = ".", thousands: str | None = None,
+        self,
+        missing: tuple[str, ...] = (),
+        decimal: str = ".",
+        thousands: str | None = None,
         has_switches: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.used: Counter[str] = Counter()
         self._missing, self._decimal, self._thousands = missing, decimal, thousands
         self._has_switches = has_switches

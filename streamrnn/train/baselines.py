@@ -129,9 +129,13 @@ class RidgeAR:
         return gram, moment
 
     def _choose(
-        self, history: History, parts: Sequence[Extent], o: int, gram: NDArray[np.float64],
+        self,
+        history: History,
+        parts: Sequence[Extent],
+        o: int,
+        gram: NDArray[np.float64],
         moment: NDArray[np.float64],
-    ) -> NDArray[np.float64]:  # fmt: skip
+    ) -> NDArray[np.float64]:
         """The weights (P + 1, K) of the penalty with the least squared error on the parts."""
         free = np.eye(self._lags + 1)
         free[0, 0] = 1e-9  # the constant is not penalised

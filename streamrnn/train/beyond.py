@@ -61,9 +61,7 @@ class Beyond:
     def _name(self, history: History, place: tuple[int, int], value: float, off: float) -> None:
         tick, o = place
         stream = history.streams[int(np.searchsorted(history.starts, tick, side="right")) - 1]
-        outlier = Outlier(
-            stream=stream, feature=self._targets[o], time_ms=int(history.time_ms[tick]), value=value
-        )
+        outlier = Outlier(stream=stream, feature=self._targets[o], time_ms=int(history.time_ms[tick]), value=value)
         ordered = sorted({**self._named, place: (off, outlier)}.items(), key=lambda item: -item[1][0])
         self._named = dict(ordered[:MOST_NAMED])
 
@@ -77,5 +75,7 @@ class Beyond:
         if not count:
             return []
         named = "; ".join(outlier.words() for outlier in self.named())
-        return [f"{count:,} truths are beyond the model's bound, or forecast from values that are, and left out of "
-                f"everybody's scores: {named}"]  # fmt: skip
+        return [
+            f"{count:,} truths are beyond the model's bound, or forecast from values that are, and left out of "
+            f"everybody's scores: {named}"
+        ]

@@ -86,9 +86,14 @@ def check_windows(part: Sequence[Extent], horizons: Sequence[int]) -> None:
 
 
 def judge(
-    history: History, part: Sequence[Extent], forecasters: Sequence[Forecaster], targets: Sequence[str],
-    horizons: Sequence[int], scales: NDArray[np.float64], truths: Truths | None = None,
-) -> Judgement:  # fmt: skip
+    history: History,
+    part: Sequence[Extent],
+    forecasters: Sequence[Forecaster],
+    targets: Sequence[str],
+    horizons: Sequence[int],
+    scales: NDArray[np.float64],
+    truths: Truths | None = None,
+) -> Judgement:
     """Score all on a part of the history; scales (S, O): by what each stream's errors are divided, NaN where they
     have no score (scales.py); truths tells which count, all if it is None.
 
@@ -134,9 +139,13 @@ def _check(tally: Tally) -> None:
 
 
 def _samples(
-    history: History, windows: Windows, said: NDArray[np.floating], targets: Sequence[str],
-    horizons: Sequence[int], has_band: bool,
-) -> list[Sample]:  # fmt: skip
+    history: History,
+    windows: Windows,
+    said: NDArray[np.floating],
+    targets: Sequence[str],
+    horizons: Sequence[int],
+    has_band: bool,
+) -> list[Sample]:
     """The end of each stream's windows, for every target, at the first and the last horizon."""
     firsts = np.flatnonzero(np.diff(windows.streams, prepend=-1))
     result = []
@@ -152,9 +161,14 @@ def _samples(
 
 
 def _sample(
-    history: History, windows: Windows, said: NDArray[np.floating], at: slice, cell: tuple[int, int],
-    names: tuple[str, str, int], has_band: bool,
-) -> Sample:  # fmt: skip
+    history: History,
+    windows: Windows,
+    said: NDArray[np.floating],
+    at: slice,
+    cell: tuple[int, int],
+    names: tuple[str, str, int],
+    has_band: bool,
+) -> Sample:
     (k, o), (stream, target, horizon) = cell, names
     own = said[at, k, o]
     return Sample(

@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrnn.errors import DataError
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.terminal import moment
+from streamrnn.process.terminal import moment
 from streamrnn.train.history import Extent, History
 
 PART_TICKS = 1 << 20
@@ -28,8 +28,10 @@ class NotPositive(NamedTuple):
 
     def words(self) -> str:
         """Such as: 3 of 200 values are not above 0, the first -1.5 of pump-7 at 2024-01-01 00:00."""
-        how_many = "none of its values is above 0" if self.wrong == self.known else (
-            f"{self.wrong:,} of its {self.known:,} values are not above 0"
+        how_many = (
+            "none of its values is above 0"
+            if self.wrong == self.known
+            else (f"{self.wrong:,} of its {self.known:,} values are not above 0")
         )
         return f"{how_many}, the first {self.value:g} of {self.stream} at {moment(self.time_ms)}"
 

@@ -144,8 +144,10 @@ def _make_study(optuna_: Any, axes: "_Axes", trials: int, seed: int) -> "optuna.
 def _state(optuna_: Any, trial: Trial) -> "optuna.trial.TrialState":
     states = optuna_.trial.TrialState
     state: optuna.trial.TrialState = {
-        "finished": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL,
-    }[trial.outcome]  # fmt: skip
+        "finished": states.COMPLETE,
+        "pruned": states.PRUNED,
+        "failed": states.FAIL,
+    }[trial.outcome]
     return state
 
 
@@ -220,11 +222,20 @@ class _Search:
 
         outcome, reason = self._fit(spec, recipe, watch)
         trial = Trial(
-            number=number, cell=spec.cell, hidden=spec.hidden, layers=spec.layers, lags=spec.lags,
-            chunk=recipe.chunk, dropout=recipe.dropout, learning_rate=recipe.learning_rate, outcome=outcome,
-            validation_loss=min(losses, default=None), epochs=len(losses),
-            seconds=time.perf_counter() - began, reason=reason,
-        )  # fmt: skip
+            number=number,
+            cell=spec.cell,
+            hidden=spec.hidden,
+            layers=spec.layers,
+            lags=spec.lags,
+            chunk=recipe.chunk,
+            dropout=recipe.dropout,
+            learning_rate=recipe.learning_rate,
+            outcome=outcome,
+            validation_loss=min(losses, default=None),
+            epochs=len(losses),
+            seconds=time.perf_counter() - began,
+            reason=reason,
+        )
         self._trials.append(trial)
         return trial
 

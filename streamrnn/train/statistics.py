@@ -74,9 +74,7 @@ class Spread:
     has_bound: without what is absurd in its stream (trimming.py); is_log: which columns are logarithms.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], has_bound: bool, is_log: NDArray[np.bool_] | bool = False
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], has_bound: bool, is_log: NDArray[np.bool_] | bool = False) -> None:
         self.all = Moments(shape)
         self._has_bound, self._is_log = has_bound, is_log
         self._widest = np.zeros(shape)
@@ -186,10 +184,12 @@ def _set_lags(model: Model, history: History, train: Sequence[Extent]) -> None:
     """
     bound, is_log = model.spec.bound, model.spec.predicts == "log_change"
     lags = Spread((len(model.spec.targets),), bound is not None, is_log)
-    sizes = np.array([
-        lags.add(partial(_lagged, model, history, extent), extent, len(model.spec.targets)).spread()
-        for extent in train
-    ])  # fmt: skip
+    sizes = np.array(
+        [
+            lags.add(partial(_lagged, model, history, extent), extent, len(model.spec.targets)).spread()
+            for extent in train
+        ]
+    )
     model.set_stats(lag_std=lags.all.deviation())
     if bound is not None:
         small = np.array([np.quantile(s[s > 0], SMALL) if (s > 0).any() else 1.0 for s in sizes.T])

@@ -35,9 +35,13 @@ class Swamping(NamedTuple):
 
 
 def swamping(
-    history: History, part: Sequence[Extent], targets: Sequence[str], horizons: Sequence[int], found: Judgement,
+    history: History,
+    part: Sequence[Extent],
+    targets: Sequence[str],
+    horizons: Sequence[int],
+    found: Judgement,
     truths: Truths | None = None,
-) -> Swamping | None:  # fmt: skip
+) -> Swamping | None:
     """None where no tick has more than SWAMPED; it can only lie in the stream that has as much."""
     number = next(n for n, score in enumerate(found.scores) if score.kind == "persistence")
     errors = np.nan_to_num(found.stream_error[:, number])
@@ -65,9 +69,13 @@ def _far_out(history: History, extent: Extent, column: int) -> list[int]:
 
 
 def _about(
-    history: History, extent: Extent, tick: int, targets: Sequence[str], horizons: Sequence[int],
+    history: History,
+    extent: Extent,
+    tick: int,
+    targets: Sequence[str],
+    horizons: Sequence[int],
     truths: Truths | None,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """(O,) persistence's squared errors of forecasts that are of a tick or made at it."""
     longest = max(horizons)
     near = Extent(max(extent.start, tick - longest + 1), min(extent.stop, tick + longest + 1), extent.stream_start)

@@ -34,9 +34,13 @@ def count_origins(extent: Extent, longest: int) -> range:
 
 
 def windows_of(
-    history: History, extents: Sequence[Extent], targets: Sequence[str], horizons: Sequence[int], most: int,
+    history: History,
+    extents: Sequence[Extent],
+    targets: Sequence[str],
+    horizons: Sequence[int],
+    most: int,
     truths: Truths | None = None,
-) -> Iterator[Windows]:  # fmt: skip
+) -> Iterator[Windows]:
     """All windows, at most `most` at a time: groups of whole extents, and long ones in parts, one after the other.
 
     An extent too short for its longest horizon has none. truths: the bound beyond which none counts.

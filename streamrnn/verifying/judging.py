@@ -52,9 +52,14 @@ class Judge:
     """One partition; stretches must come in ascending order, each once."""
 
     def __init__(
-        self, label: str, predictions: Columns, labels: list[tuple[str, ...]], letters: Columns,
-        letter_names: list[tuple[str, ...]], faults: Faults,
-    ) -> None:  # fmt: skip
+        self,
+        label: str,
+        predictions: Columns,
+        labels: list[tuple[str, ...]],
+        letters: Columns,
+        letter_names: list[tuple[str, ...]],
+        faults: Faults,
+    ) -> None:
         self.checked = self.not_recomputed = self.letters = self.ahead = self.broker_refused = 0
         self._label, self._labels, self._letter_names = label, labels, letter_names
         self._own = labels.index((label,)) if (label,) in labels else NO_LABEL - 1
@@ -87,10 +92,16 @@ class Judge:
         self._unexpected(found, hits.is_hit, places, {})
         again, same = hits.is_hit & _repeats(found.source, hits.is_hit), _same_as_before(found)
         self._doubled(found, again & same)
-        self._faults.add("differing", int((again & ~same).sum()), (
-            Example(int(found.source[n]), int(found.at[n]), expected="one content for one tick", found="another")
-            for n in np.flatnonzero(again & ~same).tolist()
-        ))  # fmt: skip
+        self._faults.add(
+            "differing",
+            int((again & ~same).sum()),
+            (
+                Example(
+                    int(found.source[n]), int(found.at[n]), expected="one content for one tick", found="another"
+                )
+                for n in np.flatnonzero(again & ~same).tolist()
+            ),
+        )
         self._in_order(found, hits.is_hit & ~again)
         self._letters_present(letters, answers, hits.copies)
         self._note_ahead(rules, found, _grouped(letters))

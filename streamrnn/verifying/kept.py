@@ -14,9 +14,14 @@ class Kept:
         self._shelf = None
         if url is not None:
             self._shelf = Shelf(
-                url, settings.kafka.group, settings.input.topic, engine.spec.label, fingerprint,
-                columns=engine.columns(), device=str(engine.device),
-            )  # fmt: skip
+                url,
+                settings.kafka.group,
+                settings.input.topic,
+                engine.spec.label,
+                fingerprint,
+                columns=engine.columns(),
+                device=str(engine.device),
+            )
 
     def place(self, partition: int, start: int, stop: int, since: int, born: str | None = None) -> int | None:
         """Give the engine the rows of the oldest whole snapshot at `start` to `stop`; its offset, None without one.
@@ -39,9 +44,7 @@ class Kept:
         return None
 
     @staticmethod
-    def _oldest(
-        shelf: Shelf, partition: int, start: int, stop: int, since: int, born: str | None
-    ) -> Chain | None:
+    def _oldest(shelf: Shelf, partition: int, start: int, stop: int, since: int, born: str | None) -> Chain | None:
         oldest, at_most = None, stop
         while at_most >= start:
             chain = shelf.find(partition, at_most, since, born).chain

@@ -14,8 +14,8 @@ from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.whole import Extent
-from streamrnn.pedigree import Pedigree
+from streamrnn.kafka.reading.log import Extent
+from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.content import Content
 from streamrnn.verifying.faults import Example, Faults
@@ -57,9 +57,15 @@ class PartitionCheck:
     """One partition, once."""
 
     def __init__(
-        self, partition: int, terms: Terms, topics: Topics, recomputing: Recomputing, kept: Kept,
-        executor: Executor, watch: Watch,
-    ) -> None:  # fmt: skip
+        self,
+        partition: int,
+        terms: Terms,
+        topics: Topics,
+        recomputing: Recomputing,
+        kept: Kept,
+        executor: Executor,
+        watch: Watch,
+    ) -> None:
         self._partition, self._terms, self._topics = partition, terms, topics
         self._recomputing, self._kept, self._executor, self._watch = recomputing, kept, executor, watch
         self._content = Content(terms.settings.output.codec)

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from streamrnn.kafka.whole import Extent
+from streamrnn.kafka.reading.log import Extent
 from streamrnn.verifying.found import Columns
 from streamrnn.verifying.judging import Rules, Stretch
 from streamrnn.verifying.places import offset_of
@@ -102,8 +102,9 @@ class _Bounds:
         """What could not be checked, in words."""
         basis, notes = self._basis, []
         for what, extent, kept in (
-            ("output", basis.output, self._prediction), ("dead letters' log", basis.dead, self._letter)
-        ):  # fmt: skip
+            ("output", basis.output, self._prediction),
+            ("dead letters' log", basis.dead, self._letter),
+        ):
             if extent.start > 0:
                 notes.append(f"the {what} begins at {extent.start}: nothing is asked of ticks below {kept}")
             if extent.pending:

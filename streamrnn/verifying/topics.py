@@ -10,8 +10,8 @@ from streamrnn.config import Settings
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
-from streamrnn.kafka.unpacking import Skip
-from streamrnn.kafka.whole import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record
 
 PATIENCE_MARGIN_S = 5.0

@@ -8,8 +8,8 @@ from typing import Literal
 
 from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
-from streamrnn.fingerprint import fingerprint
 from streamrnn.nn.model import Model
+from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.verifying.kept import Kept
 from streamrnn.verifying.partition import PartitionCheck, Progress, Terms, Watch, check_pedigree
 from streamrnn.verifying.recomputing import Recomputing

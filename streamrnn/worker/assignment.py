@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from streamrnn.errors import BrokerError, StoreUnavailable, TopicReplaced, WorkerFenced
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Rebalanced, Unsettled
-from streamrnn.kafka.source import Source
+from streamrnn.kafka.reading.member import Source
 from streamrnn.metrics import Metrics
 from streamrnn.worker.partition import Partition, Phase
 from streamrnn.worker.recovery import Recovery

@@ -53,10 +53,16 @@ class SnapshotKeeper:
     """Keeps the partitions of one worker on a shelf."""
 
     def __init__(
-        self, settings: SnapshotSettings, shelf: Shelf, engine: Engine, executor: ThreadPoolExecutor,
-        cold: ColdTiers, metrics: Metrics, patience_s: float = 60.0,
+        self,
+        settings: SnapshotSettings,
+        shelf: Shelf,
+        engine: Engine,
+        executor: ThreadPoolExecutor,
+        cold: ColdTiers,
+        metrics: Metrics,
+        patience_s: float = 60.0,
         max_parked: int = 1_000_000,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """patience_s: longest wait for one answer of the store."""
         self._settings, self._shelf, self._engine, self._metrics = settings, shelf, engine, metrics
         self._executor, self._cold, self._patience_s = executor, cold, patience_s
@@ -124,8 +130,12 @@ class SnapshotKeeper:
             is_full = self._engine.parked_of(numbers) > most
         if is_full != self._is_full:
             self._is_full = is_full
-            log.warning("input waits: over %d parked streams wait for a snapshot" if is_full else
-                        "input goes on: at most %d parked streams wait for a snapshot", most)  # fmt: skip
+            log.warning(
+                "input waits: over %d parked streams wait for a snapshot"
+                if is_full
+                else "input goes on: at most %d parked streams wait for a snapshot",
+                most,
+            )
         return is_full
 
     # Taking
@@ -236,9 +246,7 @@ class SnapshotKeeper:
         if committed is None or pedigree is None:
             return
         try:
-            await self._in_thread(
-                partial(self._shelf.prune, number, committed, pedigree.since, pedigree.born)
-            )
+            await self._in_thread(partial(self._shelf.prune, number, committed, pedigree.since, pedigree.born))
         except (OSError, StoreUnavailable, Damaged) as error:
             log.warning("partition %d: old snapshots stay: %s", number, error)
 

@@ -23,10 +23,10 @@ from streamrnn.codecs import Decoder, Encoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
-from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused
 from streamrnn.kafka.marks import Membership
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.source import Source, TicksLost
+from streamrnn.kafka.reading.member import Source, TicksLost
+from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
@@ -50,9 +50,17 @@ class Worker:
     """Drives ticks from source to delivery until told to stop; raises only what must end the process."""
 
     def __init__(
-        self, settings: Settings, source: Source, delivery: Delivery, engine: Engine,
-        executor: ThreadPoolExecutor, metrics: Metrics, assigner: Assigner, decoder: Decoder, keeper: Keeper,
-    ) -> None:  # fmt: skip
+        self,
+        settings: Settings,
+        source: Source,
+        delivery: Delivery,
+        engine: Engine,
+        executor: ThreadPoolExecutor,
+        metrics: Metrics,
+        assigner: Assigner,
+        decoder: Decoder,
+        keeper: Keeper,
+    ) -> None:
         self._settings, self._source, self._delivery, self._engine = settings, source, delivery, engine
         self._executor, self._metrics, self._decoder, self.assigner = executor, metrics, decoder, assigner
         self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)

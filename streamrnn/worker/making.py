@@ -8,12 +8,12 @@ from streamrnn.codecs import make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.engine.making import make_engine
-from streamrnn.fingerprint import fingerprint
-from streamrnn.kafka.delivery import AtLeastOnce, Delivery
-from streamrnn.kafka.source import Source
-from streamrnn.kafka.transactions import ExactlyOnce
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.delivery import AtLeastOnce, Delivery
+from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
+from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.snapshots import Cold, Shelf
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.cold import ColdTiers
@@ -45,10 +45,19 @@ def make_stateful(model: Model, settings: Settings) -> Stateful:
     url, made, cold = settings.snapshots.url, fingerprint(model, settings), ColdTiers(cold_of)
     engine = make_engine(model, settings, None if url is None else cold)
     if url is not None:
-        shelves.append(Shelf(
-            url, settings.kafka.group, settings.input.topic, engine.spec.label, made, engine.columns(),
-            device=str(engine.device), keep=settings.snapshots.keep, has_ended=engine.has_ended,
-        ))  # fmt: skip
+        shelves.append(
+            Shelf(
+                url,
+                settings.kafka.group,
+                settings.input.topic,
+                engine.spec.label,
+                made,
+                engine.columns(),
+                device=str(engine.device),
+                keep=settings.snapshots.keep,
+                has_ended=engine.has_ended,
+            )
+        )
     return Stateful(engine, made, cold, shelves[0] if shelves else None)
 
 
@@ -59,9 +68,13 @@ def make_delivery(settings: Settings, source: Source) -> Delivery:
 
 
 def make_worker(
-    settings: Settings, source: Source, delivery: Delivery, kept: Stateful, executor: ThreadPoolExecutor,
+    settings: Settings,
+    source: Source,
+    delivery: Delivery,
+    kept: Stateful,
+    executor: ThreadPoolExecutor,
     metrics: Metrics,
-) -> Worker:  # fmt: skip
+) -> Worker:
     """A worker that steps on `executor`'s one thread."""
     engine, keeper = kept.engine, _make_keeper(settings, kept, executor, metrics)
     decoder = make_decoder(engine.spec, settings)
@@ -76,6 +89,12 @@ def _make_keeper(settings: Settings, kept: Stateful, executor: ThreadPoolExecuto
             log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
         return NoKeeper()
     return SnapshotKeeper(
-        settings.snapshots, kept.shelf, kept.engine, executor, kept.cold, metrics,
-        settings.limits.recovery_stall_s, settings.engine.max_parked,
-    )  # fmt: skip
+        settings.snapshots,
+        kept.shelf,
+        kept.engine,
+        executor,
+        kept.cold,
+        metrics,
+        settings.limits.recovery_stall_s,
+        settings.engine.max_parked,
+    )

@@ -28,6 +28,8 @@ class OutlierNotes:
             self._next[f] = 10 ** len(str(count))
             log.warning(
                 "%s: %s outside %s so far (input.outliers = %s; bounds: input.ranges, else the model's)",
-                self._features[f], f"{count:,} value{'s' * (count > 1)}", self._outliers.words(f),
+                self._features[f],
+                f"{count:,} value{'s' * (count > 1)}",
+                self._outliers.words(f),
                 self._outliers.policy,
-            )  # fmt: skip
+            )

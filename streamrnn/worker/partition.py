@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamrnn.pedigree import Pedigree
+from streamrnn.provenance.pedigree import Pedigree
 
 NOTHING = -1
 """The position of rows that stand for nothing."""

@@ -19,10 +19,10 @@ from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, StateError
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.source import Source
-from streamrnn.kafka.whole import read_whole
+from streamrnn.kafka.reading.log import read_whole
+from streamrnn.kafka.reading.member import Source
 from streamrnn.metrics import Metrics
-from streamrnn.pedigree import Pedigree
+from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
 from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.partition import Partition
@@ -37,9 +37,16 @@ class Recovery:
     """Brings partitions to their committed offset, for one model."""
 
     def __init__(
-        self, settings: Settings, source: Source, engine: Engine, executor: ThreadPoolExecutor,
-        decoder: Decoder, metrics: Metrics, keeper: Keeper, fingerprint: str,
-    ) -> None:  # fmt: skip
+        self,
+        settings: Settings,
+        source: Source,
+        engine: Engine,
+        executor: ThreadPoolExecutor,
+        decoder: Decoder,
+        metrics: Metrics,
+        keeper: Keeper,
+        fingerprint: str,
+    ) -> None:
         self._settings, self._source, self._engine, self._executor = settings, source, engine, executor
         self._decoder, self._metrics, self._keeper, self._fingerprint = decoder, metrics, keeper, fingerprint
 
@@ -65,8 +72,11 @@ class Recovery:
             return "new"
         written = Pedigree.from_text(mark.metadata)
         if written is not None and not written.is_of(self._source.topic_id):
-            log.warning("partition %d: the committed offset %d is of a deleted topic of this name: it begins anew",
-                        partition.number, mark.offset)  # fmt: skip
+            log.warning(
+                "partition %d: the committed offset %d is of a deleted topic of this name: it begins anew",
+                partition.number,
+                mark.offset,
+            )
             await self._begin(partition)
             return "new"
         known = written if written is not None and written.fingerprint == self._fingerprint else None
@@ -205,8 +215,14 @@ class Recovery:
         replayed = await self._replay(partition, committed)
         if how == "warmup" and known is not None:
             log.warning("partition %d: no usable snapshot, its state is no longer what it was", number)
-        log.info("partition %d: state of the %d records from %d to %d (%s)",
-                 number, replayed, pedigree.since, committed, how)  # fmt: skip
+        log.info(
+            "partition %d: state of the %d records from %d to %d (%s)",
+            number,
+            replayed,
+            pedigree.since,
+            committed,
+            how,
+        )
         return how
 
     async def _replay(self, partition: Partition, stop: int) -> int:

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
-from streamrnn.kafka.delivery import Delivery, RecordsRefused
+from streamrnn.kafka.writing.delivery import Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
@@ -44,9 +44,14 @@ class Sender:
         self._is_ahead = False
 
     async def send(
-        self, interval: Interval, records: list[Record], dead: list[DeadLetter], positions: dict[int, int],
-        predictions: PredictionBatch, encoded: list[OutRecord],
-    ) -> None:  # fmt: skip
+        self,
+        interval: Interval,
+        records: list[Record],
+        dead: list[DeadLetter],
+        positions: dict[int, int],
+        predictions: PredictionBatch,
+        encoded: list[OutRecord],
+    ) -> None:
         """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
         letters, dropped = refused_ticks(records, predictions, self._settings, self._element)
         refused = self._refusals.predictions_of(records, self._element)
@@ -66,8 +71,11 @@ class Sender:
         ahead_s = records[-1].timestamp_ms / 1000 - time.time() if records else 0.0
         if ahead_s > AHEAD_S and not self._is_ahead:
             self._is_ahead = True
-            log.warning("records are stamped %.0f s ahead of this machine's clock, which one of the two has wrong: "
-                        "latency and lag in seconds show 0", ahead_s)  # fmt: skip
+            log.warning(
+                "records are stamped %.0f s ahead of this machine's clock, which one of the two has wrong: "
+                "latency and lag in seconds show 0",
+                ahead_s,
+            )
 
     async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
         """`records` are those of the ticks that are ok, in order."""

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from streamrnn.engine.capture import Capture
+from streamrnn.engine.rows.capture import Capture
 from streamrnn.errors import CaptureVoid
 from streamrnn.snapshots import Draft
 from streamrnn.ticks import StreamRows

@@ -28,9 +28,12 @@ class InputWatch:
     """The share of missing values by feature, and when what was said last; ticks done again count again here."""
 
     def __init__(
-        self, features: tuple[str, ...], given: InputSettings, element: Element,
+        self,
+        features: tuple[str, ...],
+        given: InputSettings,
+        element: Element,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._features, self._given, self._element, self._clock = features, given, element, clock
         self._window: deque[tuple[int, Any]] = deque()
         self._ticks, self._missing = 0, np.zeros(len(features), np.int64)
@@ -85,9 +88,12 @@ class InputWatch:
             self._resembles[f] = self._meant(f, ticks.places(rows[-1:])[0], records)
         meant = self._resembles.get(f)
         log.warning(
-            "%s is missing in %.0f %% of the newest %d ticks%s", self._features[f],
-            100 * self._missing[f] / self._ticks, self._ticks, f"; records have {meant}" if meant else "",
-        )  # fmt: skip
+            "%s is missing in %.0f %% of the newest %d ticks%s",
+            self._features[f],
+            100 * self._missing[f] / self._ticks,
+            self._ticks,
+            f"; records have {meant}" if meant else "",
+        )
 
     def _meant(self, f: int, place: tuple[int, int, int], records: Sequence[Record]) -> str | None:
         """The field of one record that may be the feature that it misses."""
@@ -110,5 +116,9 @@ class InputWatch:
             logging.WARNING if is_guessed else logging.INFO,
             "event times lie more than a day from their records' timestamps, as that of partition %d offset %d: "
             "%d ms, its record's %d ms. A replay is so; else see input.time_unit (%s)",
-            partition, offset, ticks.time_ms[row], ticks.arrival_ms[row], self._given.time_unit,
-        )  # fmt: skip
+            partition,
+            offset,
+            ticks.time_ms[row],
+            ticks.arrival_ms[row],
+            self._given.time_unit,
+        )

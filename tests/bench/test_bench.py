@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from streamrnn.bench import add_arguments, run_bench
 from streamrnn.bench.child import _Counted
 from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
 from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.bench.tables import contenders
+from streamrnn.commands.benching import add_arguments, run_bench
 from streamrnn.errors import EngineError
 from streamrnn.ticks import Errors, PredictionBatch, TickBatch
 

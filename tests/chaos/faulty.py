@@ -19,7 +19,7 @@ from typing import Any
 FAULTS: dict[str, Callable[..., None]] = {}
 STEP = "streamrnn.engine.engine:Engine.step"
 _PATH: dict[str, tuple[str | int, str]] = {
-    "fetched": ("streamrnn.kafka.source:Source.fetch", "after"),
+    "fetched": ("streamrnn.kafka.reading.member:Source.fetch", "after"),
     "stepped": (STEP, "after"),
     "produce": (0, "before"),
     "produced": (0, "after"),

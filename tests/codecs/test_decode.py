@@ -60,7 +60,7 @@ BAD_JSON = [
     ("undecodable", b'{"a":-NaN}'),
     ("undecodable", b'{"a":NaN,}'),
     ("undecodable", b'{"a":nan}'),
-    ("undecodable", b'{NaN:1}'),
+    ("undecodable", b"{NaN:1}"),
     ("undecodable", b'{"a":+Infinity}'),
     ("not_an_object", b"NaN"),
     ("not_finite", b'{"a":Infinity}'),

@@ -203,7 +203,9 @@ pieces = st.lists(st.sampled_from(TOKENS), max_size=10).map(lambda parts: "".joi
 cut = st.tuples(objects, st.integers(0, 60)).map(lambda pair: pair[0][: pair[1]])
 values = st.one_of(plain, plain, objects, anything.map(lambda o: json.dumps(o).encode()), pieces, cut, st.none())
 keys = st.one_of(
-    st.text(min_size=1, max_size=5).map(lambda t: t.encode(errors="replace")), st.binary(max_size=3), st.none(),
+    st.text(min_size=1, max_size=5).map(lambda t: t.encode(errors="replace")),
+    st.binary(max_size=3),
+    st.none(),
     st.sampled_from([4, 8, 16]).flatmap(lambda width: st.binary(min_size=width, max_size=width)),
 )
 forms = st.fixed_dictionaries({}, optional={

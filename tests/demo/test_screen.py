@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streamrnn.demo.screen import BARS, Glance, Screen, curve
+from streamrnn.demo.display import BARS, Glance, Screen, curve
 from streamrnn.demo.tally import Stream, Tally
 
 GLANCE = Glance(

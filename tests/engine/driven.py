@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.capture import Capture
 from streamrnn.engine.engine import Engine
+from streamrnn.engine.rows.capture import Capture
 from streamrnn.errors import CaptureVoid
 from streamrnn.ticks import StreamRows, TickBatch
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamrnn.engine.blocks import Blocks
-from streamrnn.engine.columns import fresh_rows
-from streamrnn.engine.compiled import Compiled
-from streamrnn.engine.policies import Rules
-from streamrnn.engine.score import Scorer
-from streamrnn.engine.slab import Slab
-from streamrnn.engine.waves import plan_waves
+from streamrnn.engine.rows.columns import fresh_rows
+from streamrnn.engine.rows.slab import Slab
+from streamrnn.engine.step.blocks import Blocks
+from streamrnn.engine.step.compiled import Compiled
+from streamrnn.engine.step.policies import Rules
+from streamrnn.engine.step.score import Scorer
+from streamrnn.engine.step.waves import plan_waves
 from streamrnn.nn.model import Model
 from streamrnn.ticks import Endings, PredictionBatch, TickBatch
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streamrnn.codecs import Decoder
 from streamrnn.config.input import Codec
-from streamrnn.engine import compiled
 from streamrnn.engine.engine import Engine
+from streamrnn.engine.step import compiled
 from streamrnn.nn.kernels.cells import sigmoid, tanh
 from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
 from streamrnn.nn.model import POSITIVE, Model

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.engine.copying import SideStream
 from streamrnn.engine.engine import Engine
-from streamrnn.engine.slab import Slab
+from streamrnn.engine.rows.copying import SideStream
+from streamrnn.engine.rows.slab import Slab
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import StreamRows, TickBatch

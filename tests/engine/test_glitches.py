@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.engine.view import StreamView
+from streamrnn.engine.rows.view import StreamView
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import Errors, PredictionBatch, TickBatch

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamrnn.engine.policies import Order, Quarantine, rules_of
+from streamrnn.engine.step.policies import Order, Quarantine, rules_of
 from streamrnn.ticks import STATUS
 
 from .driven import Driven

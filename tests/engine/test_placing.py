@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.placing import place_ticks
-from streamrnn.engine.slots import SCRATCH
-from streamrnn.engine.table import Moves, SlotTable
+from streamrnn.engine.rows.placing import place_ticks
+from streamrnn.engine.rows.slots import SCRATCH
+from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.errors import StaleHandle
 from streamrnn.ticks import TickBatch
 

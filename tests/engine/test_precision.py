@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.engine.slab import Slab
+from streamrnn.engine.rows.slab import Slab
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec, Precision
 from streamrnn.ticks import PredictionBatch, TickBatch

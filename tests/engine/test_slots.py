@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.slots import NOBODY, Slots
+from streamrnn.engine.rows.slots import NOBODY, Slots
 from streamrnn.errors import StaleHandle
 
 

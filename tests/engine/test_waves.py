@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.waves import plan_waves
+from streamrnn.engine.step.waves import plan_waves
 
 
 def slow_waves(slots: list[int]) -> list[list[int]]:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from streamrnn.config import Settings
-from streamrnn.kafka.whole import log_extent, read_whole
+from streamrnn.kafka.reading.log import log_extent, read_whole
 from streamrnn.ticks import Record
 
 

@@ -18,7 +18,7 @@ from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka import client
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord, Record

@@ -13,14 +13,21 @@ from aiokafka import errors as kafka_errors
 from streamrnn.codecs.dead_letters import dead_letter_record
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, TopicError
-from streamrnn.kafka import sending
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
-from streamrnn.kafka.delivery import AtLeastOnce, BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.sending import Place
-from streamrnn.kafka.source import Rebalanced, Source
+from streamrnn.kafka.reading.member import Rebalanced, Source
+from streamrnn.kafka.writing import unacknowledged as sending
+from streamrnn.kafka.writing.delivery import (
+    AtLeastOnce,
+    BatchTooLarge,
+    Delivery,
+    RecordsRefused,
+    Sent,
+    source_place,
+)
+from streamrnn.kafka.writing.unacknowledged import Place
 from streamrnn.ticks import NO_INDEX, DeadLetter, OutRecord, Record
 from tests.kafka.reading_back import read_range
 

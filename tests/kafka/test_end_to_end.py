@@ -13,7 +13,7 @@ from bokeh_sampledata import __file__ as sample_data
 
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.service import Service

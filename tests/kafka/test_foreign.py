@@ -16,8 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streamrnn.config import Settings
 from streamrnn.errors import CorruptBatch
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.whole import log_extent
+from streamrnn.kafka.reading.log import log_extent
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.ticks import OutRecord, Record
 from streamrnn.verifying.verify import verify

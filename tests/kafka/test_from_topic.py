@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
-from streamrnn.kafka.spans import Span
+from streamrnn.kafka.reading.history import Span
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.retraining.from_topic import Collected, Progress, collect

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from streamrnn.codecs import dead_letter_record, make_decoder
 from streamrnn.config import Settings
-from streamrnn.kafka.any_keys import AnyKeys
-from streamrnn.kafka.batches import Unreadable, check, check_legacy, read_header, read_records, unpacked
-from streamrnn.kafka.producing import fill
-from streamrnn.kafka.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.reading.batches import Unreadable, check, check_legacy, read_header, read_records, unpacked
+from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.writing.any_keys import AnyKeys
+from streamrnn.kafka.writing.producing import fill
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Record
 

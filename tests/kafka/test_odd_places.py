@@ -36,7 +36,7 @@ from urllib.parse import quote
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, embedded_only
@@ -111,9 +111,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("prefix", ODD.values(), ids=ODD)
-async def test_it_serves_in_odd_places(
-    settings: SettingsFactory, bundle: Path, prefix: tuple[str, ...]
-) -> None:
+async def test_it_serves_in_odd_places(settings: SettingsFactory, bundle: Path, prefix: tuple[str, ...]) -> None:
     s = await settings(partitions=2)
     await publish(s, ["a", "b", "c"])
     async with start(s, bundle, prefix=prefix) as served:

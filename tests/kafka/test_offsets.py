@@ -8,7 +8,7 @@ import pytest
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import committed_marks
-from streamrnn.kafka.source import Rebalanced, Source
+from streamrnn.kafka.reading.member import Rebalanced, Source
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .test_source_and_sink import publish, running, taken, ticks

@@ -14,7 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options
-from streamrnn.kafka.reading import STAND_IN, LeanConsumer, to_records
+from streamrnn.kafka.reading.records import STAND_IN, LeanConsumer, to_records
 from streamrnn.ticks import OutRecord, Record
 
 from .conftest import SettingsFactory

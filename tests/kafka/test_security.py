@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from streamrnn.kafka.admin import create_topic, prepare_topics
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.source import Source
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord
 
 from .conftest import kafka_home, real_kafka
@@ -30,8 +30,7 @@ PROPERTIES = (
     "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256",
     f"listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={LOGIN}.scram.ScramLoginModule required "
     'username="admin" password="admin-secret";',
-    f"listener.name.sasl_ssl.plain.sasl.jaas.config={LOGIN}.plain.PlainLoginModule required "
-    f'user_svc="{PASSWORD}";',
+    f'listener.name.sasl_ssl.plain.sasl.jaas.config={LOGIN}.plain.PlainLoginModule required user_svc="{PASSWORD}";',
     "ssl.keystore.type=PEM",
     "ssl.truststore.type=PEM",
     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",

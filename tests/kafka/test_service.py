@@ -14,7 +14,7 @@ from streamrnn.cli import main
 from streamrnn.config import Settings
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.sink import Sink
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, embedded_only

@@ -8,7 +8,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.sink import IndexesRefused, Sink
+from streamrnn.kafka.writing.sink import IndexesRefused, Sink
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range
 

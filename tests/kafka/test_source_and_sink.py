@@ -12,8 +12,8 @@ from streamrnn.config import Settings
 from streamrnn.errors import TopicError
 from streamrnn.kafka.admin import _Admin, create_topic, prepare_topics
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.source import Assignment, Rebalanced, Source
+from streamrnn.kafka.reading.member import Assignment, Rebalanced, Source
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord, Record
 
 from .conftest import SettingsFactory

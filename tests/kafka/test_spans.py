@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, DataError, TopicError
-from streamrnn.kafka.spans import Span, find_spans, read_spans
+from streamrnn.kafka.reading.history import Span, find_spans, read_spans
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, embedded_only, real_only

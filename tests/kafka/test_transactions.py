@@ -15,11 +15,11 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
-from streamrnn.kafka.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
-from streamrnn.kafka.source import Rebalanced, Source
-from streamrnn.kafka.transactions import ExactlyOnce
+from streamrnn.kafka.reading.member import Rebalanced, Source
+from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
+from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.ticks import NO_INDEX
 
 from .conftest import SettingsFactory, real_only

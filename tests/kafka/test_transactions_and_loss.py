@@ -16,7 +16,7 @@ from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled
-from streamrnn.kafka.source import Source
+from streamrnn.kafka.reading.member import Source
 
 from .conftest import kafka_home, real_kafka
 from .test_delivery import numbers, predictions, seen

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
-from streamrnn.kafka.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
 from streamrnn.ticks import Record
 
 from . import logs

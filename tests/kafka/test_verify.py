@@ -11,8 +11,8 @@ import pytest
 from streamrnn.config import Settings, SnapshotSettings
 from streamrnn.config.sections import DeliverySettings
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.whole import log_extent, read_whole
+from streamrnn.kafka.reading.log import log_extent, read_whole
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.nn.bundle import save_bundle
 from streamrnn.ticks import OutRecord, Record
 from streamrnn.verifying.verify import Options, verify

@@ -8,9 +8,9 @@ from aiokafka import AIOKafkaProducer
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka import whole
-from streamrnn.kafka.sink import Sink
-from streamrnn.kafka.whole import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.records import log as whole
+from streamrnn.kafka.writing.sink import Sink
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, real_only

@@ -19,6 +19,8 @@ from streamrnn.train.report import Verdict
 from tests.models.published import REPORT, SPEC, Run, model, report, score
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b"
+
+
 def rows(text: str) -> list[list[str]]:
     """The cells of a table's rows."""
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if "│" in line]

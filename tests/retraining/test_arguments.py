@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from streamrnn import arguments
 from streamrnn.cli import build_parser, main
+from streamrnn.commands import arguments
 
 
 def parsed(*options: str) -> argparse.Namespace:

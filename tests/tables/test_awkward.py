@@ -4,7 +4,6 @@ Expected values stand here as a person reads them in the files: first and last o
 missing. Both ways of reading are held to them: retrain's batches in float64, and the JSON that replay sends.
 """
 
-
 import json
 import shlex
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from streamrnn.arguments import columns_of
 from streamrnn.cli import build_parser
+from streamrnn.commands.arguments import columns_of
 from streamrnn.config import InputSettings
 from streamrnn.errors import DataError
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
@@ -154,47 +153,36 @@ REFUSED = {
     "date_and_time.csv": "which of 'date', 'time' is the time column? --time-column says, A,B joins two",
     "deccomma.csv --decimal .": "no column holds only numbers: --features",
     "dwd_10min.csv": "which is the time column, or how far apart are the rows?",
-    "dwd_10min.csv --time-column MESS_DATUM":
-    "row 1 (line 2), column 'MESS_DATUM': 199304281230 is a date or an epoch"
+    "dwd_10min.csv --time-column MESS_DATUM": "row 1 (line 2), column 'MESS_DATUM': 199304281230 is a date or an epoch"
     " number: --time-format %Y%m%d%H%M, or --time-format ms",
-    "dwd_hourly.csv --time-column MESS_DATUM":
-    "row 1 (line 2), column 'MESS_DATUM': 1993042812 is a date or an epoch"
+    "dwd_hourly.csv --time-column MESS_DATUM": "row 1 (line 2), column 'MESS_DATUM': 1993042812 is a date or an epoch"
     " number: --time-format %Y%m%d%H, or --time-format s",
     "footer.csv": "row 601 (line 603), Expected 2 columns, got 1: Total rows: 600; --comment 'Total rows: 600'",
     "h24.csv --time-format %H:%M": "time format '%H:%M' has no date: --time-column DATE,TIME joins two columns",
-    "ha_history.csv --time-column last_changed --stream-column entity_id --features state":
-    "row 2 (line 3), column 'state': 'unavailable' is not a number; does it mean a missing one? --missing=",
+    "ha_history.csv --time-column last_changed --stream-column entity_id --features state": "row 2 (line 3), column 'state': 'unavailable' is not a number; does it mean a missing one? --missing=",
     "inf.csv": "row 51 (line 52), column 'temp': inf is infinite, or too large for float32; --missing=inf",
     "influx_annotated.csv": "several series: --stream-column '_field,_measurement,sensor_id' tells them apart",
     "latin1.csv": "line 1: byte 0xb0 is not utf-8; --encoding says what it is, such as latin-1 or cp1252",
     "latin1_val.csv": "line 102: byte 0xf6 is not utf-8; --encoding says",
-    "m_feb.csv m_jan.csv --stream-column sensor":
-    "m_jan.csv: row 1 (line 2), column 'time': 2024-01-01 00:00:00 comes"
+    "m_feb.csv m_jan.csv --stream-column sensor": "m_jan.csv: row 1 (line 2), column 'time': 2024-01-01 00:00:00 comes"
     " after 2024-02-11 15:00:00 of the same stream 's1'; --order sort",
-    "machine_a.csv machine_b.csv --one-stream x":
-    "machine_b.csv: row 1 (line 2), column 'time': 2024-01-01 00:00:00"
+    "machine_a.csv machine_b.csv --one-stream x": "machine_b.csv: row 1 (line 2), column 'time': 2024-01-01 00:00:00"
     " comes after 2024-02-11 15:00:00 of the same stream 'x'; --order sort",
-    "midc.csv --time-column 'DATE (MM/DD/YYYY),MST'":
-    "row 1 (line 2), column 'DATE (MM/DD/YYYY),MST': Invalid isoformat"
+    "midc.csv --time-column 'DATE (MM/DD/YYYY),MST'": "row 1 (line 2), column 'DATE (MM/DD/YYYY),MST': Invalid isoformat"
     " string: '10/14/2018 00:00'; its time format (--time-format",
     "mt4.csv --time-column '<DATE>,<TIME>'": "row 1 (line 2), column '<DATE>,<TIME>': Invalid isoformat string:"
     " '2024.01.02 00:00:00'; its time format (--time-format",
-    "newest_first.csv":
-    "row 2 (line 3), column 'time': 2024-01-13 10:00:00 comes after 2024-01-13 11:00:00 of the same"
+    "newest_first.csv": "row 2 (line 3), column 'time': 2024-01-13 10:00:00 comes after 2024-01-13 11:00:00 of the same"
     " stream 'newest_first'; --order sort",
-    "no_header_metatrader.csv":
-    "its first row is data, not names: ('2007-01-01 00:00', '1.31908', '1.32176', '1.3165',"
+    "no_header_metatrader.csv": "its first row is data, not names: ('2007-01-01 00:00', '1.31908', '1.32176', '1.3165',"
     " '1.3212', '1995282'); --names time,a,b,c,d,e",
     "panel.csv": "row 7 (line 8), column 'time': 2024-01-01 00:00:00 comes after 2024-01-01 00:00:10",
-    "two_chunks_swapped.csv":
-    "row 101 (line 102), column 'time': 2024-01-01 00:00:00 comes after 2024-01-13 11:00:00",
+    "two_chunks_swapped.csv": "row 101 (line 102), column 'time': 2024-01-01 00:00:00 comes after 2024-01-13 11:00:00",
     "unit.csv": "row 1 (line 2), column 'temp': '°C' is not a number; does it mean a missing one? --missing='°C',"
     " or --comment=',°C,%'",
-    "yahoo_multi.csv --time-column Price":
-    "row 1 (line 2), column 'Adj Close': 'AAPL' is not a number; does it mean a"
+    "yahoo_multi.csv --time-column Price": "row 1 (line 2), column 'Adj Close': 'AAPL' is not a number; does it mean a"
     " missing one? --missing='AAPL', or --comment='Ticker,AAPL",
-    "commaname.csv --features 'Wind speed, m/s'":
-    "no column 'Wind speed'; did you mean 'Wind speed, m/s'? Put it in"
+    "commaname.csv --features 'Wind speed, m/s'": "no column 'Wind speed'; did you mean 'Wind speed, m/s'? Put it in"
     " double quotes",
 }
 

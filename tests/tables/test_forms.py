@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamrnn.arguments import names, separator
+from streamrnn.commands.arguments import names, separator
 from streamrnn.errors import DataError
 from streamrnn.tables.columns import Columns, Form
 from streamrnn.tables.feed import Feed, open_feed

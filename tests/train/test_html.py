@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.nn.spec import Channel, ModelSpec
+from streamrnn.pages import render
+from streamrnn.pages.axes import Axis, count_axis, linear_axis, log_axis, time_axis
+from streamrnn.pages.formats import aligned, change, duration, significant, spans, trimmed, when
+from streamrnn.pages.markup import BROKEN, named, tag
+from streamrnn.pages.plots import WIDTH, Band, Line, Plot, draw, thinned
 from streamrnn.train.fit import Epoch, Recipe
-from streamrnn.train.html import render
-from streamrnn.train.html.axes import Axis, count_axis, linear_axis, log_axis, time_axis
-from streamrnn.train.html.formats import aligned, change, duration, significant, spans, trimmed, when
-from streamrnn.train.html.markup import BROKEN, named, tag
-from streamrnn.train.html.plots import WIDTH, Band, Line, Plot, draw, thinned
 from streamrnn.train.report import Grid, Part, Report, Sample, Score, Verdict
 
 T0 = 1_467_331_200_000

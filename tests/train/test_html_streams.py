@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamrnn.train.html import render
+from streamrnn.pages import render
 from streamrnn.train.report import Comparison, Report, StreamScore, StreamScores, Verdict
 
 from .test_html import parsed, report, table, words
@@ -11,8 +11,7 @@ from .test_html import parsed, report, table, words
 def fleet(streams: int, listed: int | None = None) -> Report:
     """Streams s0, s1 ..., each one better than the last; the first two are worse than persistence."""
     rows = [
-        StreamScore(stream=f"s{n}", truths=99, std_mse=[4.0 / (n + 1), 1.5, 2.0, 3.0, 2.5])
-        for n in range(streams)
+        StreamScore(stream=f"s{n}", truths=99, std_mse=[4.0 / (n + 1), 1.5, 2.0, 3.0, 2.5]) for n in range(streams)
     ]
     shown = rows if listed is None else [*rows[: listed // 2], *rows[-listed // 2 :]]
     scores = StreamScores(

@@ -47,7 +47,7 @@ def share_by_hand(history: History, part: list[Extent], horizons: tuple[int, ...
 
 @pytest.mark.parametrize("horizons", [(1,), (1, 2, 3, 4), (6,)])
 def test_a_tick_that_holds_most_of_the_error_is_named_with_stream_time_value_and_share(
-    horizons: tuple[int, ...]
+    horizons: tuple[int, ...],
 ) -> None:
     history = made(60.0)
     part, found = judged(history, horizons)

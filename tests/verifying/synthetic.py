@@ -11,12 +11,12 @@ import torch
 from streamrnn.codecs import Encoder, dead_letter_record, make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
-from streamrnn.fingerprint import fingerprint
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.whole import Extent
+from streamrnn.kafka.reading.log import Extent
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.pedigree import Pedigree
+from streamrnn.provenance.fingerprint import fingerprint
+from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import DeadLetter, OutRecord, Record
 from streamrnn.verifying.report import Report
 from streamrnn.verifying.verify import Options, verify

@@ -8,8 +8,8 @@ from streamrnn.codecs import make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
 from streamrnn.errors import ConfigError, DataError, TopicError
-from streamrnn.fingerprint import fingerprint
 from streamrnn.kafka.marks import Mark
+from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.snapshots import Shelf
 from streamrnn.ticks import Record
 

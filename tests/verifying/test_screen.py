@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from streamrnn.cli import build_parser
-from streamrnn.verifying.command import add_arguments
+from streamrnn.commands.verifying import add_arguments
 from streamrnn.verifying.report import KINDS, Fault, PartitionReport, Report
-from streamrnn.verifying.screen import print_report, progress
+from streamrnn.verifying.summary import print_report, progress
 
 FAULT = Fault("differing", 1, 1200, 900, "s\x1b[31m", "state.steps 12", "state.steps 11")
 

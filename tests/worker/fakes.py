@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from typing import NamedTuple
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.delivery import RecordsRefused, source_place
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.source import Assignment, Source
+from streamrnn.kafka.reading.member import Assignment, Source
+from streamrnn.kafka.writing.delivery import RecordsRefused, source_place
 from streamrnn.ticks import OutRecord, Record
 
 Place = tuple[int, int]

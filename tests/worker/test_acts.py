@@ -9,7 +9,7 @@ import pytest
 
 from streamrnn.codecs import Decoder
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.sending import source_place
+from streamrnn.kafka.writing.unacknowledged import source_place
 from streamrnn.ticks import NO_INDEX, OutRecord, Place, Record
 
 from .conftest import POISON, SPEC, MakeWorld, World, make_engine

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.pedigree import Pedigree
+from streamrnn.provenance.pedigree import Pedigree
 
 from .conftest import MakeWorld, World, alone, ticks
 from .fakes import Committed, Lost, Published, place_of

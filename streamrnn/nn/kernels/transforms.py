@@ -53,9 +53,11 @@ def transforms_of(model: Model) -> Transforms:
     gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
     statistics.setdefault("lag_std", np.ones(len(spec.targets), dtype=np.float32))
     for name, like in (
-        ("channel_bound", "channel_std"), ("target_bound", "target_std"), ("lag_bound", "lag_std"),
+        ("channel_bound", "channel_std"),
+        ("target_bound", "target_std"),
+        ("lag_bound", "lag_std"),
         ("lag_least", "lag_std"),
-    ):  # fmt: skip
+    ):
         statistics.setdefault(name, np.full_like(statistics[like], np.inf))
     return Transforms(
         channels=np.array(channels, dtype=np.int64).reshape(-1, 2),

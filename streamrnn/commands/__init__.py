@@ -1,0 +1,1 @@
+"""The commands of the command line: their arguments, and what they print. Owns no work of its own."""

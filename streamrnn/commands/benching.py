@@ -1,0 +1,188 @@
+"""`streamrnn bench`: its options, its tables, its last line of JSON. Imports what it measures only when run."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from rich.console import Console
+
+from streamrnn.bench.job import Contender, Job
+from streamrnn.nn.spec import CellKind
+
+if TYPE_CHECKING:
+    from streamrnn.bench.rounds import Results
+
+PARTS = ("service", "engine", "snapshots")
+GOALS: dict[tuple[Contender, Contender], float] = {
+    ("service", "relay"): 0.35,
+    ("service", "loop"): 6.0,
+    ("exact", "service"): 0.7,
+}
+"""Ticks/s of one by those of the other, at least."""
+STEP_GOAL = 1.5
+"""p99 of a step during a snapshot by that without, at most."""
+RESTORE_GOALS_S = {100_000: 1.0, 1_000_000: 8.0}
+"""By streams, at most."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `streamrnn bench`."""
+    kinds = get_args(CellKind)
+    add = parser.add_argument
+    add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
+    add("--only", choices=PARTS, help="run one part: the service, the engine alone or snapshots")
+    add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default 3)")
+    add("--ticks", type=_positive, default=300_000, help="backlog of each run (default 300000)")
+    add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default 10)")
+    add("--latency-s", type=float, default=6.0, help="length of a run at half load; 0 leaves them out (default 6)")
+    add("--streams", type=_positive, default=1000, help="streams that tick in turn (default 1000)")
+    add("--partitions", type=_positive, default=4, help="partitions of the topics (default 4)")
+    add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default 100)")
+    add("--cell", choices=kinds, default="gru", help="the service's cell (default gru)")
+    add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default 64)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default auto)")
+    add("--cells", nargs="+", choices=kinds, default=list(kinds), help="engine alone: cells (default all)")
+    add("--hiddens", nargs="+", type=_positive, default=[32, 64, 128], help="engine alone: sizes (32 64 128)")
+    add("--batches", nargs="+", type=_positive, default=[64, 1024, 8192], help="engine alone: ticks (64 1024 8192)")
+    add("--engine-s", type=float, default=0.25, help="engine alone: seconds for a measurement (default 0.25)")
+    add(
+        "--streams-kept",
+        nargs="+",
+        type=_positive,
+        default=[100_000, 1_000_000],
+        help="snapshots: numbers of streams (100000 1000000)",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not above 0")
+    return value
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """Measure, print a table of each part, and everything as one last line of JSON."""
+    from streamrnn.bench import tables
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    results = asyncio.run(_measure(args))
+    if results.full:
+        console.print(tables.contenders(results))
+    if results.engine:
+        console.print(tables.engine(results.engine))
+    if results.steps:
+        console.print(tables.steps(results), tables.kept(results))
+    print(json.dumps(_report(args, results)), flush=True)
+    return 0
+
+
+async def _measure(args: argparse.Namespace) -> "Results":
+    from streamrnn.bench.rounds import Results, run_engine, run_rounds, run_snapshots
+
+    job = _job(args)
+    results = Results()
+    if args.only in (None, "snapshots"):
+        await run_snapshots(results, job, args.streams_kept, args.rounds, _say)
+    if args.only in (None, "service"):
+        await run_rounds(results, job, args.rounds, args.latency_s, _say)
+    if args.only in (None, "engine"):
+        _say("engine alone")
+        results.engine.extend(await run_engine(_engine_job(args, job)))
+    return results
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _job(args: argparse.Namespace) -> Job:
+    return Job(
+        role="service",
+        bootstrap=args.bootstrap,
+        idempotent=bool(args.bootstrap),
+        ticks=args.ticks,
+        limit_s=args.limit_s,
+        streams=args.streams,
+        partitions=args.partitions,
+        commit_interval_ms=args.commit_interval_ms,
+        cell=args.cell,
+        hidden=args.hidden,
+        device=args.device,
+        cells=tuple(args.cells),
+        hiddens=tuple(args.hiddens),
+        batches=tuple(args.batches),
+    )
+
+
+def _engine_job(args: argparse.Namespace, job: Job) -> Job:
+    import msgspec
+
+    return msgspec.structs.replace(job, role="engine", limit_s=args.engine_s)
+
+
+def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
+    """All that was measured, and on what."""
+    from streamrnn.bench.tables import middle
+
+    report: dict[str, Any] = {"machine": _machine(), "options": {k: v for k, v in vars(args).items() if _plain(v)}}
+    if results.full:
+        report["full_speed"] = {who: _summary(runs, "ticks_per_s") for who, runs in results.full.items()}
+        report["half_load"] = {who: _summary(runs, "p99_ms") for who, runs in results.half.items()}
+        report["ratios"] = {
+            f"{a}/{b}": _beside(results.ratio(a, b), goal) for (a, b), goal in GOALS.items() if a in results.full
+        }
+    if results.steps:
+        written, restored = results.written, results.restored
+        report["steps"] = _summary(results.steps, "ratio")
+        report["steps"]["p99 during/without"] = _beside(middle(results.steps, "ratio"), STEP_GOAL)
+        report["written"] = {size: _summary(rows, "full_s") for size, rows in written.items()}
+        report["restored"] = {size: _summary(rows, "restore_s") for size, rows in restored.items()}
+        report["restore_s"] = {
+            size: _beside(middle(rows, "restore_s"), RESTORE_GOALS_S.get(size)) for size, rows in restored.items()
+        }
+    report["engine"] = [
+        {name: getattr(row, name) for name in (*row.__struct_fields__, "ticks_per_s", "speedup")}
+        for row in results.engine
+    ]
+    return report
+
+
+def _beside(value: float, goal: float | None) -> dict[str, float | None]:
+    return {"is": value, "goal": goal}
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, str | int | float | list | None)
+
+
+def _summary(rows: Sequence[Any], each: str) -> dict[str, Any]:
+    """Medians of all there is in the rows, and one of it of each round."""
+    from streamrnn.bench.tables import middle
+
+    return {name: middle(rows, name) for name in rows[0].__struct_fields__} | {
+        "runs": [getattr(row, each) for row in rows]
+    }
+
+
+def _machine() -> dict[str, Any]:
+    libraries = {name: version(name) for name in ("torch", "aiokafka", "numpy")}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cores": cores, "cpu": _processor(), "python": platform.python_version()} | libraries
+
+
+def _processor() -> str:
+    """The processor's name; Python itself knows it on few systems."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

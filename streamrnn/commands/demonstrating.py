@@ -1,0 +1,73 @@
+"""`streamrnn demo`: its options and its three acts: data, training, play."""
+
+import argparse
+import asyncio
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from streamrnn.errors import DataError
+
+TRAIN_SHARE = 0.6
+SECONDS = 20.0
+ALL_BUT = 0.98
+"""Without --speed the feed takes this part of --seconds, so that time does not cut its end off."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `streamrnn demo`."""
+    add = parser.add_argument
+    add("--seconds", type=float, default=SECONDS, help="longest play (default: %(default)s)")
+    add(
+        "--speed",
+        metavar="TICKS_PER_S",
+        help="ticks a second, all streams together; max: no waiting (default: all that is recorded in --seconds)",
+    )
+    add("--no-live", action="store_true", help="plain lines instead of a live table, as in a pipe")
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """0 when every tick had its prediction; 130 after Ctrl-C."""
+    speed = _speed(args.speed)
+    if not 0 < args.seconds < float("inf"):
+        raise DataError(f"--seconds {args.seconds:g}: must be a number above 0")
+    console = Console(highlight=False)
+    is_live = console.is_terminal and not args.no_live
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    return _run(console, is_live, args.seconds, speed)
+
+
+def _speed(text: str | None) -> float | None:
+    """Ticks a second; 0 for `max`, None where none is given."""
+    if text in (None, "max"):
+        return None if text is None else 0.0
+    try:
+        speed = float(str(text))
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise DataError(f"--speed {text}: a number of ticks a second, or max")
+    return speed
+
+
+def _run(console: Console, is_live: bool, seconds: float, speed: float | None) -> int:
+    from streamrnn.demo.display import Screen
+    from streamrnn.demo.recorded import cut, load_recorded
+    from streamrnn.demo.session import Plan, play
+    from streamrnn.demo.training import train
+    from streamrnn.nn.bundle import save_bundle
+    from streamrnn.process.interpreter import new_event_loop
+
+    recorded = load_recorded()
+    past, rest = cut(recorded, TRAIN_SHARE)
+    units = {one.stream: one.unit for one in recorded}
+    console.print(f"{len(recorded)} streams of real data: {len(past):,} ticks to train on, {len(rest):,} to play")
+    with tempfile.TemporaryDirectory(prefix="streamrnn-demo-") as folder:
+        bundle = Path(folder) / "model"
+        save_bundle(train(past, console, is_live), bundle)
+        plan = Plan(rest, bundle, len(rest) / (ALL_BUT * seconds) if speed is None else speed, seconds)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(play(plan, lambda url: Screen(console, is_live, units, url)))

@@ -1,0 +1,136 @@
+"""`streamrnn models`: its options. Imports what it does only when run."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamrnn.commands.arguments import count
+from streamrnn.config import load_settings
+from streamrnn.errors import ConfigError, DataError, StreamrnnError
+from streamrnn.process.terminal import plain
+
+if TYPE_CHECKING:
+    from streamrnn.registry import Registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `streamrnn models`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = _action(actions, "list", "every version, or those of one model", _list)
+    listing.add_argument("name", nargs="?", metavar="NAME", help="only this model")
+    showing = _action(actions, "show", "one version: spec, sizes, report", _show)
+    showing.add_argument("label", metavar="NAME[@VERSION]", help="the champion without a version")
+    promoting = _action(actions, "promote", "make a version the champion", _promote)
+    promoting.add_argument("label", metavar="NAME@VERSION", help="checked before it is pointed at")
+    back = _action(actions, "rollback", "return to the champion before this one", _rollback)
+    back.add_argument("name", metavar="NAME")
+    pruning = _action(actions, "prune", "delete old versions", _prune)
+    pruning.add_argument("name", metavar="NAME")
+    pruning.add_argument("--keep", type=count, required=True, metavar="N", help="newest versions that stay")
+    pruning.add_argument(
+        "--min-age-h", type=_hours, default=1.0, metavar="H", help="what is younger stays (default: %(default)s)"
+    )
+    for shown in (listing, showing):
+        shown.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _action(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    help: str,
+    act: Callable[["Registry", argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser = actions.add_parser(name, help=help, allow_abbrev=False)
+    shown = "folder or URL (default: model.registry of the settings)"
+    parser.add_argument("--model.registry", "--registry", dest="registry", metavar="PLACE", help=shown)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _hours(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of hours")
+
+
+def run_models(args: argparse.Namespace) -> int:
+    """Do it on the registry that the options or settings name; what files say in errors is made harmless."""
+    from streamrnn.registry import Registry
+
+    try:
+        given = {} if args.registry is None else {"model.registry": args.registry}
+        root = load_settings(args.config, given).model.registry
+        if not root:
+            raise ConfigError("no registry: give --model.registry, or set model.registry")
+        registry = Registry(root)
+        registry.check_is_there()
+        args.act(registry, args)
+    except StreamrnnError as error:
+        raise type(error)(plain(error)) from error
+    return 0
+
+
+def _parted(label: str) -> tuple[str, int | None]:
+    """A label's name and its version, if it has one."""
+    name, at, version = label.rpartition("@")
+    if at and version.isascii() and version.isdigit() and len(version) < 19:
+        return name, int(version)
+    return label, None
+
+
+def _list(registry: "Registry", args: argparse.Namespace) -> None:
+    from streamrnn.models.entry import entries
+    from streamrnn.models.listing import print_json, print_list
+
+    found = entries(registry, args.name)
+    if args.json:
+        print_json(found)
+    else:
+        print_list(found)
+
+
+def _show(registry: "Registry", args: argparse.Namespace) -> None:
+    from streamrnn.models.entry import detail
+    from streamrnn.models.listing import print_detail, print_json
+
+    name, version = _parted(args.label)
+    found = detail(registry, name, registry.champion(name) if version is None else version)
+    if args.json:
+        print_json(found)
+    else:
+        print_detail(found)
+
+
+def _promote(registry: "Registry", args: argparse.Namespace) -> None:
+    name, version = _parted(args.label)
+    if version is None:
+        raise DataError(f"{args.label}: name a version: {args.label}@VERSION")
+    registry.verify(name, version)
+    _say_moved(name, registry.set_champion(name, version), version)
+
+
+def _rollback(registry: "Registry", args: argparse.Namespace) -> None:
+    before = registry.champion(args.name)
+    registry.verify(args.name, registry.before_champion(args.name))
+    _say_moved(args.name, before, registry.rollback(args.name))
+
+
+def _say_moved(name: str, before: int | None, now: int) -> None:
+    print(plain(f"{name}: champion {'none' if before is None else before} -> {now}"))
+
+
+def _prune(registry: "Registry", args: argparse.Namespace) -> None:
+    from streamrnn.models.pruning import prune
+
+    deleted = 0
+    for what in prune(registry, args.name, args.keep, args.min_age_h * 3600):
+        print(plain(f"deleted {what}"))
+        deleted += 1
+    left = registry.versions(args.name)
+    print(plain(f"{args.name}: {deleted} deleted, versions now: {left}"))
+    if len(left) > args.keep:
+        print(f"the champion, the one before it, and what is younger than {args.min_age_h:g} h stay")

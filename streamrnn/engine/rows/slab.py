@@ -1,0 +1,144 @@
+"""The state of all streams: named columns of two tensors, one row per slot. Knows rows, not streams.
+
+Float columns lie in one (S, W) float32 tensor and integer columns in one (S, V) int64 tensor, so that
+a batch is gathered and scattered with one index operation each. A float64 column lies among the integers, as bits.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+class Column(NamedTuple):
+    """Where a named tensor lies: which slab, first column, width, whether a row is a bare number, and whether it is
+    float64."""
+
+    is_integer: bool
+    start: int
+    width: int
+    is_scalar: bool
+    is_double: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Gathered rows: floats (B, W) float32 and integers (B, V) int64, viewed by name."""
+
+    floats: Tensor
+    integers: Tensor
+    columns: dict[str, Column]
+
+    def __getitem__(self, name: str) -> Tensor:
+        column = self.columns[name]
+        table = self.integers if column.is_integer else self.floats
+        if column.is_scalar:
+            return table[:, column.start]
+        part = table.narrow(1, column.start, column.width)
+        return part.view(torch.float64) if column.is_double else part
+
+    def slice(self, start: int, stop: int) -> "Rows":
+        """A view of rows start .. stop - 1."""
+        return Rows(self.floats[start:stop], self.integers[start:stop], self.columns)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.columns)
+
+
+class Slab:
+    """S rows of state, `rows`, made in the image of `fresh`, one initialised row by name ((1, width) or (1,))."""
+
+    def __init__(self, fresh: State, device: torch.device) -> None:
+        self.columns = _lay_out(fresh)
+        widths = dict.fromkeys((False, True), 0)
+        for column in self.columns.values():
+            widths[column.is_integer] += column.width
+        self.fresh = Rows(
+            torch.empty(1, widths[False], device=device),
+            torch.empty(1, widths[True], dtype=torch.int64, device=device),
+            self.columns,
+        )
+        for name, row in fresh.items():
+            self.fresh[name].copy_(row)
+        self.rows = Rows(self.fresh.floats.clone(), self.fresh.integers.clone(), self.columns)
+
+    @property
+    def size(self) -> int:
+        """S, slots that have memory."""
+        return self.rows.floats.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes a stream takes."""
+        return self.fresh.floats.nbytes + self.fresh.integers.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated now."""
+        return self.size * self.row_bytes
+
+    def grow(self, size: int) -> None:
+        """Make room for at least `size` slots, doubling; rows keep their values."""
+        if size <= self.size:
+            return
+        extra = max(size, 2 * self.size, 1024) - self.size
+        self.rows = Rows(
+            torch.cat((self.rows.floats, self.fresh.floats.expand(extra, -1))),
+            torch.cat((self.rows.integers, self.fresh.integers.expand(extra, -1))),
+            self.columns,
+        )
+
+    def gather(self, index: Tensor) -> Rows:
+        """Copies of rows `index` (B,) int64."""
+        return Rows(
+            self.rows.floats.index_select(0, index), self.rows.integers.index_select(0, index), self.columns
+        )
+
+    def scatter(self, index: Tensor, rows: Rows) -> None:
+        """Write rows back to `index` (B,), each at most once."""
+        self.rows.floats.index_copy_(0, index, rows.floats)
+        self.rows.integers.index_copy_(0, index, rows.integers)
+
+    def read(self, index: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Copies of rows `index` (B,) in host memory: floats (B, W) and integers (B, V)."""
+        rows = self.gather(self.index(index))
+        return rows.floats.cpu().numpy(), rows.integers.cpu().numpy()
+
+    def write(self, index: NDArray[np.int64], floats: NDArray[np.float32], integers: NDArray[np.int64]) -> None:
+        """Overwrite rows `index` (B,), each at most once, from host memory."""
+        for table, rows in ((self.rows.floats, floats), (self.rows.integers, integers)):
+            if table.device.type == "cpu":
+                table.numpy()[index] = rows
+            else:
+                table.index_copy_(0, self.index(index), torch.tensor(rows, device=table.device))
+
+    def view(self, floats: NDArray[np.float32], integers: NDArray[np.int64]) -> Rows:
+        """Rows in host memory by name."""
+        return Rows(torch.from_numpy(floats), torch.from_numpy(integers), self.columns)
+
+    def index(self, index: NDArray[np.int64]) -> Tensor:
+        """Row numbers where the rows are."""
+        return torch.from_numpy(index).to(self.rows.floats.device)
+
+    def reset(self, rows: Rows, at: Tensor) -> None:
+        """Initialise the gathered rows `at` (m,) int64 in place."""
+        rows.floats.index_copy_(0, at, self.fresh.floats.expand(len(at), -1))
+        rows.integers.index_copy_(0, at, self.fresh.integers.expand(len(at), -1))
+
+
+def _lay_out(fresh: State) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    ends = {False: 0, True: 0}
+    for name, row in fresh.items():
+        is_double = row.dtype == torch.float64
+        is_integer = is_double or row.dtype == torch.int64
+        width = 1 if row.dim() == 1 else row.shape[1]
+        columns[name] = Column(is_integer, ends[is_integer], width, row.dim() == 1, is_double)
+        ends[is_integer] += width
+    return columns

@@ -1,0 +1,1 @@
+"""How a batch of placed ticks is computed: waves, executors, scores. Knows rows by their numbers alone."""

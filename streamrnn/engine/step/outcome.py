@@ -1,0 +1,60 @@
+"""What an executor yields for a batch, in arrival order, and the predictions in it. Owns no device."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.engine.step.score import sum_errors
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.nn.truths import Truths
+from streamrnn.ticks import Errors, PredictionBatch, TickBatch
+
+
+class Outcome(NamedTuple):
+    """said (n, K, O, Q) raw units; forecast and persistence (n, K', O), NaN where nothing waited for this
+    tick or it was refused; steps (n,) the stream's ticks so far; status (n,) codes of STATUS, all but ok leave the
+    stream's state as it was."""
+
+    said: NDArray[np.floating]
+    forecast: NDArray[np.floating]
+    persistence: NDArray[np.floating]
+    steps: NDArray[np.int64]
+    status: NDArray[np.uint8]
+
+
+def predictions_of(
+    ticks: TickBatch,
+    wave_sizes: list[int],
+    outcome: Outcome,
+    origin: NDArray[np.uint8],
+    targets: list[int],
+    truths: Truths,
+) -> PredictionBatch:
+    """What the outcome means; `targets` are their places among the features, `truths` tells which count."""
+    truth = ticks.values[:, None, targets]
+    return PredictionBatch(
+        ticks=ticks,
+        values=outcome.said,
+        residual=(truth - outcome.forecast)[:, 0],
+        steps=outcome.steps,
+        origin=origin,
+        status=outcome.status,
+        errors=sum_errors(truth, outcome.forecast, outcome.persistence, truths),
+        wave_sizes=wave_sizes,
+    )
+
+
+def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
+    """Of a batch without ticks."""
+    horizons, targets = len(spec.horizons), len(spec.targets)
+    no_errors = Errors(*(np.zeros((len(spec.scored_horizons), targets)) for _ in range(6)))
+    return PredictionBatch(
+        ticks=ticks,
+        values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=spec.precision),
+        residual=np.empty((0, targets), dtype=spec.precision),
+        steps=np.empty(0, dtype=np.int64),
+        origin=np.empty(0, dtype=np.uint8),
+        status=np.empty(0, dtype=np.uint8),
+        errors=no_errors,
+    )

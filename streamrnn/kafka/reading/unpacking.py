@@ -1,0 +1,292 @@
+"""Owns how one answer of a broker becomes records: batch after batch, past what is aborted and what is unreadable.
+
+Compiled code reads a batch as far as it can, the plain reader what that refuses. What neither can read is skipped,
+or refused: exactly the offsets that its header says it holds, where the header agrees with what lies around it.
+Every decision depends on the log alone, so that whoever reads it again skips the same. Knows no consumer.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from struct import Struct
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from streamrnn.kafka.reading.batches import (
+    ATTRIBUTES_AT,
+    HEADER_BYTES,
+    LOG_OVERHEAD,
+    MAGIC_AT,
+    Header,
+    LogRecord,
+    Unreadable,
+    check,
+    check_legacy,
+    read_header,
+    read_legacy,
+    read_records,
+    unpacked,
+)
+from streamrnn.ticks import Record
+
+_FRAME = Struct(">qi")
+_SHORTEST = 14
+"""Bytes behind the length of the shortest message of any form."""
+_PADDING = bytes(32)
+"""Compiled code may read so far behind a record that lies about its lengths; there it finds the same always."""
+_MOST_LOOKS, _MOST_TRIES = 1 << 18, 64
+"""Places looked at, and checksums computed, in search of where the log goes on."""
+_COMPILED_GIVES_UP = (CorruptRecordException, UnicodeDecodeError, OverflowError, MemoryError)
+
+
+class Skip(NamedTuple):
+    """Offsets start to stop - 1 of a partition cannot be read, for one of batches.REASONS; `why` in words."""
+
+    tp: TopicPartition
+    start: int
+    stop: int
+    reason: str
+    why: str
+
+
+class Terms(NamedTuple):
+    """What unreadable batches are met with: `skip` is told of each, and says whether reading goes on behind it.
+
+    `is_doubtful` says whether an offset was met beyond the log's end before, and takes note of it.
+    """
+
+    limit: int
+    skip: Callable[[Skip], bool]
+    is_doubtful: Callable[[TopicPartition, int], bool]
+
+
+class Answer(NamedTuple):
+    """What a broker sent of a partition: the log's bytes, its end then, and (producer, first offset) of what was
+    aborted in it."""
+
+    data: bytes
+    highwater: int
+    aborted: list[tuple[int, int]]
+
+
+class _Later(Exception):
+    """The rest is to be fetched again."""
+
+
+_as_record = partial(tuple.__new__, Record)
+"""Record from a tuple of its fields, a third of the cost of doing so by name."""
+
+
+class Unpacking:
+    """The records of an answer from `next_fetch_offset` on, once; aiokafka's PartitionRecords for its callers."""
+
+    def __init__(self, tp: TopicPartition, start: int, answer: Answer, terms: Terms) -> None:
+        self.next_fetch_offset = start
+        self._start = start
+        self._tp, self._terms, self._highwater = tp, terms, answer.highwater
+        self._size, self._log = len(answer.data), memoryview(answer.data + _PADDING)
+        self._aborted = sorted(answer.aborted, key=lambda pair: pair[1], reverse=True)
+        self._aborting: set[int] = set()
+        self._records = self._unpack()
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._records
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    def _unpack(self) -> Iterator[Record]:
+        at: int | None = 0
+        with suppress(_Later):
+            while at is not None:
+                stop = None
+                try:
+                    stop = self._end(at)
+                    yield from self._batch(at, stop)
+                    at = stop
+                except Unreadable as error:
+                    at = self._go_past(at, stop, error)
+
+    def _end(self, at: int) -> int:
+        """Where the batch ends; what is cut off at the end of an answer comes with the next."""
+        left = self._size - at
+        if left < LOG_OVERHEAD:
+            raise Unreadable("cut", f"{left} bytes") if at == 0 else _Later
+        length: int = _FRAME.unpack_from(self._log, at)[1]
+        if length < _SHORTEST:
+            raise Unreadable("header", f"a batch of {length} bytes")
+        if length > left - LOG_OVERHEAD:
+            raise Unreadable("cut", f"{left} of {LOG_OVERHEAD + length} bytes") if at == 0 else _Later
+        return at + LOG_OVERHEAD + length
+
+    # What can be read
+
+    def _batch(self, at: int, stop: int) -> Iterator[Record]:
+        batch = self._log[at:stop]
+        magic = batch[MAGIC_AT]
+        if magic > 2:
+            raise Unreadable("magic", f"its form {magic} is unknown")
+        if magic < 2:
+            end, records = self._legacy(batch, stop)
+        else:
+            header = read_header(batch)
+            check(header, batch)
+            self._check_place(header.base, header.stop, stop)
+            end, records = header.stop, self._compiled(header, batch) if self._counts(header) else iter(())
+        try:
+            yield from records
+        except Unreadable as error:  # the header is sound: all records before stand, and all after are lost
+            self._skip(end, error)
+        self.next_fetch_offset = end
+
+    def _check_place(self, base: int, end: int, stop: int) -> None:
+        """The checksum does not cover where a batch lies: base to end - 1, it says. At `stop` the next begins.
+
+        What is decided must not depend on where reading began.
+        """
+        position, said = self.next_fetch_offset, f"it says to hold {base} to {end - 1}"
+        if end <= position:
+            raise Unreadable("header", f"{said}, behind {position}")
+        if base > position and (after := self._base(stop)) is not None and after < end:
+            raise Unreadable("header", f"{said}, {after} is behind it")
+        # The end is looked up before the log is read, which may have grown by then.
+        if end > self._highwater:
+            if not self._terms.is_doubtful(self._tp, position):
+                raise _Later
+            raise Unreadable("header", f"{said}, beyond the log's end")
+
+    def _counts(self, header: Header) -> bool:
+        """Whether its records are for readers: no marker's are, nor those of an aborted transaction (KIP-98)."""
+        while self._aborted and self._aborted[-1][1] <= header.base:
+            self._aborting.add(self._aborted.pop()[0])
+        if header.is_control:
+            self._aborting.discard(header.producer)  # whatever it says, it ends what its producer had begun
+            return False
+        return not (header.is_transactional and header.producer in self._aborting)
+
+    def _compiled(self, header: Header, batch: memoryview) -> Iterator[Record]:
+        held = unpacked(header, batch, self._terms.limit)
+        number, last = self._tp.partition, header.stop - 1
+        try:
+            for fetched in DefaultRecordBatch(_plain(header, batch, held) if header.codec else batch):
+                offset = fetched.offset
+                if self.next_fetch_offset <= offset <= last:
+                    self.next_fetch_offset = offset + 1
+                    yield _as_record(
+                        (number, offset, fetched.timestamp, fetched.key, fetched.value, fetched.headers)
+                    )
+                elif offset > last:
+                    raise _beyond(offset, last)
+            return
+        except _COMPILED_GIVES_UP:
+            pass  # it cannot say whether one header's key is not UTF-8 or nothing is right: the plain reader can
+        yield from self._plainly(read_records(header, held), last)
+
+    def _legacy(self, batch: memoryview, stop: int) -> tuple[int, Iterator[Record]]:
+        """The offset after a message of form 0 or 1, and what it holds."""
+        check_legacy(batch)
+        last: int = _FRAME.unpack_from(batch)[0]
+        self._check_place(last, last + 1, stop)
+        return last + 1, self._plainly(read_legacy(batch, self._terms.limit), last)
+
+    def _plainly(self, records: Iterator[LogRecord], last: int) -> Iterator[Record]:
+        number = self._tp.partition
+        for offset, time_ms, key, value, named in records:
+            if offset > last:
+                raise _beyond(offset, last)
+            if offset >= self.next_fetch_offset:
+                self.next_fetch_offset = offset + 1
+                headers = [(name.decode("utf-8", "surrogateescape"), content) for name, content in named]
+                yield Record(number, offset, time_ms, key, value, headers)
+
+    # What cannot
+
+    def _skip(self, stop: int, error: Unreadable) -> None:
+        """Move the position to `stop`; _Later where unreadable batches are refused."""
+        position = self.next_fetch_offset
+        if stop > position:
+            if not self._terms.skip(Skip(self._tp, position, stop, error.reason, str(error))):
+                raise _Later
+            self.next_fetch_offset = stop
+
+    def _go_past(self, at: int, stop: int | None, error: Unreadable) -> int | None:
+        """Skip a batch whose header is not to be trusted; where the next begins, None to fetch the rest again."""
+        claimed = self._claimed(at)
+        found = self._resume(at, stop, claimed)
+        if found is None:
+            if self.next_fetch_offset == self._start:  # else, fetched again, it comes first, with more behind it
+                self._skip(max(min(claimed or 0, self._highwater), self._start + 1), error)
+            return None
+        base = _FRAME.unpack_from(self._log, found)[0]
+        self._skip(base if claimed is None else min(claimed, base), error)
+        # Fetched anew, the broker says again what is aborted: the unreadable may have been such a marker.
+        return None if self.next_fetch_offset == claimed else found
+
+    def _claimed(self, at: int) -> int | None:
+        """The offset after the batch as its header has it, None where that cannot be."""
+        batch, position = self._log[at : self._size], self.next_fetch_offset
+        if len(batch) <= MAGIC_AT or batch[MAGIC_AT] > 2:
+            return None
+        stop = _FRAME.unpack_from(batch)[0] + 1
+        if batch[MAGIC_AT] == 2:
+            if len(batch) < HEADER_BYTES:
+                return None
+            header = read_header(batch)
+            if header.last_delta < 0:
+                return None
+            stop = header.stop
+        return stop if stop > position else None
+
+    def _resume(self, at: int, stop: int | None, claimed: int | None) -> int | None:
+        """Where a batch begins behind the one at `at`: where that ends, or else the first that is whole.
+
+        A header that claims more than lies before what is there may lie about its length as well.
+        """
+        after = None if stop is None else self._base(stop)
+        if after is not None and claimed is not None and claimed <= after:
+            return stop
+        data, at, tries = self._log[: self._size].tobytes(), at + MAGIC_AT, _MOST_TRIES
+        for _ in range(_MOST_LOOKS):
+            at = data.find(b"\2", at + 1)
+            if at < 0 or not tries:
+                break
+            if self._is_likely(at - MAGIC_AT):
+                tries -= 1
+                if self._base(at - MAGIC_AT) is not None:
+                    return at - MAGIC_AT
+        return None
+
+    def _is_likely(self, at: int) -> bool:
+        """Whether offsets and length are such as a whole batch of form 2 could have here."""
+        left = self._size - at
+        if left < HEADER_BYTES or self._log[at + MAGIC_AT] != 2:
+            return False
+        header = read_header(self._log[at:])
+        is_whole = HEADER_BYTES - LOG_OVERHEAD <= header.length <= left - LOG_OVERHEAD
+        return is_whole and header.base <= self._highwater and header.stop > self.next_fetch_offset
+
+    def _base(self, at: int) -> int | None:
+        """The first offset of a batch that begins there and is whole, None if that is none."""
+        if not self._is_likely(at):
+            return None
+        base, length = _FRAME.unpack_from(self._log, at)
+        batch = self._log[at : at + LOG_OVERHEAD + length]
+        try:
+            check(read_header(batch), batch)
+        except Unreadable:
+            return None
+        return int(base)
+
+
+def _plain(header: Header, batch: memoryview, held: memoryview) -> memoryview:
+    """The batch as it would be without compression."""
+    attributes = (header.attributes & ~7).to_bytes(2, "big", signed=True)
+    head = (batch[:ATTRIBUTES_AT], attributes, batch[ATTRIBUTES_AT + 2 : HEADER_BYTES])
+    return memoryview(b"".join((*head, held, _PADDING)))[: HEADER_BYTES + len(held)]
+
+
+def _beyond(offset: int, last: int) -> Unreadable:
+    return Unreadable("record", f"a record of offset {offset} in a batch that ends at {last}")

@@ -1,0 +1,1 @@
+"""What is written to Kafka: records under way, the intervals they belong to, both guarantees. Reads no topic."""

@@ -1,0 +1,97 @@
+"""Owns what delivery means to the worker, and the cheaper of its two guarantees: at least once.
+
+An interval is all that is sent between `begin` and `commit` or `abort`. The other guarantee is in transactions.py.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from streamrnn.config import Settings
+from streamrnn.kafka.closing import CLOSE_DEADLINE_S
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.interval import Publisher
+from streamrnn.kafka.writing.producing import start_producer
+from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sent, source_place
+from streamrnn.ticks import OutRecord
+
+__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "RecordsRefused", "Sent", "source_place"]
+log = logging.getLogger(__name__)
+
+
+class Delivery(Protocol):
+    """Publishes records and commits what they were made of. Every call is bounded in time.
+
+    BrokerUnavailable: not done, or not known to be; abort, then ask what is committed. BatchTooLarge is one: the
+    same records go in smaller batches next time. RecordsRefused: these will never be taken; abort, send the
+    others again. Rebalanced: this worker may not commit any more; abort. TopicError, BrokerRefused: for good.
+    WorkerFenced, of any call but `stop`: another worker has this one's name; this one is to end.
+    """
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def stop(self) -> None:
+        """Abort and close; never raises."""
+
+    async def begin(self, member: Membership) -> None:
+        """Start an interval of this member."""
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """Queue records in order per partition; waits only while very much is not yet acknowledged."""
+
+    async def acknowledged(self) -> None:
+        """Wait until the brokers have all that was sent in the interval."""
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        """`acknowledged`, then commit; ends the interval when it succeeds."""
+
+    async def abort(self) -> None:
+        """End the interval whatever its state; raises nothing but WorkerFenced. Without one, does nothing."""
+
+
+class AtLeastOnce:
+    """Records are in the log, idempotently, before their offsets are committed by the source.
+
+    A crash, a rebalance or an abort between the two has them sent again: readers drop what they have seen by
+    `src-offset`, for the first copies are in order and without a gap.
+    """
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._source = source
+        deadline_s, make = settings.kafka.request_timeout_ms / 1000, partial(start_producer, settings)
+        self._publisher = Publisher(settings.output.batch_bytes, deadline_s, make)
+
+    async def start(self) -> None:
+        """See Delivery."""
+        await self._publisher.ready()
+
+    async def stop(self) -> None:
+        """See Delivery; what is under way is not waited for."""
+        await self._publisher.give_up(0)
+        await self._publisher.discard()
+
+    async def begin(self, member: Membership) -> None:
+        """See Delivery; the source knows which member commits."""
+        await self._publisher.begin()
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """See Delivery."""
+        return await self._publisher.send(topic, records)
+
+    async def acknowledged(self) -> None:
+        """See Delivery."""
+        await self._publisher.acknowledged()
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        """See Delivery; when only the commit of offsets fails, the interval stays open to be committed later."""
+        await self._publisher.acknowledged()
+        await self._source.commit(marks)
+        self._publisher.close()
+
+    async def abort(self) -> None:
+        """See Delivery; what is under way is in the log or never will be, when this returns."""
+        if not await self._publisher.give_up(CLOSE_DEADLINE_S):
+            await self._publisher.discard()

@@ -1,0 +1,96 @@
+"""Owns one producer after another, and what an interval has sent through the present one.
+
+A producer that has failed in any way is thrown away: sequence numbers of refused batches, the outcome of requests
+without an answer, and what aiokafka calls fatal all end with it. Knows no transaction.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from aiokafka import AIOKafkaProducer
+
+from streamrnn.errors import TopicError
+from streamrnn.kafka.closing import stop_producer
+from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sending, Sent
+from streamrnn.ticks import OutRecord
+
+DISCARD_S = 1.0
+"""For an orderly close; nothing is under way then that would be worth more."""
+
+
+class Publisher:
+    """Sends intervals: `begin`, then `send` and `acknowledged`, then `close` or `give_up`."""
+
+    def __init__(
+        self,
+        batch_bytes: int,
+        deadline_s: float,
+        make: Callable[[int], Awaitable[AIOKafkaProducer]],
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`make` starts a producer of batches so large; `ready` is called right before records are queued."""
+        self.producer: AIOKafkaProducer | None = None
+        self._most_bytes = self._batch_bytes = batch_bytes
+        self._deadline_s, self._make, self._ready = deadline_s, make, ready
+        self._starting = asyncio.Lock()
+        self._sending: Sending | None = None
+        self._is_spoilt = False
+
+    async def ready(self) -> AIOKafkaProducer:
+        """The present producer, or a new one; BrokerRefused or BrokerUnavailable when there can be none."""
+        async with self._starting:
+            if self.producer is None:
+                self.producer = await self._make(self._batch_bytes)
+                self._is_spoilt = False
+            return self.producer
+
+    async def begin(self) -> None:
+        """Start an interval, with another producer if the present one has failed and was not given up."""
+        if self._is_spoilt:
+            await self.discard()
+        self._sending = Sending(await self.ready(), self._deadline_s, self._ready)
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """See Delivery.send."""
+        assert self._sending is not None, "begin comes before send"
+        with self.spoiling():
+            return await self._sending.send(topic, records)
+
+    async def acknowledged(self) -> None:
+        """See Delivery.acknowledged."""
+        if self._sending is not None:
+            with self.spoiling():
+                await self._sending.acknowledged()
+
+    def close(self) -> None:
+        """End an interval of which all is acknowledged."""
+        self._sending = None
+
+    async def give_up(self, seconds: float) -> bool:
+        """End the interval, waiting so long for what is under way; whether the producer is as good as new."""
+        sending, self._sending = self._sending, None
+        is_good = not self._is_spoilt and (sending is None or await sending.is_settled(seconds))
+        return is_good and not self._is_spoilt
+
+    async def discard(self) -> None:
+        """Close the producer whatever its state, bounded; the next `ready` makes another."""
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            await stop_producer(producer, DISCARD_S)
+
+    @contextmanager
+    def spoiling(self) -> Iterator[None]:
+        """A failure inside makes the producer unfit for another interval, and tells how large a batch may be."""
+        try:
+            yield
+        except (TopicError, Rebalanced):
+            raise
+        except BaseException as error:
+            self._is_spoilt = True
+            if isinstance(error, BatchTooLarge):
+                self._batch_bytes = max(1, error.size // 2)
+            elif isinstance(error, RecordsRefused):
+                self._batch_bytes = self._most_bytes
+            raise

@@ -1,0 +1,274 @@
+"""Owns delivery exactly once: records and the offsets of their ticks in one transaction of the group's member.
+
+One transactional producer for each worker, fenced by the generation of the group (KIP-447). aiokafka begins
+transactions and adds partitions to them; offsets and the end go out from here, step by step. Knows no engine.
+
+An EndTxn is sent once. Without an answer, or with another than success, the transaction's outcome is unknown: the
+producer goes, and the next one, of the same transactional id, has the broker complete or abort what is pending
+before it starts. So no EndTxn can reach a later transaction than its own (what KIP-890 is about). What stays of
+that: a produce request that arrives when its transaction has ended; brokers refuse it since 3.6, older ones leave
+a transaction hanging, which `kafka-transactions.sh find-hanging` shows.
+
+Another worker of the same transactional id cuts this one off; then this one ends, for a next producer of its own
+would cut off the other in turn. Whose transaction has outlived its timeout is cut off by the broker, and goes on.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
+from aiokafka.producer.transaction_manager import TransactionState
+from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest
+
+from streamrnn.config import Settings
+from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
+from streamrnn.kafka.client import deadline, foreign
+from streamrnn.kafka.closing import CLOSE_DEADLINE_S
+from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.membership import NamedHeartbeat, fenced, is_fenced
+from streamrnn.kafka.offsets import STALE, raise_for
+from streamrnn.kafka.wire import FencedOffsetCommit, read_errors
+from streamrnn.kafka.writing.interval import Publisher
+from streamrnn.kafka.writing.producing import start_producer
+from streamrnn.kafka.writing.unacknowledged import Sent
+from streamrnn.ticks import OutRecord
+
+log = logging.getLogger(__name__)
+
+BUSY_S = 0.002
+"""Pause before asking again while the broker still ends the transaction before."""
+_BUSY = kafka_errors.ConcurrentTransactions.errno
+_FENCED_CODES = {kafka_errors.InvalidProducerEpoch.errno, 90}
+_FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
+_CUT_OFF = (*_FENCED, kafka_errors.InvalidTxnState)
+_UNHEARD = (kafka_errors.KafkaError, OSError, TimeoutError)
+
+
+class _AddPartitions(AddPartitionsToTxnHandler):  # type: ignore[misc]
+    """aiokafka's, which would wait 20 or 100 ms while the broker still ends the transaction before."""
+
+    def handle_response(self, answer: Any) -> float | None:
+        pause: float | None = super().handle_response(answer)
+        is_busy = any(code == _BUSY for _, partitions in answer.errors for _, code in partitions)
+        return BUSY_S if pause is not None and is_busy else pause
+
+
+class _Sender(Sender):  # type: ignore[misc]
+    """aiokafka's, but for that."""
+
+    async def _do_add_partitions_to_txn(self, tps: Any) -> bool:
+        node = await self._find_coordinator(CoordinationType.TRANSACTION, self._txn_manager.transactional_id)
+        return bool(await _AddPartitions(self, tps).do(node))
+
+
+class ExactlyOnce:
+    """Delivery in transactions: read-committed readers see an interval's records with its offsets, or neither."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka, delivery = settings.kafka, settings.delivery
+        own = f"{kafka.group}.{kafka.group_instance_id or uuid4().hex}"
+        self.transactional_id = delivery.transactional_id or own
+        self._is_shareable = bool(delivery.transactional_id or kafka.group_instance_id)
+        self._timeout_s, self._opened_s = delivery.transaction_timeout_ms / 1000, -math.inf
+        self._settings, self._topic = settings, settings.input.topic
+        self._member: Membership | None = None
+        # Once the broker has given a transaction up, waiting longer for it is in vain.
+        self._deadline_s = min(kafka.request_timeout_ms, delivery.transaction_timeout_ms) / 1000
+        self._publisher = Publisher(settings.output.batch_bytes, self._deadline_s, self._make, self._open)
+
+    async def start(self) -> None:
+        """See Delivery; ends what an earlier producer of this transactional id has left pending."""
+        await self._publisher.ready()
+
+    async def stop(self) -> None:
+        """See Delivery."""
+        await self._end_interval()
+        await self._publisher.discard()
+
+    async def begin(self, member: Membership) -> None:
+        """See Delivery; the transaction itself begins with what is sent or committed first."""
+        self._member = member
+        await self._publisher.begin()
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """See Delivery."""
+        with self._telling():
+            return await self._publisher.send(topic, records)
+
+    async def acknowledged(self) -> None:
+        """See Delivery."""
+        with self._telling():
+            await self._publisher.acknowledged()
+
+    async def commit(self, marks: Mapping[int, Mark]) -> None:
+        """See Delivery; Rebalanced when the member of `begin` is of an older generation than the group."""
+        with self._telling():
+            await self._publisher.acknowledged()
+            with self._publisher.spoiling():
+                async with deadline(self._deadline_s, "committing the transaction"):
+                    self._open()
+                    if marks:
+                        await self._add_offsets(marks)
+                    await self._end(is_commit=True)
+        self._publisher.close()
+
+    async def abort(self) -> None:
+        """See Delivery; a producer that is no longer any good is replaced at once, to settle what is pending.
+
+        WorkerFenced when the group says that this worker's name is another's: the next producer would be too.
+        """
+        if await self._end_interval():
+            return
+        await self._check_name()
+        await self._publisher.discard()
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._publisher.ready()
+        except (BrokerError, TimeoutError) as error:
+            log.warning("no new producer for %s yet: %s", self.transactional_id, error)
+
+    # Steps
+
+    async def _make(self, batch_bytes: int) -> AIOKafkaProducer:
+        timeout_ms = self._settings.delivery.transaction_timeout_ms
+        options = {"transactional_id": self.transactional_id, "transaction_timeout_ms": timeout_ms}
+        producer = await start_producer(self._settings, batch_bytes, **options)
+        producer._sender.__class__ = _Sender  # aiokafka takes no sender, it makes its own
+        return producer
+
+    @property
+    def _numbers(self) -> Any:
+        """aiokafka's state of the transaction, producer id and epoch."""
+        assert self._publisher.producer is not None, "begin comes before all else"
+        return self._publisher.producer._txn_manager
+
+    def _own(self) -> tuple[str, int, int]:
+        return self.transactional_id, self._numbers.producer_id, self._numbers.producer_epoch
+
+    def _open(self) -> None:
+        """Begin the transaction unless it has begun; the broker hears of it with the first partition."""
+        numbers = self._numbers
+        if numbers.state is TransactionState.READY:
+            numbers.begin_transaction()
+            self._opened_s = time.monotonic()
+        elif not numbers.is_in_transaction():
+            error = numbers._transaction_waiter.exception()
+            raise foreign(error, "the transaction") from error
+
+    async def _add_offsets(self, marks: Mapping[int, Mark]) -> None:
+        assert self._member is not None, "begin comes before commit"
+        group = self._member.group
+        request = AddOffsetsToTxnRequest(*self._own(), group)
+        await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
+        self._numbers.consumer_group_added(group)
+        commit = FencedOffsetCommit(*self._own(), self._member, self._topic, marks)
+        await self._ask(CoordinationType.GROUP, group, commit)
+
+    async def _end(self, *, is_commit: bool) -> None:
+        """Commit or abort what was begun; the broker is not asked for a transaction it has not heard of."""
+        numbers = self._numbers
+        if numbers.state is TransactionState.READY:
+            return
+        assert numbers.is_in_transaction(), numbers.state
+        assert not numbers.partitions_to_add(), "all is acknowledged"
+        if not numbers.is_empty_transaction():
+            request = EndTxnRequest(*self._own(), is_commit)
+            await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
+        (numbers.committing_transaction if is_commit else numbers.aborting_transaction)()
+        numbers.complete_transaction()
+
+    async def _ask(self, kind: CoordinationType, key: str, request: Any) -> None:
+        """Send to a coordinator, once but for a broker that is busy; any other answer than success raises."""
+        producer: AIOKafkaProducer = self._publisher.producer
+        doing, code = type(request).__name__, _BUSY
+        while code == _BUSY:
+            node = await producer._sender._find_coordinator(kind, key)
+            try:
+                response = await producer.client.send(node, request, group=ConnectionGroup.COORDINATION)
+            except NotImplementedError as error:
+                raise BrokerError(f"{doing}: delivery.guarantee exactly_once needs Kafka 2.5 or newer") from error
+            codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
+            code = next((code for code in codes if code), 0)
+            if code == _BUSY:
+                await asyncio.sleep(BUSY_S)
+        _check(code, doing)
+
+    async def _end_interval(self) -> bool:
+        """Abort what is open; whether the producer may go on. Never raises."""
+        try:
+            if not await self._publisher.give_up(CLOSE_DEADLINE_S):
+                return False
+            if self._publisher.producer is not None:
+                async with deadline(CLOSE_DEADLINE_S, "aborting the transaction"):
+                    await self._end(is_commit=False)
+        except Exception as error:
+            log.warning("%s: not aborted, its next producer does that: %s", self.transactional_id, error)
+            return False
+        return True
+
+    async def _check_name(self) -> None:
+        """Ask the group whether this member still has its name: WorkerFenced if not; a group may not answer."""
+        member, producer = self._member, self._publisher.producer
+        if member is None or member.instance_id is None or producer is None:
+            return
+        asked, group = NamedHeartbeat(member), ConnectionGroup.COORDINATION
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                node = await producer._sender._find_coordinator(CoordinationType.GROUP, member.group)
+                answer = await producer.client.send(node, asked, group=group)
+        except _UNHEARD as error:
+            log.debug("group %s does not answer: %s", member.group, error)
+            return
+        if is_fenced(answer):
+            raise fenced(member.group, member.instance_id)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say why a broker has cut this producer off; WorkerFenced when another worker's start has done it."""
+        try:
+            yield
+        except BrokerUnavailable as error:
+            is_young = time.monotonic() - self._opened_s < self._timeout_s
+            if self._is_shareable and is_young and _is_of(error, _FENCED):
+                raise self._succeeded() from error
+            if _is_of(error, _CUT_OFF):
+                log.warning(
+                    "transactional id %s was cut off: its transaction took longer than "
+                    "delivery.transaction_timeout_ms (%g s)",
+                    self.transactional_id,
+                    self._timeout_s,
+                )
+            raise
+
+    def _succeeded(self) -> WorkerFenced:
+        kafka, given = self._settings.kafka, self._settings.delivery.transactional_id
+        if given is None:
+            return fenced(kafka.group, kafka.group_instance_id)
+        return WorkerFenced(
+            f"another worker uses the same delivery.transactional_id ({given!r}) and has cut this one off: "
+            "give each worker an id of its own, or none"
+        )
+
+
+def _is_of(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether an error comes of one of aiokafka's, at first or second hand."""
+    cause = error.__cause__
+    return isinstance(cause, kinds) or (cause is not None and isinstance(cause.__cause__, kinds))
+
+
+def _check(code: int, doing: str) -> None:
+    """Raise what the answer of a coordinator means; nothing for success."""
+    if code in _FENCED_CODES:
+        raise kafka_errors.ProducerFenced()
+    if kafka_errors.for_code(code) is kafka_errors.UnknownError and code not in STALE:
+        raise BrokerUnavailable(f"{doing}: the coordinator answered with code {code}")
+    raise_for(code, doing)

@@ -1,0 +1,232 @@
+"""Owns what was sent and is not yet known to be in the log: many batches under way, in order, bounded.
+
+Batches are queued with aiokafka without waiting for acknowledgements; it has one of a partition in flight at a
+time, and what queues up behind joins in one batch. The first batch of a partition that fails takes those behind it
+along: nothing overtakes it. Knows neither offsets nor transactions.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import errors as kafka_errors
+from aiokafka.producer.message_accumulator import MessageBatch
+
+from streamrnn.codecs.dead_letters import PREFIX
+from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, RecordRefused
+from streamrnn.kafka.client import deadline, foreign
+from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions, fill
+from streamrnn.ticks import NO_INDEX, OutRecord, Place
+
+MOST_UNACKNOWLEDGED_BYTES = 16 * 2**20
+"""Above it a send waits; one send may exceed it by its own size."""
+
+
+class RecordsRefused(RecordRefused):
+    """Records that `topic` refuses for good, by the place of the tick they were made of; none of the interval's
+    others is promised."""
+
+    def __init__(self, topic: str, reasons: dict[Place, str]) -> None:
+        self.topic = topic
+        self.reasons = reasons
+        (partition, offset, _), why = min(reasons.items())
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        super().__init__(f"{topic}: what was made of tick {partition}:{offset}{more} is refused: {why}")
+
+
+class BatchTooLarge(BrokerUnavailable):
+    """A batch of several records was refused, of `size` bytes: sent again in smaller ones they may pass."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        self.size = size
+        super().__init__(f"{topic}: a batch of {size} bytes is more than the broker takes (see output.batch_bytes)")
+
+
+class Sent:
+    """The records of one `send`, on their way."""
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._is_whole = False
+        self._callbacks: list[Callable[[Sent], object]] = []
+
+    def add_done_callback(self, call: "Callable[[Sent], object]") -> None:
+        """Have `call` called, with this, once all its records are acknowledged; never if one of them is not."""
+        if self._is_done():
+            call(self)
+        else:
+            self._callbacks.append(call)
+
+    def _is_done(self) -> bool:
+        return self._is_whole and self._batches == 0
+
+    def _acknowledge(self) -> None:
+        self._batches -= 1
+        if self._is_done():
+            calls, self._callbacks = self._callbacks, []
+            for call in calls:
+                call(self)
+
+
+class _Batch(MessageBatch):  # type: ignore[misc]
+    """aiokafka's batch; besides, it knows what is in it and takes those behind it along when it fails."""
+
+    def __init__(self, producer: AIOKafkaProducer, tp: TopicPartition, first: OutRecord) -> None:
+        self.accumulator = producer._message_accumulator
+        self.first, self.size = first, 0
+        self.sents: list[Sent] = []
+        super().__init__(tp, producer.create_batch(), self.accumulator._batch_ttl, 0)
+
+    def is_open(self) -> bool:
+        """Whether records may still join: aiokafka has not taken it out of the queue."""
+        return self.retry_count == 0 and not self.future.done()
+
+    def failure(self, exception: BaseException) -> None:
+        """Called by aiokafka before it would take the next of the queue: the only moment to keep it from that."""
+        self._fail(exception)
+        queue = self.accumulator._batches.get(self.tp, ())
+        if self not in queue:
+            for follower in [batch for batch in queue if batch.is_open()]:
+                queue.remove(follower)
+                follower._fail(_NotSent())
+            if not queue:
+                self.accumulator._batches.pop(self.tp, None)
+
+    def _fail(self, exception: BaseException) -> None:
+        super().failure(exception)
+        self._drain_waiter.exception()  # nobody else would retrieve it
+
+
+class _NotSent(Exception):
+    """Of a batch that waited behind one that failed."""
+
+
+class Sending:
+    """What was sent through one producer since the last commit."""
+
+    def __init__(self, producer: AIOKafkaProducer, deadline_s: float, ready: Callable[[], None]) -> None:
+        """`ready` is called right before records are queued, and may raise."""
+        self._producer, self._deadline_s, self._ready = producer, deadline_s, ready
+        self._accumulator = producer._message_accumulator
+        self._turn = asyncio.Lock()
+        self._under_way: dict[asyncio.Future[object], _Batch] = {}
+        self._newest: dict[TopicPartition, _Batch] = {}
+        self._failed: list[tuple[_Batch, BaseException]] = []
+        self._bytes = 0
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+        """Queue records, in order per partition, waiting first while too much is unacknowledged."""
+        sent, lists = Sent(), by_partition(records)
+        async with self._turn:
+            async with deadline(self._deadline_s, f"publishing to {topic}"):
+                await check_partitions(self._producer, topic, lists)
+                while self._bytes >= MOST_UNACKNOWLEDGED_BYTES and not self._failed:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            self.raise_failure()
+            self._ready()
+            for partition, mine in lists.items():
+                self._queue(TopicPartition(topic, partition), mine, sent)
+        sent._is_whole = True
+        return sent
+
+    async def acknowledged(self) -> None:
+        """Wait until all is acknowledged; what is not, raises."""
+        async with deadline(self._deadline_s, "publishing"):
+            while self._under_way:
+                await asyncio.wait(self._under_way)
+        self.raise_failure()
+
+    async def is_settled(self, seconds: float) -> bool:
+        """Whether all is acknowledged, or will be in so many seconds; never raises."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._under_way and not self._failed:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        return not self._under_way and not self._failed and self._accumulator._exception is None
+
+    def raise_failure(self) -> None:
+        """The worst of what is known to have failed: refused records before refused batches before the rest."""
+        refused = [(batch, error) for batch, error in self._failed if isinstance(error, TOO_MUCH)]
+        single = [(batch, error) for batch, error in refused if batch.record_count == 1]
+        if single:
+            raise _refusal(single) from single[0][1]
+        if refused:
+            batch, error = min(refused, key=lambda pair: pair[0].size)
+            raise BatchTooLarge(batch.tp.topic, batch.size) from error
+        errors = [error for _, error in self._failed if not isinstance(error, _NotSent)]
+        if self._accumulator._exception is not None:
+            errors.append(self._accumulator._exception)
+        if errors:
+            raise _verdict(errors[0]) from errors[0]
+
+    def _queue(self, tp: TopicPartition, records: list[OutRecord], sent: Sent) -> None:
+        done = 0
+        while done < len(records):
+            batch = self._newest.get(tp)
+            taken = self._fill(batch, records[done:], sent) if batch is not None and batch.is_open() else 0
+            if not taken:
+                self._fill(self._append(tp, records[done]), records[done : done + 1], sent)
+                taken = 1
+            done += taken
+
+    def _append(self, tp: TopicPartition, first: OutRecord) -> _Batch:
+        """A new batch at the end of aiokafka's queue: its `add_batch`, which would wait for the one before."""
+        batch = _Batch(self._producer, tp, first)
+        numbers, accumulator = self._producer._txn_manager, self._accumulator
+        if numbers is not None:
+            numbers.maybe_add_partition_to_txn(tp)
+        accumulator._batches[tp].append(batch)
+        if not accumulator._waiter_future.done():
+            accumulator._waiter_future.set_result(None)
+        self._newest[tp] = self._under_way[batch.future] = batch
+        batch.future.add_done_callback(self._done)
+        return batch
+
+    def _fill(self, batch: _Batch, records: list[OutRecord], sent: Sent) -> int:
+        count = fill(batch._builder, records)
+        if count:
+            size = batch._builder.size()
+            self._bytes += size - batch.size
+            batch.size = size
+            batch.sents.append(sent)
+            sent._batches += 1
+        return count
+
+    def _done(self, future: "asyncio.Future[object]") -> None:
+        batch = self._under_way.pop(future)
+        self._bytes -= batch.size
+        error = future.exception()
+        if error is not None:
+            self._failed.append((batch, error))
+            return
+        for sent in batch.sents:
+            sent._acknowledge()
+
+
+def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:
+    """Which ticks the refused records of the first one's topic were made of."""
+    topic = single[0][0].tp.topic
+    reasons = {source_place(b.first): type(error).__name__ for b, error in single if b.tp.topic == topic}
+    known = {place: reason for place, reason in reasons.items() if place is not None}
+    if not known:
+        return RecordRefused(f"{topic}: a record that names no tick is refused: {type(single[0][1]).__name__}")
+    return RecordsRefused(topic, known)
+
+
+def source_place(record: OutRecord) -> Place | None:
+    """The tick that a prediction or a dead letter was made of, by its headers; None where they do not say."""
+    headers = dict(record.headers)  # of two headers the last: a dead letter carries its tick's before its own
+    for before in (PREFIX, "src-"):
+        partition, offset = headers.get(before + "partition"), headers.get(before + "offset")
+        if partition is not None and offset is not None:
+            return int(partition), int(offset), int(headers.get(before + "index") or NO_INDEX)
+    return None
+
+
+def _verdict(error: BaseException) -> BrokerError:
+    """Our error; whatever ended aiokafka's own task, wrapped in a bare KafkaError, need not end the next one."""
+    if type(error) is not kafka_errors.KafkaError or error.__cause__ is None:
+        return foreign(error, "publishing")
+    known = foreign(error.__cause__, "publishing")
+    return known if isinstance(known, BrokerRefused) else BrokerUnavailable(str(known))
