@@ -50,11 +50,11 @@ def load_model(settings: Settings) -> Model:
 class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
-    def __init__(self, settings: Settings, model: Model | None = None) -> None:
+    def __init__(self, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> None:
         self.settings = settings
         self._kept = make_stateful(model or load_model(settings), settings)
         self.engine = self._kept.engine
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))
         self._trigger = Trigger(settings, self.metrics)
         self.worker: Worker | None = None

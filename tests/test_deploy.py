@@ -16,7 +16,7 @@ from streamrnn.http.retrain import retrain_routes
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "deploy").rglob("*.yaml"))
-DECLARED = {name: labels for name, _, labels, _ in metrics.catalogue()}
+DECLARED = {name: labels for name, _, labels, _ in metrics.DECLARED}
 VARIABLES = {option.variable for option in options()}
 OF_PROMETHEUS = {"job", "instance"}
 OURS = re.compile(r"\bstreamrnn_\w+")

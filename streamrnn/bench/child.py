@@ -65,8 +65,7 @@ async def contend(job: Job) -> Measured:
 async def _serve(job: Job, progress: Progress, stop: asyncio.Event) -> None:
     """The service as it is, model of random weights: what they say does not change the work."""
     torch.manual_seed(7)
-    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)))
-    service.metrics = _Counted(progress)
+    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), _Counted(progress))
     await service.run(stop)
 
 

@@ -1,6 +1,6 @@
 """Every metric, declared once and counted in columns. The only home of prometheus_client."""
 
-from streamrnn.metrics.counted import Held, Metrics, NullMetrics
-from streamrnn.metrics.declared import OUTCOMES, PHASES, STAGES, catalogue, markdown_table
+from streamrnn.metrics.counted import Held, Metrics
+from streamrnn.metrics.declared import DECLARED, OUTCOMES, PHASES, STAGES, markdown_table
 
-__all__ = ["OUTCOMES", "PHASES", "STAGES", "Held", "Metrics", "NullMetrics", "catalogue", "markdown_table"]
+__all__ = ["DECLARED", "OUTCOMES", "PHASES", "STAGES", "Held", "Metrics", "markdown_table"]

@@ -278,23 +278,3 @@ class Metrics(Collector):
                 self._set("streamrnn_rolling_mse", mse, *key, who)
                 self._set("streamrnn_rolling_rmse", mse**0.5, *key, who)
                 self._set("streamrnn_rolling_mae", mae, *key, who)
-
-
-class NullMetrics(Metrics):
-    """Metrics off: nothing is counted, nothing shown."""
-
-    def _set(self, name: str, value: float, *labels: str) -> None:
-        """Nothing."""
-
-    def _add(self, name: str, value: float, *labels: str) -> None:
-        """Nothing."""
-
-    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
-        """Nothing."""
-
-    def stage(self, name: str, seconds: float) -> None:
-        """Nothing."""
-
-    def collect(self) -> Iterator[Metric]:
-        """No metric."""
-        return iter(())

@@ -87,11 +87,6 @@ DECLARED = (
 )
 
 
-def catalogue() -> list[tuple[str, str, tuple[str, ...], str]]:
-    """(name, type, labels, help) of every metric."""
-    return [(d.name, d.type, d.labels, d.help) for d in DECLARED]
-
-
 def markdown_table() -> str:
     """The metrics table of the README."""
     lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,15 @@ import pytest
 from rich.console import Console
 
 from streamrnn.bench.child import _Counted
-from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings
+from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
 from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.bench.tables import contenders
 from streamrnn.commands.benching import add_arguments, run_bench
 from streamrnn.errors import EngineError
+from streamrnn.nn.model import Model
+from streamrnn.service import Service
 from streamrnn.ticks import Errors, PredictionBatch, TickBatch
 
 
@@ -135,6 +138,16 @@ def test_the_service_counts_with_the_time_it_is_given() -> None:
         counted.batch(stepped(4, arrival_ms=int(clock.now_s * 1000) - 70), clock.now_s * 1000 - 50)
     assert run.measured().p50_ms == pytest.approx(20, abs=1.0)
     assert run.measured().ticks_per_s == pytest.approx(3 / 0.1)  # one of the four was refused
+
+
+def test_the_benched_service_keeps_the_rolling_errors_as_a_users_daemon_does() -> None:
+    job = Job(role="service", bootstrap="", ticks=100, limit_s=1.0)
+    counted = _Counted(Progress(job.ticks, 1.0, asyncio.Event()))
+    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), counted)
+    assert service.metrics is counted
+    truths = Errors(*(np.ones((1, 1)) for _ in range(6)))
+    counted.batch(replace(stepped(4, arrival_ms=0), errors=truths), 0.0)
+    assert "streamrnn_rolling_mse{" in service.metrics_text().decode()
 
 
 def stepped(n: int, arrival_ms: int) -> PredictionBatch:
