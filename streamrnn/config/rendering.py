@@ -1,4 +1,4 @@
-"""Settings as text: TOML, the commented example, the README's table. Secrets are masked."""
+"""Settings as text: TOML, the commented example, the table of the reference. Secrets are masked."""
 
 import json
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def example_toml() -> str:
 
 
 def markdown_table() -> str:
-    """The settings table of the README."""
+    """The settings table of the reference."""
     lines = ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
     for option in options():
         kind = option.type_text.replace(" | ", ", ")

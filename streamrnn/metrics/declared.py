@@ -1,4 +1,4 @@
-"""Every metric declared once: name, type, labels and meaning, for Prometheus and the README. Counts nothing."""
+"""Every metric declared once: name, type, labels and meaning, for Prometheus and the reference. Counts nothing."""
 
 from typing import NamedTuple
 
@@ -88,7 +88,7 @@ DECLARED = (
 
 
 def markdown_table() -> str:
-    """The metrics table of the README."""
+    """The metrics table of the reference."""
     lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     for name, kind, labels, meaning in DECLARED:
         lines.append(f"| `{name}` | {kind} | {', '.join(labels)} | {meaning} |")
