@@ -1,15 +1,14 @@
-"""How one partition's rows come to be those of its committed offset. Owns the choice; knows no phases.
+"""How one partition's rows come to be those of its committed offset: facts, choice, act.
 
-In this order: the rows still in memory, and what came since; the newest snapshot that can be trusted, and what came
-since; all records since the state's beginning where they are not too many; else a warm-up from fresh rows, which is
-another state and gets a pedigree that says so. Nothing is published for what is replayed.
+Owns the gathering of facts and the acts; recovery_plan.py owns the choice. Nothing is published for what is
+replayed. Knows no phases.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
@@ -17,15 +16,28 @@ from typing import TypeVar
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerUnavailable, StateError
+from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.member import Source
 from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
-from streamrnn.worker.keeper import Keeper
+from streamrnn.worker.keeper import Keeper, Restored
 from streamrnn.worker.partition import Partition
+from streamrnn.worker.recovery_plan import (
+    FROM_FRESH_ROWS,
+    Note,
+    RecoveryChoice,
+    RecoveryFacts,
+    RecoveryTerms,
+    RowsInMemory,
+    SnapshotSought,
+    Way,
+    begins_anew,
+    choice_after,
+    first_choice,
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,7 +60,15 @@ class Recovery:
         fingerprint: str,
     ) -> None:
         self._settings, self._source, self._engine, self._executor = settings, source, engine, executor
-        self._decoder, self._metrics, self._keeper, self._fingerprint = decoder, metrics, keeper, fingerprint
+        self._decoder, self._metrics, self._keeper = decoder, metrics, keeper
+        kept = settings.snapshots
+        self._terms = RecoveryTerms(
+            model=engine.spec.label,
+            fingerprint=fingerprint,
+            warmup_ticks=settings.input.warmup_ticks,
+            max_replay=None if kept.url is None else kept.max_replay,
+            fails_on_gap=kept.on_gap == "fail",
+        )
 
     async def run(self, partition: Partition) -> None:
         """Place the partition's rows; BrokerError or StoreUnavailable may pass, StateError may not."""
@@ -64,49 +84,58 @@ class Recovery:
         self._metrics.recovered(how, time.monotonic() - started)
 
     async def _place(self, partition: Partition) -> str:
-        """Returns where the rows came from."""
-        await self._source.look_at_topic()
-        mark = await self._source.committed(partition.number)
-        if mark is None:
-            await self._begin(partition)
-            return "new"
-        written = Pedigree.from_text(mark.metadata)
-        if written is not None and not written.is_of(self._source.topic_id):
-            log.warning(
-                "partition %d: the committed offset %d is of a deleted topic of this name: it begins anew",
-                partition.number,
-                mark.offset,
-            )
-            await self._begin(partition)
-            return "new"
-        known = written if written is not None and written.fingerprint == self._fingerprint else None
-        if known is not None and known.model != self._engine.spec.label:  # the same state under another name
-            known = known._replace(model=self._engine.spec.label, served_from=mark.offset)
-        if known is not None and known.since > mark.offset:
-            known = None  # of another log: somebody has copied it
-        first = await self._source.log_start(partition.number)
-        if mark.offset < first:
-            return await self._after_gap(partition, mark.offset, first, _born(written))
-        is_ours = known is not None or written is None  # some brokers and tools keep no metadata
-        if is_ours and await self._from_memory(partition, mark.offset, known):
-            how = "memory"
-        elif await self._from_snapshot(partition, mark.offset, known, _born(written)):
-            how = "snapshot"
-        else:
-            how = await self._from_records(partition, mark.offset, known, _born(written))
-        partition.committed = mark.offset
-        if partition.pedigree != written or partition.position != mark.offset:
+        """Facts, choice, act. Returns where the rows came from."""
+        facts = await self._gather(partition)
+        choice, restored = first_choice(facts, self._terms), None
+        if isinstance(choice, SnapshotSought):
+            self._say(partition.number, choice.notes)
+            restored = await self._restore(partition, choice)
+            choice = choice_after(facts, self._terms, restored)
+        self._say(partition.number, choice.notes)
+        replayed = await self._act(partition, choice)
+        if facts.committed is not None:
+            partition.committed = facts.committed
+        if partition.pedigree != facts.written or partition.position != facts.committed:
             await self._commit(partition)
-        return how
+        await self._say_done(partition, choice, replayed, restored)
+        return "warmup" if choice.way is Way.GAP else choice.way.value
 
-    def _pedigree(self, since: int, served_from: int, born: str | None = None) -> Pedigree:
-        """Of a state that begins, or of that which was `born` before."""
-        born = self._of_topic() + secrets.token_hex(4) if born is None else born
-        return Pedigree(self._engine.spec.label, self._fingerprint, since, served_from, born)
+    # Facts
 
-    def _of_topic(self) -> str:
-        """What the tokens of all states of this topic start with."""
-        return f"{topic_id}." if (topic_id := self._source.topic_id) else ""
+    async def _gather(self, partition: Partition) -> RecoveryFacts:
+        """All that the first choice needs, of one moment: the log's start is looked up once."""
+        source, number = self._source, partition.number
+        await source.look_at_topic()
+        mark = await source.committed(number)
+        offset, written = (None, None) if mark is None else (mark.offset, Pedigree.from_text(mark.metadata))
+        is_new = begins_anew(offset, written, source.topic_id)
+        first = await (source.first_start(number) if is_new else source.log_start(number))
+        memory = self._in_memory(partition)
+        return RecoveryFacts(number, offset, written, source.topic_id, first, memory, secrets.token_hex(4))
+
+    def _in_memory(self, partition: Partition) -> RowsInMemory | None:
+        if not partition.has_rows:
+            return None
+        assert partition.pedigree is not None
+        is_damaged = partition.number in self._keeper.damaged
+        return RowsInMemory(partition.position, partition.committed, partition.pedigree, is_damaged)
+
+    # Acts
+
+    async def _restore(self, partition: Partition, sought: SnapshotSought) -> Restored | None:
+        partition.void()
+        return await self._keeper.restore(partition.number, sought.at_most, sought.since, sought.born)
+
+    async def _act(self, partition: Partition, choice: RecoveryChoice) -> int:
+        """Make the rows those of the choice; how many records were replayed for it."""
+        if choice.way in FROM_FRESH_ROWS:
+            partition.void()
+            self._keeper.forget(partition.number)
+            await self._on_engine(lambda: self._engine.drop(partition.number))
+        if choice.way is not Way.MEMORY:
+            partition.pedigree = choice.pedigree
+            partition.place(choice.start)
+        return await self._replay(partition, choice.stop)
 
     async def _commit(self, partition: Partition) -> None:
         """What the rows are, before anything is published that was made of them."""
@@ -114,116 +143,49 @@ class Recovery:
         await self._source.commit({partition.number: Mark(partition.position, partition.pedigree.to_text())})
         partition.committed = partition.position
 
-    async def _begin(self, partition: Partition) -> None:
-        """A group without a committed offset begins where it is told; committed at once, so that it stays there."""
-        start = await self._source.first_start(partition.number)
-        await self._empty(partition, start, self._pedigree(start, start))
-        await self._commit(partition)
-        log.info("partition %d begins at %d", partition.number, start)
-        kept = await self._keeper.newest(partition.number, self._of_topic() or None)
+    def forget(self, number: int) -> None:
+        """The partition's rows are about to be dropped, for it is another worker's."""
+        self._keeper.forget(number)
+
+    # What the log says
+
+    def _say(self, number: int, notes: Iterable[Note]) -> None:
+        for note in notes:
+            log.log(note.level, "partition %d: %s", number, note.text)
+
+    async def _say_done(
+        self, partition: Partition, choice: RecoveryChoice, replayed: int, restored: Restored | None
+    ) -> None:
+        number = partition.number
+        if choice.way is Way.NEW:
+            log.info("partition %d begins at %d", number, choice.start)
+            await self._say_snapshot_left(number, choice.start)
+        elif choice.way is Way.MEMORY:
+            log.info("partition %d goes on at %d with its rows in memory", number, choice.stop)
+        elif restored is not None and choice.way is Way.SNAPSHOT:
+            log.info(
+                "partition %d restored: %d rows of the snapshot at %d and %d records up to %d",
+                *(number, restored.rows, restored.offset, replayed, choice.stop),
+            )
+        elif choice.way is not Way.GAP:
+            log.info(
+                "partition %d: state of the %d records from %d to %d (%s)",
+                *(number, replayed, choice.start, choice.stop, choice.way),
+            )
+
+    async def _say_snapshot_left(self, number: int, start: int) -> None:
+        """A group without an offset may have lost it: a snapshot to go on from is told, not taken."""
+        topic_id = self._source.topic_id
+        kept = await self._keeper.newest(number, f"{topic_id}." if topic_id else None)
         if kept is not None:
             log.warning(
                 "partition %d: the group has no offset there, expired or deleted, but a snapshot at %d: it begins "
                 "at %d, as input.start says, with new states; to go on from the snapshot, stop, and set the offset "
                 "with kafka-consumer-groups.sh --reset-offsets --to-offset %d --topic %s:%d",
-                *(partition.number, kept, start, kept, self._settings.input.topic, partition.number),
+                *(number, kept, start, kept, self._settings.input.topic, number),
             )
 
-    def forget(self, number: int) -> None:
-        """The partition's rows are about to be dropped, for it is another worker's."""
-        self._keeper.forget(number)
-
-    async def _empty(self, partition: Partition, start: int, pedigree: Pedigree) -> None:
-        partition.void()
-        self._keeper.forget(partition.number)
-        await self._on_engine(lambda: self._engine.drop(partition.number))
-        partition.pedigree = pedigree
-        partition.place(start)
-
-    async def _from_memory(self, partition: Partition, committed: int, known: Pedigree | None) -> bool:
-        """Go on with the rows in memory, where nobody has made another state of the records since."""
-        pedigree, number = partition.pedigree, partition.number
-        if number in self._keeper.damaged:
-            return False
-        if pedigree is None or not partition.has_rows or (known is not None and not known.is_kin(pedigree)):
-            return False
-        if committed < partition.position:
-            # All below `position` was published before a rebalance, which kept it from being committed.
-            if committed != partition.committed:
-                log.info("partition %d: its rows are at %d, beyond %d", number, partition.position, committed)
-                return False
-        elif committed > partition.position:
-            if await self._source.log_start(number) > partition.position:
-                log.info("partition %d: ticks after its rows in memory are gone", number)
-                return False
-            await self._replay(partition, committed)
-        log.info("partition %d goes on at %d with its rows in memory", number, partition.position)
-        return True
-
-    async def _from_snapshot(
-        self, partition: Partition, committed: int, known: Pedigree | None, born: str | None
-    ) -> bool:
-        number, of_topic = partition.number, self._of_topic() or None
-        partition.void()
-        since, born = None if known is None else known.since, of_topic if born is None else born
-        found = await self._keeper.restore(number, committed, since, born)
-        if found is None:
-            return False
-        start = await self._source.log_start(number)
-        if found.offset < committed and start > found.offset:
-            self._say_gap(number, f"the snapshot at {found.offset}", start)
-            return False
-        served_from = committed if known is None else known.served_from
-        partition.pedigree = self._pedigree(found.since, served_from, found.born)
-        partition.place(found.offset)
-        replayed = await self._replay(partition, committed)
-        log.info(
-            "partition %d restored: %d rows of the snapshot at %d and %d records up to %d",
-            *(number, found.rows, found.offset, replayed, committed),
-        )
-        return True
-
-    def _say_gap(self, number: int, what: str, start: int) -> None:
-        said = f"partition {number}: {what} needs ticks below {start}, which retention has deleted"
-        if self._settings.snapshots.on_gap == "fail":
-            raise StateError(f"{said}; snapshots.on_gap is fail")
-        log.warning("%s: warming up anew", said)
-
-    async def _after_gap(self, partition: Partition, committed: int, first: int, born: str | None) -> str:
-        """Ticks that were never stepped are gone: another state begins at the first that is left."""
-        self._say_gap(partition.number, f"the committed offset {committed}", first)
-        await self._empty(partition, first, self._pedigree(first, first, born))
-        await self._commit(partition)
-        return "warmup"
-
-    async def _from_records(
-        self, partition: Partition, committed: int, known: Pedigree | None, born: str | None
-    ) -> str:
-        """All since the state's beginning where that is not too much, else a warm-up."""
-        number, most = partition.number, self._settings.input.warmup_ticks
-        kept = self._settings.snapshots
-        whole = max(most, kept.max_replay if kept.url is not None else 0)
-        first = await self._source.log_start(number)
-        if known is not None and committed - known.since <= whole and first <= known.since:
-            pedigree, how = known, "beginning"
-        else:
-            if known is not None and first > known.since and kept.url is not None:
-                self._say_gap(number, f"its state, which begins at {known.since},", first)
-            start = min(committed, max(first, committed - most))
-            pedigree, how = self._pedigree(start, committed, born), "warmup"
-        await self._empty(partition, pedigree.since, pedigree)
-        replayed = await self._replay(partition, committed)
-        if how == "warmup" and known is not None:
-            log.warning("partition %d: no usable snapshot, its state is no longer what it was", number)
-        log.info(
-            "partition %d: state of the %d records from %d to %d (%s)",
-            number,
-            replayed,
-            pedigree.since,
-            committed,
-            how,
-        )
-        return how
+    # Replay
 
     async def _replay(self, partition: Partition, stop: int) -> int:
         """Step all records up to `stop`; cut short at any point, the rows are what `position` says or void."""
@@ -268,8 +230,3 @@ class Recovery:
 
     async def _on_engine(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-
-def _born(written: Pedigree | None) -> str | None:
-    """Whatever model wrote it: a state of the same log."""
-    return (written.born or None) if written is not None else None
