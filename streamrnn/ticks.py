@@ -5,8 +5,9 @@ Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ FAR_MS = 86_400_000
 """A day: what an event time may differ from its record's timestamp without being counted."""
 
 
+Rows = slice | NDArray[np.intp] | NDArray[np.bool_]
+"""Which rows of columns: a slice, their numbers (m,) in any order, or for each of n whether it is one (n,)."""
+
+
 Place = tuple[int, int, int]
 """Partition, offset and index of a tick."""
 
@@ -40,6 +45,10 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+as_record = partial(tuple.__new__, Record)
+"""Record from a tuple of all its fields, three times as fast as by name."""
 
 
 class DeadLetter(NamedTuple):
@@ -65,10 +74,18 @@ class StreamRows(NamedTuple):
     floats: NDArray[np.float32]
     integers: NDArray[np.int64]
 
-    def only(self, chosen: NDArray[np.bool_]) -> "StreamRows":
-        """The rows where chosen (n,) is true, copied."""
-        streams = list(compress(self.streams, chosen.tolist()))
-        return StreamRows(streams, self.floats[chosen], self.integers[chosen])
+    def take(self, rows: Rows) -> "StreamRows":
+        """Some of the rows; as views if they are a slice."""
+        return StreamRows(_taken(self.streams, rows), self.floats[rows], self.integers[rows])
+
+
+def _taken(items: list[Any], rows: Rows) -> list[Any]:
+    """As an array takes them."""
+    if isinstance(rows, slice):
+        return items[rows]
+    if rows.dtype == np.bool_:
+        return list(compress(items, rows.tolist()))
+    return [items[row] for row in rows.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +116,7 @@ class TickBatch:
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
     arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) of the model's precision, NaN =
-    missing; order (n,) int64 what a stream's ticks are ordered by, the event time unless it is given; endings the
+    missing; order (n,) int64 what a stream's ticks are ordered by, the event time or a sequence number; endings the
     states that end between them, if any; skipped how many null values beside them meant nothing; index (n,) int32
     where in its record's list each tick was, or NO_INDEX; None where no record is a list; outliers (F,)
     how many values of each feature were outside its bounds, those of refused ticks too, None for none.
@@ -111,18 +128,27 @@ class TickBatch:
     arrival_ms: NDArray[np.int64]
     streams: list[bytes]
     values: NDArray[np.floating]
-    order: NDArray[np.int64] = None  # type: ignore[assignment]  # never None once made
+    order: NDArray[np.int64]
     endings: Endings | None = None
     skipped: int = 0
     index: NDArray[np.int32] | None = None
     outliers: NDArray[np.int64] | None = None
 
-    def __post_init__(self) -> None:
-        if self.order is None:
-            object.__setattr__(self, "order", self.time_ms)
-
     def __len__(self) -> int:
         return len(self.streams)
+
+    def take(self, rows: Rows) -> "TickBatch":
+        """Some of the ticks, without what is between and beside them: endings, skipped and outliers."""
+        return TickBatch(
+            self.partition[rows],
+            self.offset[rows],
+            self.time_ms[rows],
+            self.arrival_ms[rows],
+            _taken(self.streams, rows),
+            self.values[rows],
+            self.order[rows],
+            index=None if self.index is None else self.index[rows],
+        )
 
     def places(self, rows: NDArray[np.intp]) -> list[Place]:
         """Of some of the ticks."""
@@ -188,3 +214,7 @@ class OutRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+as_out_record = partial(tuple.__new__, OutRecord)
+"""OutRecord from a tuple of all its fields, three times as fast as by name."""

@@ -66,7 +66,7 @@ def make_ticks(streams: NDArray[np.int64], number: int) -> TickBatch:
     values = np.random.default_rng(number).normal(size=(n, 2)).astype(np.float32)
     times = np.full(n, 1_700_000_000_000 + number * 1000, dtype=np.int64)
     keys = [b"stream-%07d" % stream for stream in streams.tolist()]
-    return TickBatch(np.zeros(n, np.int32), np.arange(n, dtype=np.int64), times, times, keys, values)
+    return TickBatch(np.zeros(n, np.int32), np.arange(n, dtype=np.int64), times, times, keys, values, times)
 
 
 def _plain_work(hidden: int, picks: list[NDArray[np.int64]], device: torch.device) -> Work:

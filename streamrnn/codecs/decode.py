@@ -108,12 +108,14 @@ class Decoder:
             DeadLetter(records[i], "decode", why.code, str(why), index)
             for (i, why), index in zip(sorted(refused.items()), at, strict=False)
         ]
-        return _without(batch, refused), dead
+        keep = np.ones(len(batch), dtype=bool)
+        keep[list(refused)] = False
+        return replace(batch.take(keep), outliers=outliers), dead
 
     def _nothing(self) -> TickBatch:
         none = np.zeros(0, np.int64)
         values = np.zeros((0, len(self._spec.features)), self._spec.precision)
-        return TickBatch(none.astype(np.int32), none, none, none, [], values)
+        return TickBatch(none.astype(np.int32), none, none, none, [], values, none)
 
     def _check_numbers(self, features: NDArray[np.floating], refused: Refusals) -> None:
         allowed = np.isfinite(features)
@@ -167,19 +169,3 @@ def _orders(orders: Sequence[int | None], field: str | None, refused: Refusals) 
         if why is not None:
             refused.setdefault(i, why)
     return np.array([0 if i in refused else number for i, number in enumerate(orders)], dtype=np.int64)
-
-
-def _without(batch: TickBatch, refused: Refusals) -> TickBatch:
-    keep = np.ones(len(batch), dtype=bool)
-    keep[list(refused)] = False
-    return TickBatch(
-        partition=batch.partition[keep],
-        offset=batch.offset[keep],
-        time_ms=batch.time_ms[keep],
-        arrival_ms=batch.arrival_ms[keep],
-        streams=list(compress(batch.streams, keep.tolist())),
-        values=batch.values[keep],
-        order=batch.order[keep],
-        index=None if batch.index is None else batch.index[keep],
-        outliers=batch.outliers,
-    )

@@ -259,7 +259,7 @@ class Engine:
         if not has_ended.any():
             return rows
         self._table.expel(partition, list(compress(rows.streams, has_ended.tolist())), moved)
-        return rows.only(~has_ended)
+        return rows.take(~has_ended)
 
     def _trim(self, moved: Moves) -> None:
         """Let the oldest streams go that are more than a partition's room, unless they would be lost for it."""

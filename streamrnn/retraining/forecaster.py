@@ -105,4 +105,5 @@ def _batch(history: History, at: NDArray[np.int64], owners: list[int], columns: 
         arrival_ms=time_ms,
         streams=[b"%d" % owner for owner in owners],
         values=np.asarray(history.values[at][:, columns]),
+        order=time_ms,
     )

@@ -195,7 +195,7 @@ class Cold:
             wanted &= ~self._has_ended(rows)
             chosen = wanted & self._is_newest(view, number, rows.streams, wanted)
             if chosen.any():
-                yield rows.only(chosen)
+                yield rows.take(chosen)
 
     def _is_newest(
         self, view: _View, number: int, streams: list[bytes], asked: NDArray[np.bool_]
@@ -220,7 +220,7 @@ class Cold:
             rows = self._read(view, entries[numbers])
             wanted = zip(rows.streams, numbers.tolist(), strict=True)
             same = np.array([key == streams[number] for key, number in wanted], bool)
-            pieces.append(_Found(numbers[same], entries[numbers[same]], rows.only(same)))
+            pieces.append(_Found(numbers[same], entries[numbers[same]], rows.take(same)))
             numbers = numbers[~same]
             entries[numbers] = index.before(entries[numbers])
             numbers = numbers[entries[numbers] >= 0]
@@ -275,6 +275,5 @@ def _in_order(pieces: list[_Found]) -> _Found:
     numbers = np.concatenate([piece.numbers for piece in pieces])
     order = np.argsort(numbers, kind="stable")
     rows = join([piece.rows for piece in pieces])
-    streams = [rows.streams[at] for at in order.tolist()]
     entries = np.concatenate([piece.entries for piece in pieces])[order]
-    return _Found(numbers[order], entries, StreamRows(streams, rows.floats[order], rows.integers[order]))
+    return _Found(numbers[order], entries, rows.take(order))

@@ -27,7 +27,7 @@ from streamrnn.snapshots.manifest import (
     name_part,
     seal,
 )
-from streamrnn.snapshots.rows import Ended, Piece, cut, none_ended, piece_of
+from streamrnn.snapshots.rows import Ended, Piece, none_ended, piece_of
 from streamrnn.ticks import StreamRows
 
 MOST_PART_BYTES = 8 * 2**20
@@ -80,7 +80,7 @@ class Draft:
             if self._carries:
                 self._streams.update(rows.streams)
             if self._base is None and (has_ended := self._has_ended(rows)).any():
-                rows = rows.only(~has_ended)
+                rows = rows.take(~has_ended)
             self._buffer(rows)
 
     def _buffer(self, rows: StreamRows) -> None:
@@ -96,7 +96,7 @@ class Draft:
                     self._write()
                     continue
                 end = start + 1
-            piece = piece_of(cut(rows, start, end), lengths[start:end])
+            piece = piece_of(rows.take(slice(start, end)), lengths[start:end])
             self._pending.append(piece)
             if self._cold is not None:  # here and not for a part at once: it holds the interpreter
                 self._hashed.append(self._cold.hashes(piece.rows.streams))

@@ -152,11 +152,6 @@ def none_ended(rows: StreamRows) -> NDArray[np.bool_]:
     return np.zeros(len(rows.streams), np.bool_)
 
 
-def cut(rows: StreamRows, start: int, end: int) -> StreamRows:
-    """Rows [start, end), as views."""
-    return StreamRows(rows.streams[start:end], rows.floats[start:end], rows.integers[start:end])
-
-
 def join(pieces: list[StreamRows]) -> StreamRows:
     """At least one piece, one after the other."""
     if len(pieces) == 1:

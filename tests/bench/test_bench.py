@@ -154,7 +154,8 @@ def stepped(n: int, arrival_ms: int) -> PredictionBatch:
     """n ticks that arrived together, the last of them refused."""
     no_errors = Errors(*(np.zeros((1, 1)) for _ in range(6)))
     at = np.full(n, arrival_ms, np.int64)
-    ticks = TickBatch(np.zeros(n, np.int32), np.arange(n), at, at, [b"a"] * n, np.zeros((n, 2), np.float32))
+    read = np.zeros((n, 2), np.float32)
+    ticks = TickBatch(np.zeros(n, np.int32), np.arange(n), at, at, [b"a"] * n, read, at)
     status = np.array([0] * (n - 1) + [1], np.uint8)
     said, residual = np.zeros((n, 1, 1, 1), np.float32), np.zeros((n, 1), np.float32)
     return PredictionBatch(

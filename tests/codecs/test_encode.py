@@ -40,13 +40,15 @@ def batch(model: ModelSpec, n: int, *, streams=None, values=None, residual=None,
         values = rng.normal(size=(n, horizons, targets, levels))
     if residual is None:
         residual = rng.normal(size=(n, targets))
+    time_ms = 1_700_000_000_000 - np.arange(n) * 10**12
     ticks = TickBatch(
         partition=(np.arange(n) % 3).astype(np.int32),
         offset=np.arange(n) * 1000 + 5,
-        time_ms=1_700_000_000_000 - np.arange(n) * 10**12,
+        time_ms=time_ms,
         arrival_ms=1_700_000_000_000 + np.arange(n),
         streams=streams or [b"s%d" % i for i in range(n)],
         values=np.zeros((n, targets), np.float32),
+        order=time_ms,
     )
     none = np.zeros((1, targets))
     return PredictionBatch(

@@ -169,7 +169,7 @@ class Driven:
     def living(self, p: int) -> dict[bytes, Row]:
         """The rows on the shelf of streams whose state has not ended."""
         kept = self.shelf.of(p, list(self.shelf.rows.get(p, {})))
-        return {stream: self.shelf.rows[p][stream] for stream in kept.only(~self.engine.has_ended(kept)).streams}
+        return {stream: self.shelf.rows[p][stream] for stream in kept.take(~self.engine.has_ended(kept)).streams}
 
     def restart(self) -> None:
         """Another process: what is in memory is gone."""

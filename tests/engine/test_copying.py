@@ -21,7 +21,7 @@ def ticks(first: int, streams: list[bytes]) -> TickBatch:
     n = len(streams)
     offset = np.arange(first, first + n)
     x = np.sin(offset, dtype=np.float32)[:, None]
-    return TickBatch(np.zeros(n, np.int32), offset, offset, offset, streams, x)
+    return TickBatch(np.zeros(n, np.int32), offset, offset, offset, streams, x, offset)
 
 
 def by_stream(slices: list[StreamRows]) -> dict[bytes, tuple[bytes, bytes]]:

@@ -42,13 +42,11 @@ def ticks(n: int, streams: int, seed: int = 0, missing: float = 0.1) -> TickBatc
     values[rng.random(values.shape) < missing] = np.nan
     keys = [b"s%d" % k for k in rng.integers(0, streams, n)]
     time = 1_700_000_000_000 + np.arange(n) * 60_000
-    return TickBatch(np.zeros(n, np.int32), np.arange(n), time, time, keys, values)
+    return TickBatch(np.zeros(n, np.int32), np.arange(n), time, time, keys, values, time)
 
 
 def cut(batch: TickBatch, start: int, stop: int) -> TickBatch:
-    columns = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-    sliced = {name: c[start:stop] for name, c in columns.items() if isinstance(c, list | np.ndarray)}
-    return TickBatch(**sliced)
+    return batch.take(slice(start, stop))
 
 
 @pytest.fixture(params=["compiled", "blocks"])

@@ -41,7 +41,7 @@ def served(values: list[float], name: str, spec: ModelSpec = SPEC) -> Prediction
 def batch_of(values: list[float]) -> TickBatch:
     numbers = np.stack((np.array(values), np.zeros(len(values))), 1).astype(np.float32)
     zeros, at = np.zeros(len(values), np.int32), np.arange(len(values))
-    return TickBatch(zeros, at, 60_000 * at, 60_000 * at, [b"s"] * len(values), numbers)
+    return TickBatch(zeros, at, 60_000 * at, 60_000 * at, [b"s"] * len(values), numbers, 60_000 * at)
 
 
 def readings() -> list[float]:

@@ -24,7 +24,8 @@ class Placed:
         n, moves = len(streams), []
         partitions = np.broadcast_to(np.array(partition, np.int32), n)
         offset = np.arange(self.offset, self.offset + n) if offset is None else offset
-        ticks = TickBatch(partitions, offset, offset, offset, list(streams), np.zeros((n, 1), np.float32))
+        values = np.zeros((n, 1), np.float32)
+        ticks = TickBatch(partitions, offset, offset, offset, list(streams), values, offset)
         placed = place_ticks(self.table, ticks, moves)
         self.offset += n
         for moved in moves:

@@ -40,7 +40,8 @@ def make_model(precision: Precision = "float64", skip: tuple[float, ...] = (0.0,
 
 def batch_of(values: np.ndarray) -> TickBatch:
     n = len(values)
-    return TickBatch(np.zeros(n, np.int32), np.arange(n), np.arange(n), np.arange(n), [b"m"] * n, values[:, None])
+    at = np.arange(n)
+    return TickBatch(np.zeros(n, np.int32), at, at, at, [b"m"] * n, values[:, None], at)
 
 
 def served(values: np.ndarray, name: str, precision: Precision = "float64") -> PredictionBatch:

@@ -66,7 +66,7 @@ def test_settled_steps_stay_and_only_later_ones_are_undone():
 
 def test_undo_names_the_partitions_that_were_stepped_since_and_leaves_the_others_alone():
     a, b = ticks(20, 3), ticks(20, 3, seed=1)
-    other = type(b)(b.partition + 1, b.offset, b.time_ms, b.arrival_ms, b.streams, b.values)
+    other = dataclasses.replace(b, partition=b.partition + 1)
     engine = tight()
     engine.step(a)
     engine.step(cut(other, 0, 10))
@@ -130,8 +130,7 @@ def test_a_handle_from_before_is_refused_after_its_stream_left_and_came_back_by_
     engine.settle(1)
     stream = batch.streams[0]
     handle = engine._table.handle(0, stream)
-    engine.step(type(batch)(batch.partition, batch.offset + 1, batch.time_ms, batch.time_ms,
-                            [b"x", b"y"], batch.values))  # fmt: skip
+    engine.step(dataclasses.replace(batch, offset=batch.offset + 1, streams=[b"x", b"y"]))
     engine.undo()
     assert engine._table.handle(0, stream).index == handle.index
     with pytest.raises(StaleHandle):
@@ -160,7 +159,7 @@ def test_memory_stays_bounded_while_every_batch_brings_new_streams_and_all_is_se
         batch = ticks(10, 10, seed=number)
         streams = [b"%d-%d" % (number, n) for n in range(10)]
         offset = np.arange(10) + 10 * number
-        engine.step(type(batch)(batch.partition, offset, batch.time_ms, batch.time_ms, streams, batch.values))
+        engine.step(dataclasses.replace(batch, offset=offset, streams=streams))
         if number % 3 == 2:
             engine.settle(3)
     memory = engine._table.memory

@@ -92,7 +92,7 @@ def scanned(model: Model, ticks: list[tuple[str, int, float, float]], symbol: st
 
 def one_tick(number: int, symbol: str, time: int, close: float, volume: float) -> TickBatch:
     times, values = np.array([time]), np.array([[close, volume]], dtype=np.float32)
-    return TickBatch(np.zeros(1, np.int32), np.array([number]), times, times, [symbol.encode()], values)
+    return TickBatch(np.zeros(1, np.int32), np.array([number]), times, times, [symbol.encode()], values, times)
 
 
 async def publish(settings: Settings, records: list[OutRecord]) -> None:

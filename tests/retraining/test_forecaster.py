@@ -55,7 +55,7 @@ def alone(model: Model, history: History, origin: int) -> NDArray[np.float32]:
     engine, said = Engine(model, max_streams=1), np.empty((0, 0, 0), np.float32)
     for at in range(int(history.starts[stream]), origin + 1):
         time_ms, values = history.time_ms[at : at + 1], history.values[at : at + 1, columns]
-        tick = TickBatch(np.zeros(1, np.int32), np.array([at]), time_ms, time_ms, [b"s"], values)
+        tick = TickBatch(np.zeros(1, np.int32), np.array([at]), time_ms, time_ms, [b"s"], values, time_ms)
         said = engine.step(tick).values[0]
     return said
 

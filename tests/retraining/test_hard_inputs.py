@@ -32,7 +32,7 @@ def made(values: Values, epochs: int = 4) -> Model:
 
 def served(model: Model, values: Values) -> PredictionBatch:
     n, at = len(values), np.arange(len(values))
-    batch = TickBatch(np.zeros(n, np.int32), at, STEP_MS * at, at, [b"s"] * n, values[:, None])
+    batch = TickBatch(np.zeros(n, np.int32), at, STEP_MS * at, at, [b"s"] * n, values[:, None], STEP_MS * at)
     said = Engine(model, max_streams=1, device="cpu").step(batch)
     assert said.ok.all()
     return said

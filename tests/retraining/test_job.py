@@ -42,7 +42,8 @@ def squared_errors(model: Model, rows: Rows, from_ms: int) -> list[float]:
         if number and time_ms >= from_ms:
             errors.append((float(np.float32(close)) - said) ** 2)
         times, values = np.array([time_ms]), np.array([[close, volume]], np.float32)
-        step = engine.step(TickBatch(np.zeros(1, np.int32), np.array([number]), times, times, [b"s"], values))
+        tick = TickBatch(np.zeros(1, np.int32), np.array([number]), times, times, [b"s"], values, times)
+        step = engine.step(tick)
         said = float(step.values[0, 0, 0, 0])
     return errors
 

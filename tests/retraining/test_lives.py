@@ -11,7 +11,7 @@ def batch(streams: list[bytes], *ends: tuple[int, bytes], partition: int = 0) ->
     before = np.array([at for at, _ in ends], np.int64)
     endings = Endings(before, np.full(len(ends), partition, np.int32), [s for _, s in ends]) if ends else None
     where = np.full(n, partition, np.int32)
-    return TickBatch(where, none, none, none, streams, np.zeros((n, 1), np.float32), endings=endings)
+    return TickBatch(where, none, none, none, streams, np.zeros((n, 1), np.float32), none, endings)
 
 
 def test_each_life_of_a_key_has_a_name_of_its_own_within_a_batch_and_over_several() -> None:

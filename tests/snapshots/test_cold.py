@@ -45,7 +45,7 @@ def cold_of(shelf: Shelf, hashed: Any = hash_keys) -> Cold:
 
 
 def living(rows: StreamRows) -> State:
-    return state_of(rows.only(~has_ended(rows)))
+    return state_of(rows.take(~has_ended(rows)))
 
 
 class Memory:

@@ -47,7 +47,7 @@ def played(model: Model, series: Series) -> NDArray[np.float32]:
     keys = [b"s%d" % n for n in range(count)] * length
     values = series.T.reshape(-1, 1).astype(np.float32)
     at = np.arange(len(keys))
-    said = engine.step(TickBatch(np.zeros(len(keys), np.int32), at, times, times, keys, values))
+    said = engine.step(TickBatch(np.zeros(len(keys), np.int32), at, times, times, keys, values, times))
     return said.values[:, 0, 0].reshape(length, count, -1).transpose(1, 0, 2)
 
 

@@ -56,7 +56,7 @@ def oracle(records: Iterable[Record]) -> dict[Place, tuple[float, int]]:
 
 def _row(engine, stream: bytes):
     rows = engine.capture(0, True).take(100)
-    return rows.only(np.array([s == stream for s in rows.streams]))
+    return rows.take(np.array([s == stream for s in rows.streams]))
 
 
 def said_of(w: World) -> list[tuple[Place, tuple[float, int]]]:

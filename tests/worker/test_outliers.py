@@ -19,7 +19,8 @@ SPEC = ModelSpec(name="t", features=("a", "b"), targets=("a",), channels=(Channe
 def batch(counts: list[int] | None) -> TickBatch:
     none = np.zeros(0, np.int64)
     found = None if counts is None else np.array(counts)
-    return TickBatch(none.astype(np.int32), none, none, none, [], np.zeros((0, 2), np.float32), outliers=found)
+    values = np.zeros((0, 2), np.float32)
+    return TickBatch(none.astype(np.int32), none, none, none, [], values, none, outliers=found)
 
 
 def test_a_feature_is_named_at_its_first_outlier_and_at_each_tenfold(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ def batch(n: int, missing: int, time_ms: int = 0, arrival_ms: int = 0) -> tuple[
     values = np.ones((n, 2), np.float32)
     values[n - missing :, 0] = np.nan
     offset, times, arrivals = np.arange(n), np.full(n, time_ms), np.full(n, arrival_ms)
-    made = TickBatch(np.zeros(n, np.int32), offset, times, arrivals, [b"s"] * n, values)
+    made = TickBatch(np.zeros(n, np.int32), offset, times, arrivals, [b"s"] * n, values, times)
     value = json.dumps({"load": 1.0, "Temp": 2.0}).encode()
     return made, [Record(0, i, arrival_ms, b"s", value) for i in range(n)]
 

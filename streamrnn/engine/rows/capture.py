@@ -81,8 +81,8 @@ class Capture:
         rows, reading = self._copied.popleft()
         if rows <= count:
             return reading
-        self._copied.appendleft(_Copied(rows - count, lambda: _part(reading(), slice(count, None))))
-        return lambda: _part(reading(), slice(count))
+        self._copied.appendleft(_Copied(rows - count, lambda: reading().take(slice(count, None))))
+        return lambda: reading().take(slice(count))
 
     def save(self, slots: Slots, marked: Index) -> None:
         """Copy rows that are about to change; they were marked, and are not any more."""
@@ -126,10 +126,6 @@ def _turned(holding: Holding, before: int, after: int) -> list[bytes]:
         else:
             holding.ended[stream] = after
     return turned
-
-
-def _part(rows: StreamRows, which: slice) -> StreamRows:
-    return StreamRows(rows.streams[which], rows.floats[which], rows.integers[which])
 
 
 class Captures:

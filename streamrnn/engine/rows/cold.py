@@ -24,4 +24,4 @@ def rows_before(rows: StreamRows, streams: list[bytes], offsets: NDArray[np.int6
     ticked = dict(zip(streams, offsets.tolist(), strict=True))
     seen = rows.integers[:, last_offset].tolist()
     fit = [i for i, (stream, last) in enumerate(zip(rows.streams, seen, strict=True)) if 0 <= last < ticked[stream]]
-    return StreamRows([rows.streams[i] for i in fit], rows.floats[fit], rows.integers[fit])
+    return rows.take(np.array(fit, np.intp))

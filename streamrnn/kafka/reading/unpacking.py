@@ -7,7 +7,6 @@ Every decision depends on the log alone, so that whoever reads it again skips th
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from struct import Struct
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ from streamrnn.kafka.reading.batches import (
     read_records,
     unpacked,
 )
-from streamrnn.ticks import Record
+from streamrnn.ticks import Record, as_record
 
 _FRAME = Struct(">qi")
 _SHORTEST = 14
@@ -74,10 +73,6 @@ class Answer(NamedTuple):
 
 class _Later(Exception):
     """The rest is to be fetched again."""
-
-
-_as_record = partial(tuple.__new__, Record)
-"""Record from a tuple of its fields, a third of the cost of doing so by name."""
 
 
 class Unpacking:
@@ -175,7 +170,7 @@ class Unpacking:
                 offset = fetched.offset
                 if self.next_fetch_offset <= offset <= last:
                     self.next_fetch_offset = offset + 1
-                    yield _as_record(
+                    yield as_record(
                         (number, offset, fetched.timestamp, fetched.key, fetched.value, fetched.headers)
                     )
                 elif offset > last:
