@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from streamrnn.errors import BundleError
+from streamrnn.config import ModelSettings
+from streamrnn.errors import BundleError, ConfigError
 from streamrnn.nn.manifest import MANIFEST, WEIGHTS, Manifest, Read, read_manifest, read_weights, refusing
 from streamrnn.stores import NotPlain, open_store
 
@@ -238,6 +239,17 @@ class Registry:
     def _check_label(self, name: str, version: int, found: tuple[str, int]) -> None:
         if found != (name, version):
             raise BundleError(f"{self.place(name, version)} holds {found[0]}@{found[1]}")
+
+
+def load_model(settings: ModelSettings) -> "Model":
+    """The bundle at `path`, or the version of `name` in `registry`; ConfigError if neither is set."""
+    if settings.path is not None:
+        from streamrnn.nn.bundle import load_bundle
+
+        return load_bundle(settings.path)
+    if settings.registry and settings.name:
+        return Registry(settings.registry).load(settings.name, settings.version)
+    raise ConfigError("no model: set model.path, or model.registry and model.name")
 
 
 def is_name(name: str) -> bool:

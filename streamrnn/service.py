@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, ConfigError, StreamrnnError, TopicReplaced
+from streamrnn.errors import BrokerError, BrokerUnavailable, StreamrnnError, TopicReplaced
 from streamrnn.http.probes import routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
@@ -21,12 +21,11 @@ from streamrnn.kafka.admin import prepare_topics
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Held, Metrics
-from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
-from streamrnn.registry import Registry
+from streamrnn.registry import load_model
 from streamrnn.retrainer import Trigger
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_delivery, make_stateful, make_worker
@@ -37,22 +36,12 @@ STALLED_S = 60.0
 LONGEST_CLOSING_S, LONGEST_LOOK_S, LONGEST_JOIN_S = 8.0, 2.0, 2.0
 
 
-def load_model(settings: Settings) -> Model:
-    """The bundle at `model.path`, or `model.name` from `model.registry`; ConfigError if neither is set."""
-    model = settings.model
-    if model.path is not None:
-        return load_bundle(model.path)
-    if model.registry and model.name:
-        return Registry(model.registry).load(model.name, model.version)
-    raise ConfigError("no model: set model.path, or model.registry and model.name")
-
-
 class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
     def __init__(self, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> None:
         self.settings = settings
-        self._kept = make_stateful(model or load_model(settings), settings)
+        self._kept = make_stateful(model or load_model(settings.model), settings)
         self.engine = self._kept.engine
         self.metrics = metrics or Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))

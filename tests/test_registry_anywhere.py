@@ -12,8 +12,7 @@ from streamrnn.config import load_settings
 from streamrnn.errors import BundleError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
-from streamrnn.registry import Registry
-from streamrnn.service import load_model
+from streamrnn.registry import Registry, load_model
 from tests.backends import running, slow
 from tests.test_registry import make_model, mark
 
@@ -32,7 +31,7 @@ def test_a_model_comes_back_with_the_same_bits_from_anywhere(root: str, cell: Ce
     registry = Registry(root)
     registry.set_champion("oil", registry.publish(model))
     settings = load_settings(overrides={"model.registry": root, "model.name": "oil"})
-    for loaded in (registry.load("oil", 1), Registry(root).load("oil"), load_model(settings)):
+    for loaded in (registry.load("oil", 1), Registry(root).load("oil"), load_model(settings.model)):
         assert bits(loaded) == bits(model)
         assert loaded.spec == spec
 

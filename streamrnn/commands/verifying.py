@@ -40,12 +40,12 @@ def run_verify(args: argparse.Namespace, settings: Settings) -> int:
     """Verify and print; 0 when all was checked and nothing is wrong, else 1."""
     from rich.console import Console
 
-    from streamrnn.service import load_model
+    from streamrnn.registry import load_model
     from streamrnn.verifying.summary import print_report, progress
     from streamrnn.verifying.verify import Options, verify
 
     options = Options(tuple(args.partition), args.since, args.guarantee, args.strict, args.limit)
-    model = load_model(settings)
+    model = load_model(settings.model)
     with progress(Console(stderr=True, highlight=False)) as watch:
         report = asyncio.run(verify(settings, model, options, watch=watch))
     print_report(report, Console(highlight=False))
