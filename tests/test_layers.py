@@ -39,7 +39,8 @@ WITHOUT_TORCH = (
     "errors", "process", "config", "ticks", "stores", "nn/manifest", "codecs", "metrics", "registry",
     "engine/rows/slots", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
     "engine/rows/holding", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
-    "models/", "commands", "cli",
+    "models/", "pages/__init__", "pages/markup", "pages/axes", "pages/plots", "pages/formats", "pages/style",
+    "commands", "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""
 
@@ -202,6 +203,13 @@ def libraries() -> set[str]:
 def test_importing_a_module_configures_nothing_and_allocates_no_tensor() -> None:
     in_order = sorted(SOURCES, key=layer)
     assert probe(libraries(), in_order) == {module: [] for module in in_order}
+
+
+def test_pages_are_made_of_parts_that_know_no_report() -> None:
+    shared = [name for name, file in FILES.items() if file.startswith("pages/") and "/report/" not in file]
+    targets = {i.target for name in shared for i in IMPORTS[name] if i.target.startswith("streamrnn")}
+    assert len(shared) > 4
+    assert {target for target in targets if target not in shared} == set()
 
 
 def test_what_needs_no_torch_does_not_wait_for_it() -> None:

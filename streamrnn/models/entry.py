@@ -15,7 +15,7 @@ from streamrnn.process.terminal import moment
 from streamrnn.registry import Registry
 
 
-class Contender(msgspec.Struct, frozen=True):
+class ShownScore(msgspec.Struct, frozen=True):
     """A contender's errors on the test part, standardised; None where there was no truth."""
 
     name: str
@@ -29,7 +29,7 @@ class Contender(msgspec.Struct, frozen=True):
         return sum(known) / len(known) if known else None
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ShownVerdict(msgspec.Struct, frozen=True):
     """Whether the retrain job made it the champion, and why."""
 
     promoted: bool
@@ -40,8 +40,8 @@ class Verdict(msgspec.Struct, frozen=True):
 class Summary(msgspec.Struct, frozen=True):
     """The part of report.json that is shown; the model is the first of the scores."""
 
-    scores: list[Contender]
-    verdict: Verdict
+    scores: list[ShownScore]
+    verdict: ShownVerdict
     source: str = ""
     seconds: float | None = None
 

@@ -4,7 +4,7 @@ Written so that both an HTML and an XML parser read it. Knows no report.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 VOID = frozenset({"meta", "wbr"})
@@ -66,3 +66,26 @@ def named(raw: str, most: int = 64) -> Markup:
 def isolated(raw: str, most: int = 64) -> str:
     """As `named`, in plain text: between Unicode's first-strong isolates, without turning marks of its own."""
     return f"\u2068{TURNING.sub('', shortened(raw, most))}\u2069"
+
+
+def cell(value: float | None, written: str, best: float | None) -> Markup:
+    """A number's cell of a table; the best of its row stands out."""
+    is_best = value is not None and value == best
+    return tag("td", tag("strong", written) if is_best else written, class_="n")
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], class_: str | None = None) -> Markup:
+    """A table whose first cells name the rows; it scrolls by itself where the page is too narrow for it.
+
+    head and rows: texts or markup; a cell that is no `td` yet becomes one.
+    """
+    first, *rest = head
+    numeric = [tag("th", first, scope="col"), *(tag("th", title, scope="col", class_="n") for title in rest)]
+    body = [tag("tr", tag("th", start, scope="row"), *map(_boxed, more)) for start, *more in rows]
+    title = tag("caption", tag("span", caption))
+    whole = tag("table", title, tag("thead", tag("tr", *numeric)), tag("tbody", join(body)))
+    return tag("div", whole, class_=f"scroll {class_ or ''}".strip(), tabindex=0, role="region", aria_label=caption)
+
+
+def _boxed(content: str) -> Markup:
+    return content if isinstance(content, Markup) and content.startswith("<td") else tag("td", content, class_="n")

@@ -20,7 +20,7 @@ MOST_POINTS = 2000
 Y = float | None
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """Points in order; one without a y breaks the line, one alone is a dot."""
 
     style: str
@@ -46,7 +46,7 @@ class Dot(NamedTuple):
     title: str
 
 
-class Mark(NamedTuple):
+class Guide(NamedTuple):
     """A line across the plot: at x (upright) or at y (level), with a word beside it."""
 
     x: float | None
@@ -63,10 +63,10 @@ class Plot:
     description: str
     x: Axis
     y: Axis
-    lines: Sequence[Line] = ()
+    lines: Sequence[Curve] = ()
     bands: Sequence[Band] = ()
     dots: Sequence[Dot] = ()
-    marks: Sequence[Mark] = ()
+    marks: Sequence[Guide] = ()
     height: int = 220
 
 
@@ -123,7 +123,7 @@ def thinned(xs: Sequence[float], ys: Sequence[Y], most: int = MOST_POINTS) -> It
             yield xs[i], ys[i]
 
 
-def runs(plot: Plot, line: Line) -> Iterator[list[str]]:
+def runs(plot: Plot, line: Curve) -> Iterator[list[str]]:
     """A line's unbroken stretches, each as "x,y" in units of the inner SVG, to a tenth."""
     run: list[str] = []
     for x, y in thinned(line.xs, [y if plot.y.has(y) else None for y in line.ys]):

@@ -15,7 +15,7 @@ from streamrnn.nn.bundle import encode_bundle
 from streamrnn.nn.manifest import refusing
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.pages import render
+from streamrnn.pages.report import render
 from streamrnn.registry import Registry
 from streamrnn.retraining.champion import load_champion
 from streamrnn.retraining.fitting import make

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from streamrnn.pages.markup import Markup, isolated, join, named, tag
+from streamrnn.pages.markup import Markup, isolated, named
 from streamrnn.train.report import Grid, Report, Score
 
 ROLES = ("champion", "persistence", "seasonal", "ridge")
@@ -90,26 +90,3 @@ def least(cells: Cells) -> float | None:
     """The best of errors; None where there is no number, or nothing to be better than."""
     known = [cell for cell in cells if cell is not None and not math.isnan(cell)]
     return min(known) if len(known) > 1 else None
-
-
-def cell(value: float | None, written: str, best: float | None) -> Markup:
-    """A number's cell of a table; the best of its row stands out."""
-    is_best = value is not None and value == best
-    return tag("td", tag("strong", written) if is_best else written, class_="n")
-
-
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], class_: str | None = None) -> Markup:
-    """A table whose first cells name the rows; it scrolls by itself where the page is too narrow for it.
-
-    head and rows: texts or markup; a cell that is no `td` yet becomes one.
-    """
-    first, *rest = head
-    numeric = [tag("th", first, scope="col"), *(tag("th", title, scope="col", class_="n") for title in rest)]
-    body = [tag("tr", tag("th", start, scope="row"), *map(_boxed, more)) for start, *more in rows]
-    title = tag("caption", tag("span", caption))
-    whole = tag("table", title, tag("thead", tag("tr", *numeric)), tag("tbody", join(body)))
-    return tag("div", whole, class_=f"scroll {class_ or ''}".strip(), tabindex=0, role="region", aria_label=caption)
-
-
-def _boxed(content: str) -> Markup:
-    return content if isinstance(content, Markup) and content.startswith("<td") else tag("td", content, class_="n")

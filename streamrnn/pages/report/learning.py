@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 
 from streamrnn.pages.axes import count_axis, drawable, linear_axis, log_axis, time_axis, value_axis
-from streamrnn.pages.contenders import table
 from streamrnn.pages.formats import aligned, between, duration, significant
-from streamrnn.pages.markup import Markup, isolated, join, named, tag
-from streamrnn.pages.plots import Band, Dot, Line, Mark, Plot, draw, key, legend
+from streamrnn.pages.markup import Markup, isolated, join, named, table, tag
+from streamrnn.pages.plots import Band, Curve, Dot, Guide, Plot, draw, key, legend
 from streamrnn.train.fit import Epoch
 from streamrnn.train.report import Report, Sample
 
@@ -44,9 +43,9 @@ def _losses(report: Report, best: Epoch | None) -> Markup:
         description=f"Training {_course(learnt)}; validation {_course(checked)}{at}.",
         x=count_axis(_numbers(epochs)),
         y=value_axis([*learnt, *checked]),
-        lines=[Line("learnt", _numbers(epochs), learnt), Line("checked", _numbers(epochs), checked)],
+        lines=[Curve("learnt", _numbers(epochs), learnt), Curve("checked", _numbers(epochs), checked)],
         dots=[Dot("checked", best.number, best.validation_loss, f"epoch {best.number}")] if best else [],
-        marks=[Mark(best.number, None, f"best: {best.number}")] if best else [],
+        marks=[Guide(best.number, None, f"best: {best.number}")] if best else [],
     )
     caption = _caption(f"Loss ({report.recipe.loss})", plot)
     keys = [(key("learnt"), Markup("training")), (key("checked"), Markup("validation"))]
@@ -63,8 +62,8 @@ def _norms(report: Report) -> Markup:
         description=f"Mean {_course(means)}; largest {_course(most)}; clipped at {significant(clip)}.",
         x=count_axis(_numbers(epochs)),
         y=log_axis([*means, *most, *([clip] if clips else [])]),
-        lines=[Line("learnt", _numbers(epochs), means), Line("most", _numbers(epochs), most)],
-        marks=[Mark(None, clip, f"clipped at {significant(clip, 2)}")] if clips else [],
+        lines=[Curve("learnt", _numbers(epochs), means), Curve("most", _numbers(epochs), most)],
+        marks=[Guide(None, clip, f"clipped at {significant(clip, 2)}")] if clips else [],
     )
     keys = legend([(key("learnt"), Markup("mean")), (key("most"), Markup("largest"))])
     return tag("figure", _caption("Gradient norm before clipping", plot), keys, draw(plot))
@@ -78,7 +77,7 @@ def _rates(epochs: Sequence[Epoch]) -> Markup:
         description=f"Learning rate {_course(rates)}, at most {significant(max(rates), 3)}.",
         x=count_axis(_numbers(epochs)),
         y=linear_axis([0.0, *rates]),
-        lines=[Line("learnt", _numbers(epochs), rates)],
+        lines=[Curve("learnt", _numbers(epochs), rates)],
     )
     keys = legend([(key("learnt"), Markup("of the epoch"))])
     return tag("figure", _caption("Learning rate", plot), keys, draw(plot))
@@ -143,7 +142,7 @@ def _sample_plot(sample: Sample, number: int, extent: str) -> Plot:
         description=f"{extent}. What came: {came}.",
         x=time_axis(sample.time_ms),
         y=linear_axis([*sample.actual, *sample.predicted, *low, *high], most=5),
-        lines=[Line("model", sample.time_ms, sample.predicted), Line("actual", sample.time_ms, sample.actual)],
+        lines=[Curve("model", sample.time_ms, sample.predicted), Curve("actual", sample.time_ms, sample.actual)],
         bands=[Band("model", sample.time_ms, low, high)] if has_band else [],
         height=200,
     )

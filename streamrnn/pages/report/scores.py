@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from streamrnn.pages import contenders as who
 from streamrnn.pages.axes import count_axis, linear_axis
-from streamrnn.pages.contenders import MAE, MSE, RAW_MAE, RAW_MSE, Contender, Measure, cell, table
 from streamrnn.pages.formats import aligned, change, fixed, quotient, share, significant, spans, trimmed
-from streamrnn.pages.markup import Markup, join, named, tag
-from streamrnn.pages.plots import Dot, Line, Plot, draw, key, legend
+from streamrnn.pages.markup import Markup, cell, join, named, table, tag
+from streamrnn.pages.plots import Curve, Dot, Plot, draw, key, legend
+from streamrnn.pages.report import compared as who
+from streamrnn.pages.report.compared import MAE, MSE, RAW_MAE, RAW_MSE, Contender, Measure
 from streamrnn.train.report import Report, Verdict
 
 FULL_BAR = 1.5
@@ -192,7 +192,7 @@ def _horizon_plots(report: Report, found: Sequence[Contender]) -> Markup:
 def _horizon_plot(report: Report, found: Sequence[Contender], measure: Measure) -> Markup:
     """Mean over the targets, one line for each contender, the model's on top."""
     horizons = report.spec.horizons
-    lines = [Line(c.style, horizons, who.by_horizon(measure.of(c.score))) for c in reversed(found)]
+    lines = [Curve(c.style, horizons, who.by_horizon(measure.of(c.score))) for c in reversed(found)]
     title = f"{measure.title} by horizon"
     ends = [
         f"{c.plain_name} {significant(line.ys[0])} to {significant(line.ys[-1])}"
@@ -222,7 +222,7 @@ def coverage(report: Report) -> Markup:
         description=f"The share of truths below each of {len(levels)} quantiles; on the diagonal it is right.",
         x=linear_axis([0, 1]),
         y=linear_axis([0, 1]),
-        lines=[Line("diagonal", [0, 1], [0, 1]), *(Line(c.style, levels, c.score.coverage or []) for c in found)],
+        lines=[Curve("diagonal", [0, 1], [0, 1]), *(Curve(c.style, levels, c.score.coverage or []) for c in found)],
         dots=[
             Dot(c.style, level, below, f"{c.plain_name}: {share(below, 1)} of truths below quantile {level:g}")
             for c in found

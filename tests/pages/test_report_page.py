@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.pages import render
 from streamrnn.pages.axes import Axis, count_axis, linear_axis, log_axis, time_axis
 from streamrnn.pages.formats import aligned, change, duration, significant, spans, trimmed, when
 from streamrnn.pages.markup import BROKEN, named, tag
-from streamrnn.pages.plots import WIDTH, Band, Line, Plot, draw, thinned
+from streamrnn.pages.plots import WIDTH, Band, Curve, Plot, draw, thinned
+from streamrnn.pages.report import render
 from streamrnn.train.fit import Epoch, Recipe
 from streamrnn.train.report import Grid, Part, Report, Sample, Score, Verdict
 
@@ -237,7 +237,7 @@ def test_a_long_name_is_cut_in_the_middle_and_kept_whole_in_its_title() -> None:
 @given(st.lists(st.tuples(finite, finite | st.none()), min_size=2, max_size=60))
 def test_the_points_of_a_line_map_back_to_the_data(points: list[tuple[float, float | None]]) -> None:
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    plot = Plot("p", "t", "d", linear_axis(xs), linear_axis(ys), [Line("model", xs, ys)])
+    plot = Plot("p", "t", "d", linear_axis(xs), linear_axis(ys), [Curve("model", xs, ys)])
     drawn = [point for path in paths(ElementTree.fromstring(draw(plot)), "model") for point in path]
     (left, right), (low, high) = (plot.x.low, plot.x.high), (plot.y.low, plot.y.high)
     back = [(left + (right - left) * x / WIDTH, high - (high - low) * y / plot.height) for x, y in drawn]
@@ -251,7 +251,7 @@ def test_the_points_of_a_line_map_back_to_the_data(points: list[tuple[float, flo
 
 def test_a_hole_breaks_the_line_and_a_lone_point_is_a_dot() -> None:
     ys = [1.0, 2.0, None, 3.0, math.nan, 4.0, 5.0]
-    plot = Plot("p", "t", "d", linear_axis([0, 6]), linear_axis(ys), [Line("model", range(7), ys)],
+    plot = Plot("p", "t", "d", linear_axis([0, 6]), linear_axis(ys), [Curve("model", range(7), ys)],
                 [Band("model", range(7), ys, ys)])  # fmt: skip
     drawn = ElementTree.fromstring(draw(plot))
     joined, alone = [p.get("d", "") for p in drawn.iter("path") if "line" in p.get("class", "")]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from streamrnn.pages import contenders as who
-from streamrnn.pages.contenders import Contender, cell, table
 from streamrnn.pages.formats import aligned, change, quotient, share, significant
-from streamrnn.pages.markup import Markup, join, named, tag
+from streamrnn.pages.markup import Markup, cell, join, named, table, tag
+from streamrnn.pages.report import compared as who
+from streamrnn.pages.report.compared import Contender
 from streamrnn.train.report import Report, StreamScore
 
 MOST_ROWS = 10

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamrnn.pages import render
+from streamrnn.pages.report import render
 from streamrnn.train.report import Comparison, Report, StreamScore, StreamScores, Verdict
 
 from .test_html import parsed, report, table, words

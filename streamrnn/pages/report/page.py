@@ -2,17 +2,17 @@
 
 from typing import NamedTuple
 
-from streamrnn.pages import facts, scores, streams, training
 from streamrnn.pages.axes import MINUTE
 from streamrnn.pages.formats import duration, when
 from streamrnn.pages.markup import Markup, join, named, tag
+from streamrnn.pages.report import facts, learning, per_stream, scores
 from streamrnn.pages.style import STYLE
 from streamrnn.train.report import Report
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-class Section(NamedTuple):
+class PageSection(NamedTuple):
     """A part of the page with a heading of its own; one without content is left out."""
 
     key: str
@@ -34,17 +34,17 @@ def render(report: Report) -> str:
     return f"<!DOCTYPE html>\n{tag('html', _head(report), body, lang='en')}\n"
 
 
-def _sections(report: Report) -> list[Section]:
+def _sections(report: Report) -> list[PageSection]:
     return [
-        Section("scores", "Scores", scores.scores(report)),
-        Section("streams", "Streams", streams.streams(report)),
-        Section("coverage", "Quantiles", scores.coverage(report)),
-        Section("samples", "Predictions", training.samples(report)),
-        Section("training", "Training", training.training(report)),
-        Section("data", "Data", facts.data(report)),
-        Section("model", "Model", facts.model(report)),
-        Section("recipe", "Recipe", facts.recipe(report)),
-        Section("versions", "Versions", facts.versions(report)),
+        PageSection("scores", "Scores", scores.scores(report)),
+        PageSection("streams", "Streams", per_stream.streams(report)),
+        PageSection("coverage", "Quantiles", scores.coverage(report)),
+        PageSection("samples", "Predictions", learning.samples(report)),
+        PageSection("training", "Training", learning.training(report)),
+        PageSection("data", "Data", facts.data(report)),
+        PageSection("model", "Model", facts.model(report)),
+        PageSection("recipe", "Recipe", facts.recipe(report)),
+        PageSection("versions", "Versions", facts.versions(report)),
     ]
 
 
@@ -70,6 +70,6 @@ def _heading(report: Report) -> Markup:
     return tag("p", *words, took, class_="eyebrow")
 
 
-def _shown(section: Section) -> Markup:
+def _shown(section: PageSection) -> Markup:
     heading = tag("h2", section.title, id=f"{section.key}-h")
     return tag("section", heading, section.content, id=section.key, aria_labelledby=f"{section.key}-h")

@@ -7,9 +7,8 @@ import msgspec
 
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.pages.axes import time_axis
-from streamrnn.pages.contenders import table
 from streamrnn.pages.formats import NOTHING, between, share, spans, trimmed, when
-from streamrnn.pages.markup import Markup, join, named, tag
+from streamrnn.pages.markup import Markup, join, named, table, tag
 from streamrnn.pages.plots import x_ticks
 from streamrnn.train.fit import Recipe
 from streamrnn.train.report import Part, Report
