@@ -6,10 +6,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
@@ -31,7 +30,6 @@ from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_delivery, make_stateful, make_worker
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 STALLED_S = 60.0
 LONGEST_CLOSING_S, LONGEST_LOOK_S, LONGEST_JOIN_S = 8.0, 2.0, 2.0
 
@@ -47,7 +45,6 @@ class Service:
         self.metrics.model(self.engine.spec, str(self.engine.device))
         self._trigger = Trigger(settings, self.metrics)
         self.worker: Worker | None = None
-        self._executor = ThreadPoolExecutor(1, "engine")
         self._started_s = time.monotonic()
         self._source: Source | None = None
         self._waiting_for = "waiting for the broker"
@@ -72,7 +69,7 @@ class Service:
             await self._trigger.close()
             if self.settings.http.enabled:
                 await http.stop()
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._kept.thread.close()
 
     def _make_http(self) -> HttpServer:
         http, token = self.settings.http, self.settings.retrain.token
@@ -85,7 +82,7 @@ class Service:
         self._source = source
         try:
             if await self._until_joined(source, delivery, stop):
-                self.worker = make_worker(self.settings, source, delivery, self._kept, self._executor, self.metrics)
+                self.worker = make_worker(self.settings, source, delivery, self._kept, self.metrics)
                 await self._drive(self.worker, stop)
         finally:
             with suppress(TimeoutError):
@@ -164,8 +161,8 @@ class Service:
                 )
             )
             # All at once: one that is assigned while another is dropped is then restored behind its own drop.
-            drops = [self._executor.submit(engine.drop, number) for number in worker.assigner.expired()]
-            await asyncio.gather(*map(asyncio.wrap_future, drops))
+            thread = self._kept.thread
+            await asyncio.gather(*(thread.call(engine.drop, number) for number in worker.assigner.expired()))
             await self._observe_broker(worker)
 
     async def _observe_broker(self, worker: Worker) -> None:
@@ -216,18 +213,15 @@ class Service:
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
         """All that is held of the stream whose key is shown so; DataError if no key is."""
         key = from_text(stream, self.settings.input.key)
-        view = await self._on_engine(lambda: self.engine.inspect(partition, key))
+        view = await self._kept.thread.call(self.engine.inspect, partition, key)
         shown = {"stream": to_text(key, self.settings.input.key)}
         return None if view is None else dataclasses.asdict(view) | shown
 
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Up to `limit` resident streams whose shown key begins so."""
         kind = self.settings.input.key
-        found = await self._on_engine(lambda: self.engine.streams(limit, begins(prefix, kind)))
+        found = await self._kept.thread.call(self.engine.streams, limit, begins(prefix, kind))
         return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
-
-    async def _on_engine(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def status(self) -> dict[str, Any]:
         """The whole service at a glance."""

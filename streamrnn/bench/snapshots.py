@@ -8,7 +8,6 @@ import dataclasses
 import resource
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from streamrnn.bench.engine_alone import make_ticks
 from streamrnn.bench.job import Job, RestoredRow, StepsRow, WrittenRow, make_settings, make_spec
 from streamrnn.engine.making import make_engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.process.interpreter import tuned_interpreter
@@ -67,8 +67,8 @@ class _Bed:
             columns=self.engine.columns(),
             device=str(self.engine.device),
         )
-        self.executor = ThreadPoolExecutor(1, "engine")
-        self.keeper = SnapshotKeeper(settings.snapshots, shelf, self.engine, self.executor, cold, Metrics())
+        self.thread = EngineThread(self.engine)
+        self.keeper = SnapshotKeeper(settings.snapshots, shelf, self.thread, cold, Metrics())
         self.partition = Partition(0, Phase.LIVE, committed=0, pedigree=Pedigree(label, printed, 0, 0))
         self.partition.place(0)
         self._layers, self._settled_s = 0, time.monotonic()
@@ -78,23 +78,23 @@ class _Bed:
         """The next ticks of the partition; undo layers live as long as in the daemon."""
         partition, start, begun = self.partition, self.partition.position, time.perf_counter()
         ticks = dataclasses.replace(ticks, offset=np.arange(start, start + len(ticks)))
-        stepping = asyncio.get_running_loop().run_in_executor(self.executor, self._step, ticks, self._due())
+        stepping = self.thread.call(self._step, ticks)
         partition.position += len(ticks)
         seconds = await stepping
-        partition.committed = partition.position
-        return _Step(seconds, time.perf_counter() - begun)
+        turn_s = time.perf_counter() - begun
+        self._commit()
+        return _Step(seconds, turn_s)
 
-    def _due(self) -> int:
-        """How many layers a commit releases before the next step."""
+    def _commit(self) -> None:
+        """What is stepped counts as committed; undo layers go when the daemon would commit."""
+        self.partition.committed = self.partition.position
         self._layers += 1
         now = time.monotonic()
-        if now - self._settled_s < self._commit_s:
-            return 0
-        due, self._layers, self._settled_s = self._layers - 1, 1, now
-        return due
+        if now - self._settled_s >= self._commit_s:
+            self.thread.post(self.engine.settle, self._layers)
+            self._layers, self._settled_s = 0, now
 
-    def _step(self, ticks: TickBatch, settled: int) -> float:
-        self.engine.settle(settled)
+    def _step(self, ticks: TickBatch) -> float:
         started = time.perf_counter()
         self.engine.step(ticks)
         return time.perf_counter() - started
@@ -121,7 +121,7 @@ async def _bed(job: Job) -> AsyncIterator[_Bed]:
         with tuned_interpreter():
             yield bed
     finally:
-        bed.executor.shutdown()
+        bed.thread.close(wait=True)
 
 
 async def steps_during(job: Job) -> StepsRow:

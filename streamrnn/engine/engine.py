@@ -2,7 +2,8 @@
 
 Executors: compiled.py on the CPU, blocks.py on CUDA; each gives a stream the same bits whatever shares its
 batches (law 2). Beside the device's rows there are those parked on the host (parking.py) and those that a cold
-tier may hold (cold.py). All methods but the counters are called from the one engine thread. Knows no Kafka.
+tier may hold (cold.py). What changes or reads rows is called
+by one thread alone (thread.py); the counters may be read by any. Knows no Kafka.
 """
 
 from collections.abc import Callable, Collection
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.engine.owned import Owned, by_owner
 from streamrnn.engine.rows.capture import Capture, Captures
 from streamrnn.engine.rows.cold import Cold as Cold
 from streamrnn.engine.rows.cold import rows_before
@@ -36,7 +38,7 @@ from streamrnn.nn.truths import truths_of
 from streamrnn.ticks import ORIGINS, PredictionBatch, StreamRows, TickBatch
 
 
-class Engine:
+class Engine(Owned):
     """One model, the state of every stream this worker serves, and the step that moves it.
 
     max_streams caps the rows of each partition on the device, max_parked those beyond on the host; a stream idle
@@ -109,6 +111,7 @@ class Engine:
         """(n,) which rows tell that the stream's state has ended: it is nowhere, and older rows are void."""
         return rows.integers[:, self._slab.columns["last_offset"].start] < 0
 
+    @by_owner
     def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
         """Move each tick's stream one step, in arrival order per stream, and end the states that end between.
 
@@ -211,10 +214,12 @@ class Engine:
             self._captures.save(slots)
             self._parking.park(moved.partition, slots, moved)
 
+    @by_owner
     def settle(self, steps: int) -> None:
         """The `steps` oldest live steps are not to be undone any more; EngineError when there are fewer."""
         self._undo.settle(steps)
 
+    @by_owner
     def undo(self) -> set[int]:
         """Take back every live step that is not settled; the partitions they moved.
 
@@ -226,12 +231,14 @@ class Engine:
             self._captures.void(partition)
         return partitions
 
+    @by_owner
     def drop(self, partition: int) -> None:
         """Forget the state of a partition that now belongs to another worker, and how to undo its steps."""
         self._captures.void(partition)
         self._undo.forget(partition)
         self._undo.free([self._table.drop(partition)])
 
+    @by_owner
     def load(self, partition: int, rows: StreamRows, origin: Literal["restored", "warmed"] = "restored") -> None:
         """Take over the state of n distinct streams, in place of what is held of them; they count as captured.
 
@@ -269,6 +276,7 @@ class Engine:
         else:
             self._table.release(partition, moved, lambda streams: cold.holds(partition, streams))
 
+    @by_owner
     def relieve(self, partition: int) -> None:
         """Let parked rows beyond max_parked go that the cold tier holds by now, as the next step would."""
         if self.cold is not None and not self._undo.is_waiting_for({partition}):
@@ -276,10 +284,14 @@ class Engine:
             self._trim(moved)
             self._undo.free(moved.left)
 
+    @by_owner
     def capture(self, partition: int, full: bool) -> Capture:
         """Begin to copy the partition's rows as they are now: all, or those that changed since the last."""
-        return self._captures.begin(partition, full)
+        capture = self._captures.begin(partition, full)
+        capture.owner = self.owner
+        return capture
 
+    @by_owner
     def streams(self, limit: int, is_asked: Callable[[bytes], bool] = bool) -> list[tuple[int, bytes, int]]:
         """Up to `limit` (partition, stream, steps) whose key is asked for, parked ones included."""
         found: list[tuple[int, bytes, int]] = []
@@ -294,6 +306,7 @@ class Engine:
             counts[at] = self._parking.read(slots, chosen).integers[:, steps]
         return [(p, s, n) for (p, s, _), n in zip(found, counts.tolist(), strict=True)]
 
+    @by_owner
     def inspect(self, partition: int | None, stream: bytes) -> StreamView | None:
         """All that is held of one stream, parked or not; None if nothing is."""
         if partition is None:

@@ -4,14 +4,13 @@ Committed offset, outputs, committed offset again, input: so that a service may 
 first must be there; what is not below the second was not committed when the outputs were read.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.log import Extent
@@ -39,7 +38,6 @@ class Progress(NamedTuple):
 
 
 Watch = Callable[[Progress], None]
-T = TypeVar("T")
 
 
 class Terms(NamedTuple):
@@ -63,11 +61,11 @@ class PartitionCheck:
         topics: Topics,
         recomputing: Recomputing,
         kept: Kept,
-        executor: Executor,
+        thread: EngineThread,
         watch: Watch,
     ) -> None:
         self._partition, self._terms, self._topics = partition, terms, topics
-        self._recomputing, self._kept, self._executor, self._watch = recomputing, kept, executor, watch
+        self._recomputing, self._kept, self._thread, self._watch = recomputing, kept, thread, watch
         self._content = Content(terms.settings.output.codec)
         self._faults = Faults(terms.limit)
         self._records = self._ticks = 0
@@ -96,7 +94,7 @@ class PartitionCheck:
         extent = await self._topics.extent(topic, self._partition)
         async with aclosing(self._topics.read(topic, self._partition, extent.start, extent.stop)) as batches:
             async for records in batches:
-                await self._on_thread(found.take, records)
+                await self._thread.call(found.take, records)
                 self._say(topic, records[-1].offset + 1 - extent.start, extent.stop - extent.start)
         return extent
 
@@ -122,7 +120,7 @@ class PartitionCheck:
     async def _placed(self, basis: Basis) -> Basis:
         """With the oldest snapshot from which the input goes on, if there is one."""
         stop = min(basis.committed, basis.source.stop)
-        at = await self._on_thread(
+        at = await self._thread.call(
             self._kept.place, self._partition, basis.source.start, stop, basis.since, basis.born
         )
         return basis if at is None else basis._replace(placed=at)
@@ -138,7 +136,7 @@ class PartitionCheck:
         for step in plan.steps:
             await self._take(step, judge, plan)
         judge.beyond(plan.stop if not plan.unchecked else max(plan.stop, basis.committed))
-        await self._on_thread(self._recomputing.forget, self._partition)
+        await self._thread.call(self._recomputing.forget, self._partition)
         return PartitionReport(
             partition=self._partition,
             since=basis.since,
@@ -170,10 +168,10 @@ class PartitionCheck:
         async with aclosing(self._topics.read(topic, self._partition, start, stop)) as batches:
             async for records in batches:
                 part = Stretch(start, records[-1].offset + 1, rules)
-                await self._on_thread(self._weigh, step, judge, part, records)
+                await self._thread.call(self._weigh, step, judge, part, records)
                 start = part.stop
                 self._say(topic, start - plan.start, plan.stop - plan.start)
-        await self._on_thread(self._weigh, step, judge, Stretch(start, stop, rules), [])
+        await self._thread.call(self._weigh, step, judge, Stretch(start, stop, rules), [])
 
     def _weigh(self, step: Step, judge: Judge, part: Stretch, records: list[Record]) -> None:
         self._records += len(records)
@@ -184,9 +182,6 @@ class PartitionCheck:
         if step.has_state:
             self._recomputing.warm(records)
         judge.present(part, *self._recomputing.places(records))
-
-    async def _on_thread(self, call: Callable[..., T], *given: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *given)
 
     def _say(self, topic: str, done: int, total: int) -> None:
         self._watch(Progress(self._partition, topic, done, total))

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from streamrnn.config import Settings
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
 from streamrnn.provenance.fingerprint import fingerprint
@@ -58,9 +58,9 @@ async def verify(
         check_pedigree(number, mark, terms)  # before hours of work on those before it
     recomputing, reports = Recomputing(settings, model), []
     kept = Kept(settings, recomputing.engine, terms.fingerprint)
-    with ThreadPoolExecutor(1, "engine") as executor:
+    with EngineThread(recomputing.engine) as thread:
         for number in numbers:
-            check = PartitionCheck(number, terms, seen, recomputing, kept, executor, watch)
+            check = PartitionCheck(number, terms, seen, recomputing, kept, thread, watch)
             reports.append(await check.run())
     seconds = time.monotonic() - began_s
     return Report(label, guarantee, is_exact or given.strict, seconds, tuple(reports))

@@ -32,10 +32,10 @@ class Keeper(Protocol):
     def damaged(self) -> set[int]:
         """Partitions some of whose rows only snapshots held that turned out to be damaged: restore them."""
 
-    async def is_overfull(self, numbers: Collection[int], settle: Callable[[], None]) -> bool:
+    async def is_overfull(self, numbers: Collection[int]) -> bool:
         """Whether so many rows wait for a snapshot that the input must wait too.
 
-        Then it lets go, on the engine thread and after `settle`, of those that one has by now.
+        Then it lets go of those that one has by now.
         """
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class NoKeeper:
         """None."""
         return set()
 
-    async def is_overfull(self, numbers: Collection[int], settle: Callable[[], None]) -> bool:
+    async def is_overfull(self, numbers: Collection[int]) -> bool:
         """What is too much is forgotten."""
         return False
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from streamrnn.config import SnapshotSettings
-from streamrnn.engine.engine import Engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import CaptureVoid, StoreUnavailable
 from streamrnn.metrics import Metrics
 from streamrnn.snapshots import Chain, Damaged, Shelf
@@ -56,16 +56,15 @@ class SnapshotKeeper:
         self,
         settings: SnapshotSettings,
         shelf: Shelf,
-        engine: Engine,
-        executor: ThreadPoolExecutor,
+        thread: EngineThread,
         cold: ColdTiers,
         metrics: Metrics,
         patience_s: float = 60.0,
         max_parked: int = 1_000_000,
     ) -> None:
         """patience_s: longest wait for one answer of the store."""
-        self._settings, self._shelf, self._engine, self._metrics = settings, shelf, engine, metrics
-        self._executor, self._cold, self._patience_s = executor, cold, patience_s
+        self._settings, self._shelf, self._engine, self._metrics = settings, shelf, thread.engine, metrics
+        self._thread, self._cold, self._patience_s = thread, cold, patience_s
         self._max_parked, self._is_full = max_parked, False
         self._threads = ThreadPoolExecutor(THREADS, "snapshots")
         self._taken: dict[int, _Taken] = {}
@@ -98,12 +97,12 @@ class SnapshotKeeper:
         return None if found.chain is None else found.chain.offset
 
     async def _load(self, number: int, chain: Chain) -> int:
-        await self._on_engine(partial(self._engine.drop, number))
+        await self._thread.call(self._engine.drop, number)
         parts, count = Parts(self._shelf.load(chain, self._cold.of(number)), self._threads), 0
         try:
             while (rows := await self._wait(parts.next())) is not None:
                 count += len(rows.streams)
-                await self._on_engine(partial(self._engine.load, number, rows))
+                await self._thread.call(self._engine.load, number, rows)
         finally:
             parts.let_go()
         return count
@@ -119,14 +118,13 @@ class SnapshotKeeper:
         """Those that the cold tier or a full snapshot came upon."""
         return self._cold.damaged
 
-    async def is_overfull(self, numbers: Collection[int], settle: Callable[[], None]) -> bool:
+    async def is_overfull(self, numbers: Collection[int]) -> bool:
         """More than twice `engine.max_parked` for each partition; said when it begins and when it ends."""
         most = OVERFULL * max(1, self._max_parked) * max(1, len(numbers))
         is_full = self._engine.parked_of(numbers) > most
         if is_full:
-            await self._on_engine(settle)
             for number in numbers:
-                await self._on_engine(partial(self._engine.relieve, number))
+                await self._thread.call(self._engine.relieve, number)
             is_full = self._engine.parked_of(numbers) > most
         if is_full != self._is_full:
             self._is_full = is_full
@@ -191,17 +189,17 @@ class SnapshotKeeper:
             return
         try:
             chain = await self._write(partition, taking)
-            await self._on_engine(taking.confirm)
+            await self._thread.call(taking.confirm)
         except CaptureVoid as void:
             log.info("partition %d: a snapshot was given up: %s", number, void)
-            taking.give_up(self._executor, self._threads)
+            taking.give_up(self._thread, self._threads)
         except (OSError, StoreUnavailable, Damaged) as error:
             log.warning("partition %d: no snapshot: %s", number, error)
             self._metrics.snapshot_failed()
             self._note_damage(taken, number, error, taking.is_full)
-            taking.give_up(self._executor, self._threads)
+            taking.give_up(self._thread, self._threads)
         except BaseException:
-            taking.give_up(self._executor, self._threads)
+            taking.give_up(self._thread, self._threads)
             raise
         else:
             taken.chain = chain
@@ -222,13 +220,13 @@ class SnapshotKeeper:
         assert pedigree is not None
         base = None if base is None or base.is_due_full or cold.needs_full else base
         draft = self._shelf.draft(number, pedigree.since, partition.position, base, cold, pedigree.born)
-        captured = self._executor.submit(self._engine.capture, number, base is None)
-        return Taking(partition, draft, captured, base is None)
+        taking = Taking(partition, draft, base is None)
+        self._thread.post(taking.capture, self._engine)
+        return taking
 
     async def _write(self, partition: Partition, taking: Taking) -> Chain:
         """All rows, then the wait for the commit, then the manifest; CaptureVoid when they are overtaken."""
-        capture = await asyncio.wrap_future(taking.captured)
-        while (reading := await self._on_engine(partial(capture.take_soon, SLICE_ROWS))) is not None:
+        while (reading := await self._thread.call(taking.take_soon, SLICE_ROWS)) is not None:
             await self._in_thread(lambda reading=reading: taking.draft.add(reading()))  # type: ignore[misc]
         while await self._in_thread(taking.draft.carry):
             taking.check()
@@ -268,6 +266,3 @@ class SnapshotKeeper:
             raise StoreUnavailable(f"snapshots: no answer in {self._patience_s:g} s") from error
         except OSError as error:
             raise StoreUnavailable(f"snapshots: {error}") from error
-
-    async def _on_engine(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)

@@ -15,13 +15,10 @@ it, and each partition asks the broker again where it stands. Knows Kafka only b
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from streamrnn.codecs import Decoder, Encoder
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
 from streamrnn.kafka.marks import Membership
 from streamrnn.kafka.offsets import Rebalanced
@@ -37,7 +34,6 @@ from streamrnn.worker.pace import Pace
 from streamrnn.worker.sending import Sender
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 IDLE_FETCH_MS = 50
 RETRY_S = 0.5
 SNAPSHOT_SHARE = 0.4
@@ -54,24 +50,23 @@ class Worker:
         settings: Settings,
         source: Source,
         delivery: Delivery,
-        engine: Engine,
-        executor: ThreadPoolExecutor,
+        thread: EngineThread,
         metrics: Metrics,
         assigner: Assigner,
         decoder: Decoder,
         keeper: Keeper,
     ) -> None:
-        self._settings, self._source, self._delivery, self._engine = settings, source, delivery, engine
-        self._executor, self._metrics, self._decoder, self.assigner = executor, metrics, decoder, assigner
+        self._settings, self._source, self._delivery, self._thread = settings, source, delivery, thread
+        self._engine, self._metrics, self._decoder, self.assigner = thread.engine, metrics, decoder, assigner
         self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
-        self._encoder = Encoder(engine.spec, settings.output.codec, settings.input.key)
-        self.sender = Sender(settings, delivery, engine.spec, metrics, decoder)
+        self._encoder = Encoder(self._engine.spec, settings.output.codec, settings.input.key)
+        self.sender = Sender(settings, delivery, self._engine.spec, metrics, decoder)
         self.complaints = Complaints(metrics)
         self.beat_s, self.is_overfull = time.monotonic(), False
         self._membership: Membership | None = None
         self._in_flight: Batch | None = None
-        self._interval, self._to_settle, self._committed_at = Interval(), 0, 0.0
+        self._interval, self._committed_at = Interval(), 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
@@ -134,7 +129,6 @@ class Worker:
             return await self._abandon()
         self.assigner.published(self._interval.positions)
         self._close_interval()
-        await self._on_engine(self._settle)
         return await self._delivery.abort()
 
     async def _go_back(self, error: StreamrnnError) -> None:
@@ -164,21 +158,9 @@ class Worker:
             if (error := batch.step.exception()) is not None and not isinstance(error, _WAYS_BACK):
                 raise error
         await self._delivery.abort()
-        await self._on_engine(self._undo)
+        await self._thread.call(self._engine.undo)
         self._interval = Interval()
         self.assigner.undone()
-
-    def _undo(self) -> None:
-        """On the engine thread, as all that follows a look at `_to_settle` while no step is under way."""
-        self._settle()
-        self._engine.undo()
-
-    def _settle(self) -> None:
-        settled, self._to_settle = self._to_settle, 0
-        self._engine.settle(settled)
-
-    async def _on_engine(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     # The path
 
@@ -187,7 +169,7 @@ class Worker:
         started = time.perf_counter()
         is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
         self._metrics.breaker(is_open)
-        self.is_overfull = await self._keeper.is_overfull(live, self._settle)
+        self.is_overfull = await self._keeper.is_overfull(live)
         live = [] if is_open or self.is_overfull else live
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
@@ -220,16 +202,13 @@ class Worker:
         ticks, dead = self._decoder.decode(records)
         self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)
-        settled, self._to_settle = self._to_settle, 0
-        loop = asyncio.get_running_loop()
-        step = loop.run_in_executor(self._executor, self._step, ticks, settled, time.perf_counter())
+        step = self._thread.call(self._step, ticks, time.perf_counter())
         self.assigner.stepped(positions)
         return Batch(records, positions, dead, step)
 
-    def _step(self, ticks: TickBatch, settled: int, queued_at: float) -> Stepped:
+    def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
         """On the engine thread: step and encode."""
         started = time.perf_counter()
-        self._engine.settle(settled)
         predictions = self._engine.step(ticks)
         stepped = time.perf_counter()
         records = self._encoder.encode(predictions)
@@ -278,9 +257,9 @@ class Worker:
         return self._close_interval()
 
     def _close_interval(self) -> None:
-        """Count what is now seen by readers; the engine forgets how to undo it with its next step."""
+        """Count what is now seen by readers, and have the engine forget how to undo it before its next step."""
         interval, self._interval = self._interval, Interval()
-        self._to_settle += interval.steps
+        self._thread.post(self._engine.settle, interval.steps)
         now_ms = time.time() * 1000
         for sent in interval.sent:
             self._metrics.batch(sent.predictions, now_ms if self._is_exact else sent.acknowledged_ms)

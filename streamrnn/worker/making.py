@@ -1,13 +1,13 @@
 """A worker put together from its parts, as the settings want it. Starts nothing."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from streamrnn.codecs import make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.engine.making import make_engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import AtLeastOnce, Delivery
 from streamrnn.kafka.writing.transactions import ExactlyOnce
@@ -29,10 +29,15 @@ log = logging.getLogger(__name__)
 class Stateful:
     """A model's engine, and the shelf where its state is kept, if it is."""
 
-    engine: Engine
+    thread: EngineThread
     fingerprint: str
     cold: ColdTiers
     shelf: Shelf | None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that the thread owns."""
+        return self.thread.engine
 
 
 def make_stateful(model: Model, settings: Settings) -> Stateful:
@@ -58,7 +63,7 @@ def make_stateful(model: Model, settings: Settings) -> Stateful:
                 has_ended=engine.has_ended,
             )
         )
-    return Stateful(engine, made, cold, shelves[0] if shelves else None)
+    return Stateful(EngineThread(engine), made, cold, shelves[0] if shelves else None)
 
 
 def make_delivery(settings: Settings, source: Source) -> Delivery:
@@ -72,18 +77,17 @@ def make_worker(
     source: Source,
     delivery: Delivery,
     kept: Stateful,
-    executor: ThreadPoolExecutor,
     metrics: Metrics,
 ) -> Worker:
-    """A worker that steps on `executor`'s one thread."""
-    engine, keeper = kept.engine, _make_keeper(settings, kept, executor, metrics)
-    decoder = make_decoder(engine.spec, settings)
-    recovery = Recovery(settings, source, engine, executor, decoder, metrics, keeper, kept.fingerprint)
+    """A worker that steps this engine."""
+    keeper = _make_keeper(settings, kept, metrics)
+    decoder = make_decoder(kept.engine.spec, settings)
+    recovery = Recovery(settings, source, kept.thread, decoder, metrics, keeper, kept.fingerprint)
     assigner = Assigner(source, recovery, metrics, settings.limits.recoveries)
-    return Worker(settings, source, delivery, engine, executor, metrics, assigner, decoder, keeper)
+    return Worker(settings, source, delivery, kept.thread, metrics, assigner, decoder, keeper)
 
 
-def _make_keeper(settings: Settings, kept: Stateful, executor: ThreadPoolExecutor, metrics: Metrics) -> Keeper:
+def _make_keeper(settings: Settings, kept: Stateful, metrics: Metrics) -> Keeper:
     if kept.shelf is None:
         if settings.delivery.guarantee == "exactly_once":
             log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
@@ -91,8 +95,7 @@ def _make_keeper(settings: Settings, kept: Stateful, executor: ThreadPoolExecuto
     return SnapshotKeeper(
         settings.snapshots,
         kept.shelf,
-        kept.engine,
-        executor,
+        kept.thread,
         kept.cold,
         metrics,
         settings.limits.recovery_stall_s,

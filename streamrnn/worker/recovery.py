@@ -8,14 +8,12 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
-from typing import TypeVar
 
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.log import read_whole
@@ -40,7 +38,6 @@ from streamrnn.worker.recovery_plan import (
 )
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 SAY_S = 10.0
 """Pause between lines on a recovery's progress."""
 
@@ -52,18 +49,17 @@ class Recovery:
         self,
         settings: Settings,
         source: Source,
-        engine: Engine,
-        executor: ThreadPoolExecutor,
+        thread: EngineThread,
         decoder: Decoder,
         metrics: Metrics,
         keeper: Keeper,
         fingerprint: str,
     ) -> None:
-        self._settings, self._source, self._engine, self._executor = settings, source, engine, executor
+        self._settings, self._source, self._thread, self._engine = settings, source, thread, thread.engine
         self._decoder, self._metrics, self._keeper = decoder, metrics, keeper
         kept = settings.snapshots
         self._terms = RecoveryTerms(
-            model=engine.spec.label,
+            model=self._engine.spec.label,
             fingerprint=fingerprint,
             warmup_ticks=settings.input.warmup_ticks,
             max_replay=None if kept.url is None else kept.max_replay,
@@ -131,7 +127,7 @@ class Recovery:
         if choice.way in FROM_FRESH_ROWS:
             partition.void()
             self._keeper.forget(partition.number)
-            await self._on_engine(lambda: self._engine.drop(partition.number))
+            await self._thread.call(self._engine.drop, partition.number)
         if choice.way is not Way.MEMORY:
             partition.pedigree = choice.pedigree
             partition.place(choice.start)
@@ -202,7 +198,7 @@ class Recovery:
                 if records is None:
                     break
                 partition.void()
-                await self._on_engine(lambda records=records: self._warm(records))  # type: ignore[misc]
+                await self._thread.call(self._warm, records)
                 partition.pedigree = pedigree
                 partition.place(records[-1].offset + 1)
                 replayed += len(records)
@@ -227,6 +223,3 @@ class Recovery:
     def _warm(self, records: list[Record]) -> None:
         """On the engine thread: step and publish nothing."""
         self._engine.step(self._decoder.decode(records)[0], warm=True)
-
-    async def _on_engine(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)

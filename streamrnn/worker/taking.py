@@ -4,7 +4,9 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from streamrnn.engine.rows.capture import Capture
+from streamrnn.engine.engine import Engine
+from streamrnn.engine.rows.capture import Capture, Reading
+from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import CaptureVoid
 from streamrnn.snapshots import Draft
 from streamrnn.ticks import StreamRows
@@ -14,8 +16,9 @@ from streamrnn.worker.partition import Partition, Phase
 class Taking:
     """A draft, and the capture of the rows that go into it, of a partition at its position of this moment."""
 
-    def __init__(self, partition: Partition, draft: Draft, captured: "Future[Capture]", is_full: bool) -> None:
-        self.draft, self.captured, self.is_full = draft, captured, is_full
+    def __init__(self, partition: Partition, draft: Draft, is_full: bool) -> None:
+        self.draft, self.is_full = draft, is_full
+        self._capture: Capture | None = None
         self.position = partition.position
         self._partition, self._pedigree, self._undoings = partition, partition.pedigree, partition.undoings
 
@@ -31,20 +34,29 @@ class Taking:
         if partition.phase is not Phase.LIVE:
             raise CaptureVoid(f"partition {partition.number} is {partition.phase}")
 
+    def capture(self, engine: Engine) -> None:
+        """On the engine's thread: begin to copy the rows; called before the next step."""
+        self._capture = engine.capture(self._partition.number, self.is_full)
+
+    def take_soon(self, count: int) -> Reading | None:
+        """On the engine's thread: up to `count` of the rows, None when there are no more."""
+        assert self._capture is not None
+        return self._capture.take_soon(count)
+
     def confirm(self) -> None:
-        """On the engine thread: the rows are kept; CaptureVoid where they are no more what they were."""
-        if not self.captured.result().confirm():
+        """On the engine's thread: the rows are kept; CaptureVoid where they are no more what they were."""
+        if self._capture is None or not self._capture.confirm():
             raise CaptureVoid(f"{self.position} was overtaken")
 
-    def give_up(self, engine: ThreadPoolExecutor, threads: ThreadPoolExecutor) -> None:
+    def give_up(self, thread: EngineThread, threads: ThreadPoolExecutor) -> None:
         """Have the rows count as not kept, and what was written removed, when somebody comes to it."""
         self.draft.refuse()
-        engine.submit(self._fail)
+        thread.post(self._fail)
         threads.submit(self.draft.abandon)
 
     def _fail(self) -> None:
-        if self.captured.done() and not self.captured.cancelled() and self.captured.exception() is None:
-            self.captured.result().fail()
+        if self._capture is not None:
+            self._capture.fail()
 
 
 class Parts:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ import torch
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
+from streamrnn.engine.thread import EngineThread
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
@@ -96,6 +96,7 @@ class World:
 
     source: FakeSource
     sink: FakeDelivery
+    thread: EngineThread
     engine: TappedEngine
     worker: Worker
     settings: Settings
@@ -149,16 +150,16 @@ def read_again(
     return SOURCES[topic].read_again(partition, start, stop, most)
 
 
-def assemble(settings: Settings, source: FakeSource, executor: ThreadPoolExecutor) -> World:
+def assemble(settings: Settings, source: FakeSource) -> World:
     """A worker as the service makes it, on a source and a delivery that are lists."""
     SOURCES[settings.input.topic] = source
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
     kept = make_stateful(make_model(), settings)
     assert isinstance(kept.engine, TappedEngine)
-    worker = make_worker(settings, source, delivery, kept, executor, metrics)
+    worker = make_worker(settings, source, delivery, kept, metrics)
     source.assign(*source.ticks)
-    return World(source, delivery, kept.engine, worker, settings, journal, metrics)
+    return World(source, delivery, kept.thread, kept.engine, worker, settings, journal, metrics)
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
 
     Pauses are a thousandth.
     """
-    executor = ThreadPoolExecutor(1)
+    worlds: list[World] = []
     monkeypatch.setattr(loop, "IDLE_FETCH_MS", 1)
     monkeypatch.setattr(loop, "RETRY_S", 0.001)
     monkeypatch.setattr(assignment, "FIRST_RETRY_S", 0.001)
@@ -184,7 +185,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
         if after is not None:  # another process on the same broker
             source.journal, source.offsets = after.journal, after.source.offsets
             source.metadata, source.log_starts = after.source.metadata, after.source.log_starts
-        return assemble(settings, source, executor)
+        worlds.append(assemble(settings, source))
+        return worlds[-1]
 
     yield make
-    executor.shutdown()
+    for each in worlds:
+        each.thread.close(wait=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrnn.engine.owned import Owned, by_owner
 from streamrnn.engine.rows.holding import Holding
 from streamrnn.engine.rows.slots import CAPTURED, CLEAN, DIRTY, NOBODY, Index, Slots
 from streamrnn.engine.rows.table import SlotTable
@@ -28,7 +29,7 @@ class _Copied(NamedTuple):
     reading: Reading
 
 
-class Capture:
+class Capture(Owned):
     """The rows of one partition that have changed since the last capture, or all; behind them one for each stream
     whose state ended since.
 
@@ -58,6 +59,7 @@ class Capture:
         reading = self.take_soon(count)
         return None if reading is None else reading()
 
+    @by_owner
     def take_soon(self, count: int) -> Reading | None:
         """Up to `count` >= 1 of the rows, None when there are no more; CaptureVoid when they are gone."""
         if self.is_void:
@@ -89,10 +91,12 @@ class Capture:
         slots.marked[marked] = NOBODY
         self._copied.append(_Copied(len(marked), self._copy(slots, marked)))
 
+    @by_owner
     def confirm(self) -> bool:
         """The rows are kept: what did not change meanwhile is clean. False when the capture is void."""
         return self._end(CLEAN)
 
+    @by_owner
     def fail(self) -> None:
         """They are not: the next capture is to have them too."""
         self._end(DIRTY)

@@ -1,0 +1,81 @@
+"""The one thread on which an engine is called. Owns the order of the calls; knows nothing of what they do.
+
+Calls run one at a time, in the order in which `call` and `post` were called. So whoever posts `engine.settle` at a
+commit and then calls `engine.step`, `engine.undo` or `engine.relieve` has them in that order, without waiting.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from streamrnn.engine.engine import Engine
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class EngineThread:
+    """A thread that owns one engine: from its start on, the engine refuses calls by any other thread.
+
+    Nobody waits for what is posted. So the first posted call that fails is the last that runs: its error is raised
+    by every call after it, and logged where none follows.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._executor = ThreadPoolExecutor(1, "engine")
+        self._failure: BaseException | None = None
+        self._is_told = False
+        engine.owner = self._executor.submit(threading.get_ident).result()
+
+    def call(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+        """Queue a call at once; its result is to be awaited.
+
+        Cancelling what is returned keeps the call from running if it has not begun. A call that has begun runs to
+        its end.
+        """
+
+        def answer() -> T:
+            self._raise_failure()
+            return call(*args, **kwargs)
+
+        return asyncio.get_running_loop().run_in_executor(self._executor, answer)
+
+    def post(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Queue a call whose result nobody needs."""
+
+        def run() -> None:
+            if self._failure is None:
+                try:
+                    call(*args, **kwargs)
+                except BaseException as error:
+                    self._failure = error
+
+        self._executor.submit(run)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            self._is_told = True
+            raise self._failure
+
+    def close(self, *, wait: bool = False) -> None:
+        """Run no call that has not begun, and wait for the one that has, if told to.
+
+        A call that hangs in a device would never end; whoever must end does not wait.
+        """
+        self._executor.shutdown(wait=wait, cancel_futures=True)
+        if self._failure is not None and not self._is_told:
+            log.error("a call of the engine that nobody waited for has failed", exc_info=self._failure)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(wait=True)
