@@ -13,7 +13,7 @@ from typing import Any
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, StreamrnnError, TopicReplaced
-from streamrnn.http.probes import routes
+from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.kafka.admin import prepare_topics
@@ -73,8 +73,9 @@ class Service:
 
     def _make_http(self) -> HttpServer:
         http, token = self.settings.http, self.settings.retrain.token
-        gets, posts = retrain_routes(self._trigger, None if token is None else token.get_secret_value())
-        return HttpServer(http.host, http.port, routes(self) | gets, posts)
+        retrain = retrain_routes(self._trigger, None if token is None else token.get_secret_value())
+        routes = probe_routes(self, self.metrics.application()) + retrain
+        return HttpServer(http.host, http.port, routes)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         source = Source(self.settings)

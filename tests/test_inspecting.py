@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from streamrnn.cli import main
-from streamrnn.http.probes import routes
-from streamrnn.http.server import Handler, HttpServer, Request, Response
+from streamrnn.http.probes import probe_routes
+from streamrnn.http.routing import Endpoint, route
+from streamrnn.http.server import HttpServer
+from streamrnn.metrics import Metrics
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 STATUS = {"model": "oil@7", "device": "cpu", "ready": True, "reason": "ok", "streams": 2, "slab_bytes": 4096}
@@ -49,7 +54,11 @@ class View:
         return [{k: v[k] for k in ("partition", "stream", "steps")} for v in self.views]
 
 
-Served = Callable[[dict[str, Handler]], str]
+def routes_of(view: View) -> list[Route]:
+    return probe_routes(view, Metrics().application())  # type: ignore[arg-type]
+
+
+Served = Callable[[list[Route]], str]
 
 
 @pytest.fixture
@@ -60,8 +69,8 @@ def served() -> Iterator[Served]:
     thread.start()
     servers: list[HttpServer] = []
 
-    def start(handlers: dict[str, Handler]) -> str:
-        servers.append(HttpServer("127.0.0.1", 0, handlers))
+    def start(routes: list[Route]) -> str:
+        servers.append(HttpServer("127.0.0.1", 0, routes))
         asyncio.run_coroutine_threadsafe(servers[-1].start(), loop).result(5)
         return f"http://127.0.0.1:{servers[-1].port}"
 
@@ -73,9 +82,9 @@ def served() -> Iterator[Served]:
     loop.close()
 
 
-def constant(body: bytes, status: int = 200) -> Handler:
+def constant(body: bytes, status: int = 200) -> Endpoint:
     async def answer(_: Request) -> Response:
-        return Response(status, body, "application/json")
+        return Response(body, status, media_type="application/json")
 
     return answer
 
@@ -87,7 +96,7 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_list_shows_the_model_and_each_stream(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     view = View(VIEW, VIEW | {"stream": "pump/8", "steps": 5})
-    url = served(routes(view))
+    url = served(routes_of(view))
     assert main(["inspect", "--url", url + "/", "--prefix", "pump/&", "--limit", "7"]) == 0
     shown = capsys.readouterr().out
     assert "oil@7 on cpu, ready, 2 streams, 0.0 MB of state" in shown
@@ -100,7 +109,7 @@ def test_the_list_shows_the_model_and_each_stream(served: Served, capsys: pytest
 def test_one_stream_is_shown_with_its_values_errors_and_state(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = served(routes(View(VIEW)))
+    url = served(routes_of(View(VIEW)))
     assert main(["inspect", "pump/7", "--url", url, "--partition", "1"]) == 0
     shown = capsys.readouterr().out
     for part in (
@@ -119,14 +128,14 @@ def test_one_stream_is_shown_with_its_values_errors_and_state(
 @pytest.mark.parametrize("key", ["a/b?c#d%20é", "pump 7", "%", "..", "[/]", "日本"])
 def test_any_key_reaches_the_daemon_as_it_was_typed(served: Served, key: str) -> None:
     view = View(VIEW | {"stream": key})
-    assert main(["inspect", key, "--url", served(routes(view))]) == 0
+    assert main(["inspect", key, "--url", served(routes_of(view))]) == 0
     assert view.asked == [(key, None)]
 
 
 @pytest.mark.parametrize("key", ["[/]", "[bold]x[/bold]", "[link=http://x]y", ":smile:", "a\\[b"])
 def test_a_key_is_never_taken_for_markup(served: Served, capsys: pytest.CaptureFixture[str], key: str) -> None:
     view = View(VIEW | {"stream": key, "last_values": {key: 1.0}, "state": {key: [1.0]}}, model=key, reason=key)
-    url = served(routes(view))
+    url = served(routes_of(view))
     assert main(["inspect", "--url", url]) == 0
     assert capsys.readouterr().out.count(key) == 2
     assert main(["inspect", key, "--url", url]) == 0
@@ -136,7 +145,7 @@ def test_a_key_is_never_taken_for_markup(served: Served, capsys: pytest.CaptureF
 def test_no_terminal_escape_passes_through(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     key = f"x{ESCAPE}\r\n\u202ey"
     view = View(VIEW | {"stream": key, "last_values": {key: 1.0}, "state": {key: [1.0]}}, model=key)
-    url = served(routes(view))
+    url = served(routes_of(view))
     for arguments in ([], [key]):
         assert main(["inspect", *arguments, "--url", url]) == 0
         shown = capsys.readouterr().out
@@ -147,12 +156,12 @@ def test_no_terminal_escape_passes_through(served: Served, capsys: pytest.Captur
 def test_an_event_time_past_the_calendar_is_shown_as_a_number(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["inspect", "pump/7", "--url", served(routes(View(VIEW | {"last_time_ms": 2**53})))]) == 0
+    assert main(["inspect", "pump/7", "--url", served(routes_of(View(VIEW | {"last_time_ms": 2**53})))]) == 0
     assert f"{2**53} ms" in capsys.readouterr().out
 
 
 def test_json_is_one_line_that_parses(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    url = served(routes(View(VIEW | {"stream": ESCAPE})))
+    url = served(routes_of(View(VIEW | {"stream": ESCAPE})))
     assert main(["inspect", ESCAPE, "--url", url, "--json"]) == 0
     out = capsys.readouterr().out
     assert out.count("\n") == 1
@@ -173,7 +182,7 @@ def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
 
 
 def test_a_stream_that_is_not_held_is_an_error(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = failing(["nobody", "--url", served(routes(View()))], capsys)
+    code, said = failing(["nobody", "--url", served(routes_of(View()))], capsys)
     assert code == 2
     assert "no such stream" in said
 
@@ -202,7 +211,7 @@ def test_a_bad_address_is_an_error(capsys: pytest.CaptureFixture[str], url: str)
 def test_an_answer_that_is_not_streamrnns_is_an_error(
     served: Served, capsys: pytest.CaptureFixture[str], body: bytes
 ) -> None:
-    url = served({"/status": constant(body), "/streams": constant(body), "/streams/": constant(body)})
+    url = served([route(path, constant(body)) for path in ("/status", "/streams", "/streams/")])
     for arguments in ([], ["pump"]):
         code, said = failing([*arguments, "--url", url], capsys)
         assert code == 2
@@ -210,7 +219,7 @@ def test_an_answer_that_is_not_streamrnns_is_an_error(
 
 
 def test_a_refusal_in_terminal_escapes_is_made_harmless(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    url = served({"/status": constant(ESCAPE.encode() + b"\nsecond line", 503)})
+    url = served([route("/status", constant(ESCAPE.encode() + b"\nsecond line", 503))])
     assert r"\x1b[2J\nsecond line" in failing(["--url", url], capsys)[1]
 
 

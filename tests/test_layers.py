@@ -24,6 +24,8 @@ HOMES = {
     "aiokafka": ("kafka/", "bench/relay.py"),
     "cramjam": ("kafka/reading/compression.py",),
     "prometheus_client": ("metrics/",),
+    "starlette": ("http/",),
+    "uvicorn": ("http/",),
     "pydantic": ("config/",),
     "pydantic_settings": ("config/",),
     "numba": ("nn/kernels/", "engine/step/compiled.py", "engine/step/tile.py"),

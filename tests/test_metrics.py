@@ -6,12 +6,14 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamrnn import metrics
@@ -321,3 +323,31 @@ def test_null_values_are_counted_by_what_they_meant_also_in_a_batch_without_tick
     counted = used()
     assert value(counted, "streamrnn_tombstones_total", policy="forget") == 3
     assert value(counted, "streamrnn_tombstones_total", policy="skip") == 2
+
+
+async def served(counted: Metrics, accept: str) -> tuple[str, str]:
+    """Type and text of what an asker gets that accepts so."""
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    scope = {"type": "http", "headers": [(b"accept", accept.encode()), (b"accept-encoding", b"gzip")]}
+    await counted.application()(scope, receive, send)
+    return dict(said[0]["headers"])[b"Content-Type"].decode(), said[1]["body"].decode()
+
+
+async def test_who_asks_for_nothing_special_gets_the_text_and_who_knows_openmetrics_gets_that() -> None:
+    counted = used()
+    for accept in ("", "*/*", "text/html"):
+        assert await served(counted, accept) == (
+            "text/plain; version=0.0.4; charset=utf-8",
+            counted.text().decode(),
+        )
+    kind, text = await served(counted, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert kind.startswith("application/openmetrics-text; version=1.0.0")
+    read = {f.name: len(f.samples) for f in openmetrics(text)}
+    assert read == {family.name: len(family.samples) for family in families(counted).values()}

@@ -2,8 +2,14 @@
 
 from typing import Any, Protocol
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from streamrnn.errors import DataError
-from streamrnn.http.server import Handler, Request, Response, json_response
+from streamrnn.http.answers import json_response, text_response
+from streamrnn.http.routing import rest_of, route
 
 LONGEST_LIST = 10_000
 
@@ -17,9 +23,6 @@ class ServiceView(Protocol):
     def ready(self) -> tuple[bool, str]:
         """Whether it serves every partition it owns, and why not."""
 
-    def metrics_text(self) -> bytes:
-        """The exposition."""
-
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
         """The stream that is shown so, if it is held; DataError where no stream can be."""
 
@@ -30,47 +33,56 @@ class ServiceView(Protocol):
         """The whole."""
 
 
-def routes(view: ServiceView) -> dict[str, Handler]:
-    """Paths and what answers them."""
+class Exposition:
+    """An application as an endpoint. Starlette takes a plain function for one that wants a Request."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await self._application(scope, receive, send)
+
+
+def probe_routes(view: ServiceView, metrics: ASGIApp) -> list[Route]:
+    """What answers probes, Prometheus and people who look; `metrics` writes the exposition."""
 
     async def live(_: Request) -> Response:
-        return Response(200, b"ok\n") if view.is_alive() else Response(503, b"stalled\n")
+        return text_response(200, "ok\n") if view.is_alive() else text_response(503, "stalled\n")
 
     async def ready(_: Request) -> Response:
         is_ready, why = view.ready()
-        return Response(200 if is_ready else 503, why.encode() + b"\n")
-
-    async def metrics(_: Request) -> Response:
-        return Response(200, view.metrics_text(), "text/plain; version=0.0.4; charset=utf-8")
+        return text_response(200 if is_ready else 503, f"{why}\n")
 
     async def status(_: Request) -> Response:
         return json_response(200, view.status())
 
     async def streams(request: Request) -> Response:
-        limit = _whole(request.query.get("limit", "100"))
+        limit = _whole(request.query_params.get("limit", "100"))
         if limit is None:
             return json_response(400, {"error": "limit must be a whole number"})
-        return json_response(200, await view.streams(min(limit, LONGEST_LIST), request.query.get("prefix", "")))
+        prefix = request.query_params.get("prefix", "")
+        return json_response(200, await view.streams(min(limit, LONGEST_LIST), prefix))
 
     async def stream(request: Request) -> Response:
-        given = request.query.get("partition")
+        given = request.query_params.get("partition")
         partition = None if given is None else _whole(given)
         if given is not None and partition is None:
             return json_response(400, {"error": "partition must be a whole number"})
         try:
-            found = await view.stream(request.rest, partition)
+            found = await view.stream(rest_of(request), partition)
         except DataError as error:
             return json_response(400, {"error": str(error)})
         return json_response(404, {"error": "no such stream here"}) if found is None else json_response(200, found)
 
-    return {
-        "/livez": live,
-        "/readyz": ready,
-        "/metrics": metrics,
-        "/status": status,
-        "/streams": streams,
-        "/streams/": stream,
-    }
+    return [
+        route("/livez", live),
+        route("/readyz", ready),
+        Route("/metrics", Exposition(metrics), methods=["GET"]),
+        route("/status", status),
+        route("/streams", streams),
+        route("/streams/", stream),
+    ]
 
 
 def _whole(text: str) -> int | None:

@@ -8,7 +8,12 @@ import json
 import math
 from typing import Any, Protocol
 
-from streamrnn.http.server import Handler, Request, Response, json_response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from streamrnn.http.answers import json_response
+from streamrnn.http.routing import route
 
 
 class RetrainView(Protocol):
@@ -31,31 +36,33 @@ class RetrainView(Protocol):
         """The newest job."""
 
 
-def retrain_routes(view: RetrainView, token: str | None) -> tuple[dict[str, Handler], dict[str, Handler]]:
-    """Paths and what answers a GET and a POST of them; without a token there are none."""
+def retrain_routes(view: RetrainView, token: str | None) -> list[Route]:
+    """What answers who may look at the jobs and start one; without a token there is nothing."""
     if token is None:
-        return {}, {}
+        return []
 
     async def look(request: Request) -> Response:
-        return _stranger(request.authorization, token) or json_response(200, view.state())
+        return _stranger(request, token) or json_response(200, view.state())
 
     async def start(request: Request) -> Response:
-        stranger = _stranger(request.authorization, token)
+        body = await request.body()
+        stranger = _stranger(request, token)
         if stranger is not None:
             return stranger
-        if not _asks_for_one(request.body):
+        if not _asks_for_one(body):
             return json_response(200, {"ignored": "the alert is not firing"})
         return _refusal(view) or json_response(202, {"number": view.start()})
 
-    return {"/retrain": look}, {"/retrain": start}
+    return [route("/retrain", look, start)]
 
 
-def _stranger(authorization: str, token: str) -> Response | None:
+def _stranger(request: Request, token: str) -> Response | None:
     """The answer to one who does not show the token."""
+    authorization = ", ".join(request.headers.getlist("authorization"))
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        needed = json_response(401, {"error": "needs Authorization: Bearer and the token"})
-        return needed._replace(headers=(("WWW-Authenticate", "Bearer"),))
+        needed = {"error": "needs Authorization: Bearer and the token"}
+        return json_response(401, needed, {"WWW-Authenticate": "Bearer"})
     if not hmac.compare_digest(given.strip().encode(), token.encode()):
         return json_response(403, {"error": "not the token"})
     return None
@@ -78,6 +85,6 @@ def _refusal(view: RetrainView) -> Response | None:
         return json_response(409, {"error": f"job {view.state()['number']} is running"})
     wait_s = math.ceil(view.wait_s())
     if wait_s > 0:
-        soon = json_response(429, {"error": f"the last one began a moment ago, wait {wait_s} s"})
-        return soon._replace(headers=(("Retry-After", str(wait_s)),))
+        soon = {"error": f"the last one began a moment ago, wait {wait_s} s"}
+        return json_response(429, soon, {"Retry-After": str(wait_s)})
     return None

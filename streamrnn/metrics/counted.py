@@ -5,12 +5,12 @@ Units are base units (seconds, bytes). Knows numpy and prometheus_client, and th
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -239,6 +239,14 @@ class Metrics(Collector):
     def text(self) -> bytes:
         """The exposition Prometheus scrapes."""
         return generate_latest(self._registry)
+
+    def application(self) -> Callable[..., Awaitable[None]]:
+        """An ASGI application that answers with the exposition, in OpenMetrics' form for who asks for it.
+
+        Not compressed: that would hold the event loop longer than writing the text does.
+        """
+        application: Callable[..., Awaitable[None]] = make_asgi_app(self._registry, disable_compression=True)
+        return application
 
     def collect(self) -> Iterator[Metric]:
         """Every declared metric with what it stands at."""

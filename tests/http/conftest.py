@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
-from streamrnn.http.server import Handler, HttpServer
-from tests.http.asking import Start
+from streamrnn.http.limits import DEFAULT_LIMITS, Limits
+from streamrnn.http.routing import Endpoint
+from streamrnn.http.server import HttpServer
+from tests.http.asking import Start, routed
 
 
 @pytest.fixture
@@ -18,8 +21,13 @@ async def start() -> AsyncIterator[Start]:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
 
-    async def begin(handlers: dict[str, Handler], posts: dict[str, Handler] | None = None) -> HttpServer:
-        servers.append(HttpServer("127.0.0.1", 0, handlers, posts))
+    async def begin(
+        gets: dict[str, Endpoint] | list[Route],
+        posts: dict[str, Endpoint] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> HttpServer:
+        routes = gets if isinstance(gets, list) else routed(gets, posts)
+        servers.append(HttpServer("127.0.0.1", 0, routes, limits))
         await servers[-1].start()
         return servers[-1]
 

@@ -36,7 +36,7 @@ class View:
 async def call(
     start: Start, view: View, method: str = "POST", body: bytes = b"", authorization: str | None = f"Bearer {TOKEN}"
 ) -> tuple[int, HTTPMessage, Any]:
-    server = await start(*retrain_routes(view, TOKEN))
+    server = await start(retrain_routes(view, TOKEN))
     lines = [f"{method} /retrain HTTP/1.1", f"Content-Length: {len(body)}"]
     lines += [] if authorization is None else [f"Authorization: {authorization}"]
     status, headers, answer = await ask(server, "\r\n".join([*lines, "", ""]).encode("latin-1") + body)
@@ -50,7 +50,7 @@ def alert(status: str) -> bytes:
 
 
 async def test_without_a_token_it_is_not_there(start: Start) -> None:
-    server = await start(*retrain_routes(View(), None))
+    server = await start(retrain_routes(View(), None))
     assert (await ask(server, "/retrain"))[0] == 404
     assert (await ask(server, b"POST /retrain HTTP/1.1\r\n\r\n"))[0] == 404
 
@@ -111,7 +111,7 @@ async def test_an_alert_that_is_over_starts_nothing(start: Start, body: bytes) -
 
 
 async def test_a_body_that_is_too_large_starts_nothing(start: Start) -> None:
-    server = await start(*retrain_routes(view := View(), TOKEN))
+    server = await start(retrain_routes(view := View(), TOKEN))
     head = f"POST /retrain HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 65537\r\n\r\n"
     assert (await ask(server, head.encode()))[0] == 413
     assert view.started == 0

@@ -85,7 +85,7 @@ class Served:
         port = int(re.findall(r"http on 127\.0\.0\.1:(\d+)", self.log())[-1])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         lines = [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", f"Content-Length: {len(sent)}", *lines, "", ""])
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(sent)}", *lines, "", ""])
         writer.write((head + sent).encode())
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
         writer.close()
