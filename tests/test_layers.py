@@ -146,6 +146,65 @@ def test_a_foreign_library_is_imported_in_its_home_alone(library: str) -> None:
     assert {file for file in users if not file.startswith(HOMES[library])} == set()
 
 
+OWN_ROOM = "kafka/internals/"
+STILL_INSIDE = (
+    "kafka/membership.py", "kafka/offsets.py", "kafka/topic.py", "kafka/reading/", "kafka/writing/sink.py",
+)  # fmt: skip
+"""Where aiokafka's inside is still reached from."""
+PUBLIC = {"_replace", "_asdict", "_fields"}
+"""Names of every NamedTuple."""
+
+
+def foreign_names(tree: ast.Module) -> set[str]:
+    """What a module imports from aiokafka, but requests, which are data, and what is there to be derived from."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "aiokafka"
+        if not str(node.module).startswith(("aiokafka.protocol", "aiokafka.abc"))
+        for alias in node.names
+    }
+
+
+def reaches_inside(source: str) -> Iterator[str]:
+    """Where a module touches what is private to another object, or makes a kind of its own out of aiokafka's."""
+    tree = ast.parse(source)
+    foreign = foreign_names(tree)
+    yield from (f"imports {name}" for name in foreign if name.startswith("_"))
+    for node in ast.walk(tree):
+        said = f"{getattr(node, 'lineno', 0)}: {ast.unparse(node)[:80]}"
+        if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr) and node.attr not in PUBLIC:
+            if ast.unparse(node.value) not in ("self", "cls"):
+                yield said
+        elif isinstance(node, ast.ClassDef):
+            yield from (said for base in node.bases if ast.unparse(base).split("[")[0] in foreign)
+        elif isinstance(node, ast.Call) and re.match(r"[gs]etattr\([\w.]+, '_", ast.unparse(node)):
+            yield said
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "producer._sender",
+        "self.producer._sender.start()",
+        "getattr(consumer, '_client')",
+        "from aiokafka.record.default_records import _Py",
+        "from aiokafka import AIOKafkaConsumer as C\nclass Mine(C): ...",
+        "from aiokafka.producer.sender import Sender\nclass Mine(Sender[int]): ...",
+    ],
+)
+def test_a_reach_inside_aiokafka_would_be_seen(source: str) -> None:
+    assert len(list(reaches_inside(source))) == 1
+    assert list(reaches_inside("self._own; cls._own; mark._replace(offset=1)")) == []
+    assert list(reaches_inside("from aiokafka.protocol.api import Request\nclass Mine(Request): ...")) == []
+
+
+@pytest.mark.parametrize("module", [name for name, file in FILES.items() if file.startswith("kafka/")])
+def test_aiokafkas_inside_is_known_in_one_room(module: str) -> None:
+    if not FILES[module].startswith((OWN_ROOM, *STILL_INSIDE)):
+        assert list(reaches_inside(SOURCES[module])) == []
+
+
 def test_torch_is_where_tensors_are_and_nowhere_else() -> None:
     users = {FILES[name] for name, found in IMPORTS.items() if "torch" in {i.target.split(".")[0] for i in found}}
     assert {file for file in users if file.startswith(WITHOUT_TORCH)} == set()

@@ -15,6 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from streamrnn.config import KafkaSettings, Settings
 from streamrnn.errors import BrokerError, TopicError
 from streamrnn.kafka.client import client_options, deadline, foreign, start_client
+from streamrnn.kafka.internals.asking import ask_broker
 
 APPEAR_DEADLINE_S = 15.0
 POLL_S = 0.1
@@ -24,17 +25,12 @@ _NOT_YET = {3, 5}
 """Unknown topic (yet) and no leader (yet), in a metadata answer."""
 
 
-def dead_letter_topic(settings: Settings) -> str:
-    """Where refused records go: as set, or `<input>.dlq`."""
-    return settings.output.dead_letter_topic or f"{settings.input.topic}.dlq"
-
-
 async def prepare_topics(settings: Settings) -> int:
     """Partition count of input, output and dead letters, creating the latter two when absent.
 
     TopicError when the input is missing, when one may not be created, or when the counts differ.
     """
-    source, made = settings.input.topic, (settings.output.topic, dead_letter_topic(settings))
+    source, made = settings.input.topic, (settings.output.topic, settings.dead_letter_topic)
     async with _Admin(settings.kafka) as admin:
         needed = (source,) if settings.output.create_topics else (source, *made)
         counts = await admin.counts([source, *made], needed)
@@ -100,7 +96,7 @@ class _Admin:
         """
         request = MetadataRequest(list(topics), allow_auto_topic_creation=False)
         async with deadline(self._deadline_s, f"reading the topics {list(topics)}"):
-            response = await self._client._send_request(request)
+            response = await ask_broker(self._client, request)
         described = {topic["topic"]: topic for topic in response.to_object()["topics"]}
         return {topic: _leaders(described[topic]) for topic in topics}
 

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from streamrnn.codecs import dead_letter_record, make_decoder
 from streamrnn.config import Settings
+from streamrnn.kafka.internals.open_batch import OpenBatch
 from streamrnn.kafka.reading.batches import Unreadable, check, check_legacy, read_header, read_records, unpacked
 from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
-from streamrnn.kafka.writing.any_keys import AnyKeys
-from streamrnn.kafka.writing.producing import fill
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Record
 
@@ -205,11 +204,11 @@ def weigh(data: bytes, rng: random.Random) -> Counter[str]:
 def columns(got: list[Record]) -> None:
     ticks, dead = DECODER.decode(got)
     assert len(ticks) + len(dead) == len(got)
-    written = AnyKeys(1 << 20, 0, False)
+    written = OpenBatch(1 << 20, 0, False)
     letters = [dead_letter_record(letter, TP.topic, "f@1") for letter in dead]
     if letters and any(r.headers for r in letters):
         odd = next((letter for letter in letters if has_odd_key(letter.headers)), letters[0])
-        fill(written, [odd])
+        written.take([odd])
         data = memoryview(bytes(written._build()))
         header = read_header(data)
         check(header, data)

@@ -108,7 +108,7 @@ async def test_a_broker_that_dies_bounds_every_call_and_its_return_settles_all(c
         await insist(lambda: is_mark(source, MARKS[0]))
         sent = await delivery.send("dead", predictions(2, 2, first=4))
         await delivery.commit({0: Mark(4)})
-        assert sent._is_done()
+        assert sent.is_done
     assert await seen(s, "dead", [0, 4], [1, 5])
 
 

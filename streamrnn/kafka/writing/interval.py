@@ -8,10 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from aiokafka import AIOKafkaProducer
-
 from streamrnn.errors import TopicError
 from streamrnn.kafka.closing import stop_producer
+from streamrnn.kafka.internals.outgoing import Producer
 from streamrnn.kafka.offsets import Rebalanced
 from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sending, Sent
 from streamrnn.ticks import OutRecord
@@ -27,18 +26,18 @@ class Publisher:
         self,
         batch_bytes: int,
         deadline_s: float,
-        make: Callable[[int], Awaitable[AIOKafkaProducer]],
+        make: Callable[[int], Awaitable[Producer]],
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         """`make` starts a producer of batches so large; `ready` is called right before records are queued."""
-        self.producer: AIOKafkaProducer | None = None
+        self.producer: Producer | None = None
         self._most_bytes = self._batch_bytes = batch_bytes
         self._deadline_s, self._make, self._ready = deadline_s, make, ready
         self._starting = asyncio.Lock()
         self._sending: Sending | None = None
         self._is_spoilt = False
 
-    async def ready(self) -> AIOKafkaProducer:
+    async def ready(self) -> Producer:
         """The present producer, or a new one; BrokerRefused or BrokerUnavailable when there can be none."""
         async with self._starting:
             if self.producer is None:

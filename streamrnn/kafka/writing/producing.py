@@ -1,20 +1,19 @@
-"""Owns what every producer here shares: its options, a start that says why it failed, and the fast fill of a batch.
+"""Owns what every producer here shares: its options, and a start that says why it failed.
 
 Knows no acknowledgement and no transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError, TopicError
 from streamrnn.kafka.client import client_options, start_client
 from streamrnn.kafka.closing import stop_producer
-from streamrnn.kafka.writing.any_keys import AnyKeys
+from streamrnn.kafka.internals.outgoing import Producer
 from streamrnn.ticks import OutRecord
 
 TOO_MUCH = (
@@ -25,14 +24,14 @@ TOO_MUCH = (
 """Answers that blame the records, not the broker: a smaller batch may pass, a single record never will."""
 
 
-async def start_producer(settings: Settings, batch_bytes: int, **more: Any) -> AIOKafkaProducer:
+async def start_producer(settings: Settings, batch_bytes: int, **more: Any) -> Producer:
     """A producer that waits for all replicas, with `more` of aiokafka's options.
 
     BrokerRefused or BrokerUnavailable when it does not start, BrokerError naming the settings to look at where the
     broker cannot do what they ask for. Nothing stays open then.
     """
     try:
-        producer = _Producer(**_options(settings, batch_bytes) | more)
+        producer = Producer(**_options(settings, batch_bytes) | more)
     except RuntimeError as error:
         raise ConfigError(f"output.compression: {error} (pip install cramjam)") from error
     try:
@@ -43,16 +42,6 @@ async def start_producer(settings: Settings, batch_bytes: int, **more: Any) -> A
             raise BrokerError(f"{error} ({_advice(more)})") from error
         raise
     return producer
-
-
-class _Producer(AIOKafkaProducer):  # type: ignore[misc]
-    """aiokafka's, whose batches take any header."""
-
-    def create_batch(self) -> AnyKeys:
-        """An empty batch."""
-        accumulator, numbers = self._message_accumulator, self._txn_manager
-        is_transactional = numbers is not None and numbers.transactional_id is not None
-        return AnyKeys(accumulator._batch_size, accumulator._compression_type, is_transactional)
 
 
 def _options(settings: Settings, batch_bytes: int) -> dict[str, Any]:
@@ -73,7 +62,7 @@ def _advice(more: Mapping[str, Any]) -> str:
     return "no idempotence there? see kafka.acks_idempotent"
 
 
-async def check_partitions(producer: AIOKafkaProducer, topic: str, wanted: Iterable[int]) -> None:
+async def check_partitions(producer: Producer, topic: str, wanted: Iterable[int]) -> None:
     """TopicError when the topic has not all of them; asks the broker the first time only."""
     unknown = set(wanted) - await producer.partitions_for(topic)
     if unknown:
@@ -86,27 +75,3 @@ def by_partition(records: Iterable[OutRecord]) -> dict[int, list[OutRecord]]:
     for record in records:
         lists[record.partition].append(record)
     return lists
-
-
-def fill(batch: AnyKeys, records: Sequence[OutRecord]) -> int:
-    """Append records to a batch that is not yet closed until it is full, and return how many went in.
-
-    An empty batch takes at least one, however large. A record with a header whose key is not UTF-8 goes into an
-    empty one only.
-    """
-    append = batch._builder.append  # the batch's own append costs as much again, and adds the count
-    begun = count = batch._relative_offset
-    for _, timestamp_ms, key, value, headers in records:
-        listed = headers if type(headers) is list else list(headers)  # the C encoder takes lists only
-        try:
-            if append(count, timestamp_ms, key, value, listed) is None:
-                break
-        except UnicodeEncodeError:
-            if count:
-                break
-            append = batch.take_any_keys()
-            append(count, timestamp_ms, key, value, listed)
-        count += 1
-    assert count, "an empty batch takes any record"
-    batch._relative_offset = count
-    return int(count - begun)

@@ -13,7 +13,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import RecordRefused
 from streamrnn.kafka.client import deadline
 from streamrnn.kafka.closing import stop_producer
-from streamrnn.kafka.writing.producing import TOO_MUCH, check_partitions, fill, start_producer
+from streamrnn.kafka.writing.producing import TOO_MUCH, check_partitions, start_producer
 from streamrnn.ticks import OutRecord
 
 
@@ -104,7 +104,7 @@ class _Publishing:
         limit = len(indexes)
         while done < len(indexes):
             batch = self._producer.create_batch()
-            count = fill(batch, records[done : done + limit])
+            count = batch.take(records[done : done + limit])
             batch.close()
             future = await self._producer.send_batch(batch, self._topic, partition=partition)
             try:

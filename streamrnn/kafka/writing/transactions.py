@@ -19,20 +19,19 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
-from aiokafka.client import ConnectionGroup, CoordinationType
-from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
-from aiokafka.producer.transaction_manager import TransactionState
+from aiokafka.client import CoordinationType
+from aiokafka.protocol.api import Request
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
 from streamrnn.kafka.client import deadline, foreign
 from streamrnn.kafka.closing import CLOSE_DEADLINE_S
+from streamrnn.kafka.internals.outgoing import Producer
+from streamrnn.kafka.internals.transaction import BUSY, BUSY_S, Transaction
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import NamedHeartbeat, fenced, is_fenced
 from streamrnn.kafka.offsets import STALE, raise_for
@@ -44,30 +43,10 @@ from streamrnn.ticks import OutRecord
 
 log = logging.getLogger(__name__)
 
-BUSY_S = 0.002
-"""Pause before asking again while the broker still ends the transaction before."""
-_BUSY = kafka_errors.ConcurrentTransactions.errno
 _FENCED_CODES = {kafka_errors.InvalidProducerEpoch.errno, 90}
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 _CUT_OFF = (*_FENCED, kafka_errors.InvalidTxnState)
 _UNHEARD = (kafka_errors.KafkaError, OSError, TimeoutError)
-
-
-class _AddPartitions(AddPartitionsToTxnHandler):  # type: ignore[misc]
-    """aiokafka's, which would wait 20 or 100 ms while the broker still ends the transaction before."""
-
-    def handle_response(self, answer: Any) -> float | None:
-        pause: float | None = super().handle_response(answer)
-        is_busy = any(code == _BUSY for _, partitions in answer.errors for _, code in partitions)
-        return BUSY_S if pause is not None and is_busy else pause
-
-
-class _Sender(Sender):  # type: ignore[misc]
-    """aiokafka's, but for that."""
-
-    async def _do_add_partitions_to_txn(self, tps: Any) -> bool:
-        node = await self._find_coordinator(CoordinationType.TRANSACTION, self._txn_manager.transactional_id)
-        return bool(await _AddPartitions(self, tps).do(node))
 
 
 class ExactlyOnce:
@@ -138,67 +117,64 @@ class ExactlyOnce:
 
     # Steps
 
-    async def _make(self, batch_bytes: int) -> AIOKafkaProducer:
+    async def _make(self, batch_bytes: int) -> Producer:
         timeout_ms = self._settings.delivery.transaction_timeout_ms
         options = {"transactional_id": self.transactional_id, "transaction_timeout_ms": timeout_ms}
-        producer = await start_producer(self._settings, batch_bytes, **options)
-        producer._sender.__class__ = _Sender  # aiokafka takes no sender, it makes its own
-        return producer
+        return await start_producer(self._settings, batch_bytes, **options)
 
     @property
-    def _numbers(self) -> Any:
-        """aiokafka's state of the transaction, producer id and epoch."""
-        assert self._publisher.producer is not None, "begin comes before all else"
-        return self._publisher.producer._txn_manager
-
-    def _own(self) -> tuple[str, int, int]:
-        return self.transactional_id, self._numbers.producer_id, self._numbers.producer_epoch
+    def _transaction(self) -> Transaction:
+        producer = self._publisher.producer
+        assert producer is not None, "begin comes before all else"
+        assert producer.transaction is not None, "it was made with a transactional id"
+        return producer.transaction
 
     def _open(self) -> None:
         """Begin the transaction unless it has begun; the broker hears of it with the first partition."""
-        numbers = self._numbers
-        if numbers.state is TransactionState.READY:
-            numbers.begin_transaction()
+        transaction = self._transaction
+        if transaction.is_ready:
+            transaction.begin()
             self._opened_s = time.monotonic()
-        elif not numbers.is_in_transaction():
-            error = numbers._transaction_waiter.exception()
+        elif not transaction.is_open:
+            error = transaction.failure()
+            assert error is not None, "it has failed"
             raise foreign(error, "the transaction") from error
 
     async def _add_offsets(self, marks: Mapping[int, Mark]) -> None:
+        """Add the marks to the transaction, fenced by the generation of this member."""
         assert self._member is not None, "begin comes before commit"
-        group = self._member.group
-        request = AddOffsetsToTxnRequest(*self._own(), group)
-        await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
-        self._numbers.consumer_group_added(group)
-        commit = FencedOffsetCommit(*self._own(), self._member, self._topic, marks)
+        group, ours = self._member.group, self._transaction.producer
+        # 1. The transaction's coordinator learns that the group's offsets are part of it.
+        await self._ask(CoordinationType.TRANSACTION, self.transactional_id, AddOffsetsToTxnRequest(*ours, group))
+        self._transaction.group_added(group)
+        # 2. The group's coordinator keeps the offsets pending, unless this member is of an older generation.
+        commit = FencedOffsetCommit(*ours, self._member, self._topic, marks)
         await self._ask(CoordinationType.GROUP, group, commit)
 
     async def _end(self, *, is_commit: bool) -> None:
         """Commit or abort what was begun; the broker is not asked for a transaction it has not heard of."""
-        numbers = self._numbers
-        if numbers.state is TransactionState.READY:
+        transaction = self._transaction
+        if transaction.is_ready:
             return
-        assert numbers.is_in_transaction(), numbers.state
-        assert not numbers.partitions_to_add(), "all is acknowledged"
-        if not numbers.is_empty_transaction():
-            request = EndTxnRequest(*self._own(), is_commit)
+        assert transaction.is_open
+        if transaction.is_known:
+            request = EndTxnRequest(*transaction.producer, is_commit)
             await self._ask(CoordinationType.TRANSACTION, self.transactional_id, request)
-        (numbers.committing_transaction if is_commit else numbers.aborting_transaction)()
-        numbers.complete_transaction()
+        transaction.ended(is_commit=is_commit)
 
-    async def _ask(self, kind: CoordinationType, key: str, request: Any) -> None:
+    async def _ask(self, kind: CoordinationType, key: str, request: Request) -> None:
         """Send to a coordinator, once but for a broker that is busy; any other answer than success raises."""
-        producer: AIOKafkaProducer = self._publisher.producer
-        doing, code = type(request).__name__, _BUSY
-        while code == _BUSY:
-            node = await producer._sender._find_coordinator(kind, key)
+        producer = self._publisher.producer
+        assert producer is not None, "begin comes before all else"
+        doing, code = type(request).__name__, BUSY
+        while code == BUSY:
             try:
-                response = await producer.client.send(node, request, group=ConnectionGroup.COORDINATION)
+                response = await producer.ask(kind, key, request)
             except NotImplementedError as error:
                 raise BrokerError(f"{doing}: delivery.guarantee exactly_once needs Kafka 2.5 or newer") from error
             codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
             code = next((code for code in codes if code), 0)
-            if code == _BUSY:
+            if code == BUSY:
                 await asyncio.sleep(BUSY_S)
         _check(code, doing)
 
@@ -220,11 +196,9 @@ class ExactlyOnce:
         member, producer = self._member, self._publisher.producer
         if member is None or member.instance_id is None or producer is None:
             return
-        asked, group = NamedHeartbeat(member), ConnectionGroup.COORDINATION
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
-                node = await producer._sender._find_coordinator(CoordinationType.GROUP, member.group)
-                answer = await producer.client.send(node, asked, group=group)
+                answer = await producer.ask(CoordinationType.GROUP, member.group, NamedHeartbeat(member))
         except _UNHEARD as error:
             log.debug("group %s does not answer: %s", member.group, error)
             return

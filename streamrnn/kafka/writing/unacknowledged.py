@@ -9,14 +9,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
-from aiokafka.producer.message_accumulator import MessageBatch
 
 from streamrnn.codecs.dead_letters import PREFIX
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, RecordRefused
 from streamrnn.kafka.client import deadline, foreign
-from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions, fill
+from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
+from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
 from streamrnn.ticks import NO_INDEX, OutRecord, Place
 
 MOST_UNACKNOWLEDGED_BYTES = 16 * 2**20
@@ -48,67 +48,53 @@ class Sent:
 
     def __init__(self) -> None:
         self._batches = 0
-        self._is_whole = False
+        self._is_queued = False
         self._callbacks: list[Callable[[Sent], object]] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its records are queued and acknowledged."""
+        return self._is_queued and self._batches == 0
 
     def add_done_callback(self, call: "Callable[[Sent], object]") -> None:
         """Have `call` called, with this, once all its records are acknowledged; never if one of them is not."""
-        if self._is_done():
+        if self.is_done:
             call(self)
         else:
             self._callbacks.append(call)
 
-    def _is_done(self) -> bool:
-        return self._is_whole and self._batches == 0
+    def joined(self) -> None:
+        """Records of it are in one batch more."""
+        self._batches += 1
 
-    def _acknowledge(self) -> None:
+    def queued(self) -> None:
+        """No batch more will be joined."""
+        self._is_queued = True
+
+    def acknowledge(self) -> None:
+        """One of its batches is in the log."""
         self._batches -= 1
-        if self._is_done():
+        if self.is_done:
             calls, self._callbacks = self._callbacks, []
             for call in calls:
                 call(self)
 
 
-class _Batch(MessageBatch):  # type: ignore[misc]
-    """aiokafka's batch; besides, it knows what is in it and takes those behind it along when it fails."""
+class _Batch(QueuedBatch):
+    """A batch under way; besides what is queued, it knows its first record and who is told of its fate."""
 
-    def __init__(self, producer: AIOKafkaProducer, tp: TopicPartition, first: OutRecord) -> None:
-        self.accumulator = producer._message_accumulator
-        self.first, self.size = first, 0
+    def __init__(self, producer: Producer, tp: TopicPartition, first: OutRecord) -> None:
+        super().__init__(producer, tp)
+        self.first = first
         self.sents: list[Sent] = []
-        super().__init__(tp, producer.create_batch(), self.accumulator._batch_ttl, 0)
-
-    def is_open(self) -> bool:
-        """Whether records may still join: aiokafka has not taken it out of the queue."""
-        return self.retry_count == 0 and not self.future.done()
-
-    def failure(self, exception: BaseException) -> None:
-        """Called by aiokafka before it would take the next of the queue: the only moment to keep it from that."""
-        self._fail(exception)
-        queue = self.accumulator._batches.get(self.tp, ())
-        if self not in queue:
-            for follower in [batch for batch in queue if batch.is_open()]:
-                queue.remove(follower)
-                follower._fail(_NotSent())
-            if not queue:
-                self.accumulator._batches.pop(self.tp, None)
-
-    def _fail(self, exception: BaseException) -> None:
-        super().failure(exception)
-        self._drain_waiter.exception()  # nobody else would retrieve it
-
-
-class _NotSent(Exception):
-    """Of a batch that waited behind one that failed."""
 
 
 class Sending:
     """What was sent through one producer since the last commit."""
 
-    def __init__(self, producer: AIOKafkaProducer, deadline_s: float, ready: Callable[[], None]) -> None:
+    def __init__(self, producer: Producer, deadline_s: float, ready: Callable[[], None]) -> None:
         """`ready` is called right before records are queued, and may raise."""
         self._producer, self._deadline_s, self._ready = producer, deadline_s, ready
-        self._accumulator = producer._message_accumulator
         self._turn = asyncio.Lock()
         self._under_way: dict[asyncio.Future[object], _Batch] = {}
         self._newest: dict[TopicPartition, _Batch] = {}
@@ -127,7 +113,7 @@ class Sending:
             self._ready()
             for partition, mine in lists.items():
                 self._queue(TopicPartition(topic, partition), mine, sent)
-        sent._is_whole = True
+        sent.queued()
         return sent
 
     async def acknowledged(self) -> None:
@@ -143,7 +129,7 @@ class Sending:
             async with asyncio.timeout(seconds):
                 while self._under_way and not self._failed:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-        return not self._under_way and not self._failed and self._accumulator._exception is None
+        return not self._under_way and not self._failed and self._producer.failure is None
 
     def raise_failure(self) -> None:
         """The worst of what is known to have failed: refused records before refused batches before the rest."""
@@ -152,11 +138,12 @@ class Sending:
         if single:
             raise _refusal(single) from single[0][1]
         if refused:
-            batch, error = min(refused, key=lambda pair: pair[0].size)
-            raise BatchTooLarge(batch.tp.topic, batch.size) from error
-        errors = [error for _, error in self._failed if not isinstance(error, _NotSent)]
-        if self._accumulator._exception is not None:
-            errors.append(self._accumulator._exception)
+            batch, error = min(refused, key=lambda pair: pair[0].size_bytes)
+            raise BatchTooLarge(batch.tp.topic, batch.size_bytes) from error
+        errors = [error for _, error in self._failed if not isinstance(error, NotSent)]
+        ended = self._producer.failure
+        if ended is not None:
+            errors.append(ended)
         if errors:
             raise _verdict(errors[0]) from errors[0]
 
@@ -171,37 +158,31 @@ class Sending:
             done += taken
 
     def _append(self, tp: TopicPartition, first: OutRecord) -> _Batch:
-        """A new batch at the end of aiokafka's queue: its `add_batch`, which would wait for the one before."""
+        """A new batch at the end of its partition's queue."""
         batch = _Batch(self._producer, tp, first)
-        numbers, accumulator = self._producer._txn_manager, self._accumulator
-        if numbers is not None:
-            numbers.maybe_add_partition_to_txn(tp)
-        accumulator._batches[tp].append(batch)
-        if not accumulator._waiter_future.done():
-            accumulator._waiter_future.set_result(None)
+        self._producer.queue(batch)
         self._newest[tp] = self._under_way[batch.future] = batch
         batch.future.add_done_callback(self._done)
         return batch
 
     def _fill(self, batch: _Batch, records: list[OutRecord], sent: Sent) -> int:
-        count = fill(batch._builder, records)
+        before = batch.size_bytes
+        count = batch.take(records)
         if count:
-            size = batch._builder.size()
-            self._bytes += size - batch.size
-            batch.size = size
+            self._bytes += batch.size_bytes - before
             batch.sents.append(sent)
-            sent._batches += 1
+            sent.joined()
         return count
 
     def _done(self, future: "asyncio.Future[object]") -> None:
         batch = self._under_way.pop(future)
-        self._bytes -= batch.size
+        self._bytes -= batch.size_bytes
         error = future.exception()
         if error is not None:
             self._failed.append((batch, error))
             return
         for sent in batch.sents:
-            sent._acknowledge()
+            sent.acknowledge()
 
 
 def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:

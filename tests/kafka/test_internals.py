@@ -1,0 +1,198 @@
+"""What this package uses of aiokafka's inside is there, as it was read. Needs no broker.
+
+When this fails after an upgrade of aiokafka: read the changed code beside `streamrnn/kafka/internals`, mend what
+relies on it, then this table.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiokafka
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
+from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
+from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.record import default_records
+from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
+
+from streamrnn.kafka import internals
+from streamrnn.kafka.internals.transaction import Transaction
+
+ROOM = Path(internals.__file__).parent
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Field(NamedTuple):
+    """An attribute that the class's own code gives each object."""
+
+    of: type
+    name: str
+
+
+class Method(NamedTuple):
+    """A method that is called or replaced, and its parameters; further ones it has must have defaults."""
+
+    of: type
+    name: str
+    takes: str
+
+
+RELIED_ON: list[Field | Method] = [
+    # open_batch.py
+    Field(BatchBuilder, "_builder"),
+    Field(BatchBuilder, "_relative_offset"),
+    Method(BatchBuilder, "__init__", "self batch_size compression_type"),
+    Method(BatchBuilder, "_set_producer_state", "self producer_id producer_epoch base_sequence"),
+    Method(_DefaultRecordBatchBuilderPy, "append", "self offset timestamp key value headers"),
+    Method(_DefaultRecordBatchBuilderPy, "set_producer_state", "self producer_id producer_epoch base_sequence"),
+    # outgoing.py
+    Field(AIOKafkaProducer, "_message_accumulator"),
+    Field(AIOKafkaProducer, "_txn_manager"),
+    Field(AIOKafkaProducer, "_sender"),
+    Field(AIOKafkaProducer, "client"),
+    Method(AIOKafkaProducer, "create_batch", "self"),
+    Field(MessageAccumulator, "_batches"),
+    Field(MessageAccumulator, "_batch_size"),
+    Field(MessageAccumulator, "_compression_type"),
+    Field(MessageAccumulator, "_batch_ttl"),
+    Field(MessageAccumulator, "_waiter_future"),
+    Field(MessageAccumulator, "_exception"),
+    Method(MessageAccumulator, "_append_batch", "self builder tp"),
+    Method(MessageBatch, "__init__", "self tp builder ttl linger_time"),
+    Method(MessageBatch, "failure", "self exception"),
+    Field(MessageBatch, "_builder"),
+    Field(MessageBatch, "_drain_waiter"),
+    Method(Sender, "_find_coordinator", "self coordinator_type coordinator_key"),
+    # transaction.py
+    Method(Sender, "_do_add_partitions_to_txn", "self tps"),
+    Field(Sender, "_txn_manager"),
+    Method(AddPartitionsToTxnHandler, "__init__", "self sender topic_partitions"),
+    Method(AddPartitionsToTxnHandler, "handle_response", "self resp"),
+    Field(TransactionManager, "state"),
+    Method(TransactionManager, "begin_transaction", "self"),
+    Method(TransactionManager, "is_in_transaction", "self"),
+    Method(TransactionManager, "is_empty_transaction", "self"),
+    Method(TransactionManager, "partitions_to_add", "self"),
+    Method(TransactionManager, "maybe_add_partition_to_txn", "self tp"),
+    Method(TransactionManager, "consumer_group_added", "self group_id"),
+    Method(TransactionManager, "committing_transaction", "self"),
+    Method(TransactionManager, "aborting_transaction", "self"),
+    Method(TransactionManager, "complete_transaction", "self"),
+    Method(TransactionManager, "wait_for_transaction_end", "self"),
+    # ending.py
+    Field(MessageAccumulator, "_pending_batches"),
+    Method(MessageAccumulator, "fail_all", "self exception"),
+    Method(MessageAccumulator, "reenqueue", "self batch"),
+    Field(TransactionManager, "_transaction_waiter"),
+    Method(Sender, "_fail_all", "self task"),
+    Field(AIOKafkaConsumer, "_coordinator"),
+    Field(AIOKafkaConsumer, "_fetcher"),
+    Field(AIOKafkaConsumer, "_client"),
+    Field(GroupCoordinator, "_coordination_task"),
+    Field(GroupCoordinator, "_heartbeat_task"),
+    Field(GroupCoordinator, "_commit_refresh_task"),
+    # asking.py
+    Method(AIOKafkaAdminClient, "_send_request", "self request node_id"),
+]  # fmt: skip
+OURS = {"_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget"}
+"""Private names of the room's own classes."""
+
+
+def given(kind: type) -> set[str]:
+    """The attributes that a class's methods set on `self`."""
+    tree = ast.parse(inspect.getsource(kind))
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+
+
+@pytest.mark.parametrize("relied", RELIED_ON, ids=lambda relied: f"{relied.of.__name__}.{relied.name}")
+def test_what_is_relied_on_is_there(relied: Field | Method) -> None:
+    if isinstance(relied, Field):
+        assert relied.name in given(relied.of)
+    else:
+        parameters = list(inspect.signature(getattr(relied.of, relied.name)).parameters.values())
+        takes = relied.takes.split()
+        assert [parameter.name for parameter in parameters[: len(takes)]] == takes
+        assert [each for each in parameters[len(takes) :] if each.default is inspect.Parameter.empty] == []
+
+
+def private_names(source: str) -> Iterator[str]:
+    """Attributes, imports and texts that begin with one underscore."""
+    for node in ast.walk(ast.parse(source)):
+        found: list[Any] = []
+        if isinstance(node, ast.Attribute):
+            found = [node.attr]
+        elif isinstance(node, FUNCTIONS):
+            found = [node.name]
+        elif isinstance(node, ast.ImportFrom):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found = [node.value]
+        yield from (name for name in found if name.startswith("_") and not name.startswith("__"))
+
+
+def test_every_private_name_of_the_room_is_named_here() -> None:
+    used = {name for path in ROOM.glob("*.py") for name in private_names(path.read_text("utf-8"))}
+    known = {relied.name for relied in RELIED_ON} | {_DefaultRecordBatchBuilderPy.__name__}
+    assert used - known - OURS == set()
+    private = {name for name in known if name.startswith("_") and not name.startswith("__")}
+    assert private - used == {"_append_batch"}, "these are used no more; that one is replaced"
+
+
+def test_the_docstrings_name_each_private_name_that_is_foreign() -> None:
+    for path in ROOM.glob("*.py"):
+        source = path.read_text("utf-8")
+        documented = (*FUNCTIONS, ast.ClassDef, ast.Module)
+        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, documented)]
+        said = " ".join(ast.get_docstring(node) or "" for node in nodes)
+        own = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, FUNCTIONS)}
+        foreign = set(private_names(source)) - OURS - own
+        assert {name for name in foreign if f"`{name}`" not in said} == set(), path
+
+
+def test_the_room_was_checked_with_this_version_and_no_later_one_is_installed_unasked() -> None:
+    assert aiokafka.__version__.rpartition(".")[0] == internals.CHECKED_WITH.rpartition(".")[0]
+    project = (ROOM.parents[2] / "pyproject.toml").read_text("utf-8")
+    assert "aiokafka>=0.14,<0.15" in project
+
+
+def test_both_writers_append_in_one_order_and_say_when_they_are_full() -> None:
+    for kind in (DefaultRecordBatchBuilder, default_records._DefaultRecordBatchBuilderPy):
+        writer = kind(
+            2, 0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=99
+        )
+        assert writer.append(0, 1_000, b"k", b"v", []) is not None
+        assert writer.append(1, 1_000, b"k", b"v" * 100, []) is None
+        assert writer.size() < 99
+
+
+def test_the_compiled_writer_is_the_one_in_use() -> None:
+    assert type(BatchBuilder(99, 0)._builder) is DefaultRecordBatchBuilder is not _DefaultRecordBatchBuilderPy
+
+
+async def test_a_transaction_goes_through_the_states_that_the_room_tells_of() -> None:
+    numbers = TransactionManager("id", 1_000)
+    transaction = Transaction(numbers)
+    assert not transaction.is_ready
+    numbers.set_pid_and_epoch(7, 1)
+    assert transaction.is_ready
+    assert transaction.producer == ("id", 7, 1)
+    transaction.begin()
+    assert (transaction.is_open, transaction.is_known, transaction.is_ready) == (True, False, False)
+    transaction.group_added("g")
+    assert transaction.is_known
+    transaction.ended(is_commit=True)
+    assert transaction.is_ready
+    transaction.begin()
+    numbers.error_transaction(OSError("gone"))
+    assert not transaction.is_open
+    assert isinstance(transaction.failure(), OSError)
