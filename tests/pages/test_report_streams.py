@@ -5,7 +5,7 @@ import pytest
 from streamrnn.pages.report import render
 from streamrnn.train.report import Comparison, Report, StreamScore, StreamScores, Verdict
 
-from .test_html import parsed, report, table, words
+from .test_report_page import parsed, report, table, words
 
 
 def fleet(streams: int, listed: int | None = None) -> Report:
