@@ -8,7 +8,6 @@ import logging
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -17,13 +16,15 @@ from typing import Any
 
 from streamrnn.config import PREFIX, RESERVED, Settings, options
 from streamrnn.metrics import Metrics
+from streamrnn.process.children import tied
 from streamrnn.process.terminal import moment, plain
 
 log = logging.getLogger(__name__)
 
 DEFAULT_COMMAND = (sys.executable, "-m", "streamrnn", "retrain")
-POLL_S = 0.05
 READ_BYTES = 65_536
+READ_PAUSE_S = 0.02
+"""Between two looks at what a job says: one that floods its output waits, the event loop does not."""
 KEPT_BYTES = 16_384
 KEPT_LINES = 20
 LONGEST_GRACE_S = 5.0
@@ -32,39 +33,29 @@ LONGEST_DEATH_S = 1.0
 """After SIGKILL."""
 MASK = "**********"
 
-_LOWERED = """
-import os, sys
-parent, nice, *command = sys.argv[1:]
-os.nice(int(nice))
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-    if os.getppid() != int(parent):
-        sys.exit(1)
-try:
-    os.execvp(command[0], command)
-except OSError as error:
-    print(f"cannot run {command[0]}: {error.strerror}", flush=True)
-    sys.exit(127)
-"""
-"""Run before the command in its process: preexec_fn is unsafe beside threads. 1 is PR_SET_PDEATHSIG, 9 SIGKILL."""
 
-
-class Trigger:
+class Retrainer:
     """The jobs of one daemon: `start` one, look at its `state`, `close` at the end. For the event loop's thread."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, default_command: Sequence[str] = DEFAULT_COMMAND
+    ) -> None:
         self._retrain, self._metrics = settings.retrain, metrics
-        self._settings = settings
+        self._settings, self._default_command = settings, default_command
         self._grace_s = min(LONGEST_GRACE_S, settings.limits.shutdown_budget_s / 2)
-        self._job: _Job | None = None
+        self._job: _RetrainJob | None = None
+        self._launching, self._closing = asyncio.Lock(), asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self.is_closed = False
         metrics.retrain_enabled()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no job is started any more."""
+        return self._closing.is_set()
+
     def is_running(self) -> bool:
-        """Whether a job runs."""
-        return self._job is not None and not self._job.outcome
+        """Whether a job runs, or is about to."""
+        return self._launching.locked() or (self._job is not None and not self._job.outcome)
 
     def wait_s(self) -> float:
         """Seconds until the next start is allowed by `retrain.min_interval_s`; 0 when it is."""
@@ -72,16 +63,18 @@ class Trigger:
             return 0.0
         return max(0.0, self._job.began_s + self._retrain.min_interval_s - time.monotonic())
 
-    def start(self) -> int:
+    async def start(self) -> int:
         """Run `retrain.command`; the job's number. OSError when the system has no place for a process."""
         assert not self.is_running(), "ask first"
         assert not self.is_closed, "ask first"
-        command = shlex.split(self._retrain.command) if self._retrain.command else DEFAULT_COMMAND
+        command = shlex.split(self._retrain.command) if self._retrain.command else self._default_command
         number = self._job.number + 1 if self._job else 1
-        process = _launch(command, self._retrain.nice, _environment(self._settings))
-        self._job = _Job(number, process, _secrets(self._settings))
+        async with self._launching:
+            job = _RetrainJob(number, _secrets(self._settings))
+            await job.launch(tied(command, self._retrain.nice), _environment(self._settings))
+            self._job = job
+            self._following = asyncio.create_task(self._follow(job), name=f"retrain-{number}")
         self._metrics.retrain_started()
-        self._following = asyncio.create_task(self._follow(self._job), name=f"retrain-{number}")
         log.info("retrain job %d started", number)
         return number
 
@@ -96,31 +89,36 @@ class Trigger:
 
     async def close(self) -> None:
         """End the job, SIGTERM and then SIGKILL, and start no other; may be called twice."""
-        self.is_closed = True
-        if self._following is not None:
-            await asyncio.wait({self._following})
+        self._closing.set()
+        async with self._launching:  # one that is being launched is ended too
+            following = self._following
+        if following is not None:
+            await asyncio.wait({following})
 
-    async def _follow(self, job: "_Job") -> None:
+    async def _follow(self, job: "_RetrainJob") -> None:
+        """See a job through: to its own end, to its time's, or to the daemon's."""
         is_late = False
+        closing = asyncio.create_task(self._closing.wait())
         try:
-            while not job.is_over():
-                if self.is_closed or job.seconds() > self._retrain.timeout_s:
-                    is_late = not self.is_closed
-                    job.say(f"not finished after {job.seconds():.0f} s" if is_late else "the daemon ends")
-                    await self._end(job)
-                    break
-                await asyncio.sleep(POLL_S)
+            await asyncio.wait(
+                {job.ended, closing}, timeout=self._retrain.timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not job.ended.done():
+                is_late = not self.is_closed
+                job.say(f"not finished after {job.seconds():.0f} s" if is_late else "the daemon ends")
+                await self._end(job)
         finally:
-            job.finish()
+            closing.cancel()
+            await job.finish()
             self._conclude(job, is_late)
 
-    async def _end(self, job: "_Job") -> None:
+    async def _end(self, job: "_RetrainJob") -> None:
         for number, seconds in ((signal.SIGTERM, self._grace_s), (signal.SIGKILL, LONGEST_DEATH_S)):
             job.signal(number)
-            if await _ended_within(job, seconds):
+            if await job.has_ended_within(seconds):
                 return
 
-    def _conclude(self, job: "_Job", is_late: bool) -> None:
+    def _conclude(self, job: "_RetrainJob", is_late: bool) -> None:
         job.outcome = "timed_out" if is_late else "succeeded" if job.exit_code() == 0 else "failed"
         self._metrics.retrain_ended(job.outcome, job.seconds(), time.time())
         how = f"retrain job {job.number} {job.outcome} after {job.seconds():.0f} s, exit code {job.exit_code()}"
@@ -132,19 +130,41 @@ class Trigger:
 _NO_JOB = {"state": "idle", "number": 0, "started": None, "seconds": None, "exit_code": None, "lines": []}
 
 
-class _Job:
-    """One process and what it said last."""
+class _RetrainJob:
+    """One process and what it said last. `ended` is done when the process has ended.
 
-    def __init__(self, number: int, process: "subprocess.Popen[bytes]", secrets: Sequence[str]) -> None:
-        assert process.stdout is not None
+    Its output is a pipe of our own: asyncio's would hold `ended` up for as long as a grandchild keeps it open.
+    """
+
+    def __init__(self, number: int, secrets: Sequence[str]) -> None:
         self.number, self.outcome = number, ""
         self.began_s = time.monotonic()
-        self._process, self._secrets = process, secrets
-        self._output = process.stdout
         self._started_ms = int(time.time() * 1000)
         self._took_s: float | None = None
+        self._secrets = secrets
         self._kept, self._is_cut = b"", False
-        os.set_blocking(self._output.fileno(), False)
+        self._loop = asyncio.get_running_loop()
+
+    async def launch(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        """Begin, without a shell and without our input; what it prints comes through one pipe."""
+        self._output, its_end = os.pipe()
+        os.set_blocking(self._output, False)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=its_end,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        except BaseException:
+            os.close(self._output)
+            raise
+        finally:
+            os.close(its_end)
+        self.ended = asyncio.create_task(self._process.wait())
+        self._listen()
 
     def seconds(self) -> float:
         """How long it has run."""
@@ -152,36 +172,50 @@ class _Job:
 
     def exit_code(self) -> int | None:
         """None while it runs; minus the signal that ended it."""
-        code: int | None = self._process.returncode
-        return code
+        return self._process.returncode
 
-    def is_over(self) -> bool:
-        """Whether the process has ended; takes in what it has said meanwhile, a pipe full at most."""
-        is_over = self._process.poll() is not None
-        self._read()
-        return is_over
+    async def has_ended_within(self, seconds: float) -> bool:
+        """Whether the process ends soon."""
+        await asyncio.wait({self.ended}, timeout=seconds)
+        return self.ended.done()
 
     def signal(self, number: signal.Signals) -> None:
         """To the process and all that it started in its session."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Nothing of it stays; what it said is kept."""
         self.signal(signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(LONGEST_DEATH_S)
+        await self.has_ended_within(LONGEST_DEATH_S)
+        self.ended.cancel()
+        self._loop.remove_reader(self._output)
+        self._resume.cancel()
         self._read()
-        self._output.close()
+        os.close(self._output)
         self._took_s = self.seconds()
 
     def say(self, text: str) -> None:
         """Add a line of our own."""
         self._keep(f"\nstreamrnn: {text}\n".encode())
 
-    def _read(self) -> None:
-        with suppress(BlockingIOError):
-            self._keep(os.read(self._output.fileno(), READ_BYTES))
+    def _listen(self) -> None:
+        """Look again when there is something to read, but not at once."""
+        self._resume = self._loop.call_later(READ_PAUSE_S, self._loop.add_reader, self._output, self._hear)
+
+    def _hear(self) -> None:
+        self._loop.remove_reader(self._output)
+        if self._read():
+            self._listen()
+
+    def _read(self) -> bool:
+        """Keep what it has said, a pipe full at most; False when it will say no more."""
+        try:
+            said = os.read(self._output, READ_BYTES)
+        except BlockingIOError:
+            return True
+        self._keep(said)
+        return bool(said)
 
     def _keep(self, said: bytes) -> None:
         kept = self._kept + said
@@ -208,28 +242,6 @@ class _Job:
             "exit_code": self.exit_code() if self.outcome else None,
             "lines": self.lines(),
         }
-
-
-async def _ended_within(job: _Job, seconds: float) -> bool:
-    end_s = time.monotonic() + seconds
-    while time.monotonic() < end_s:
-        if job.is_over():
-            return True
-        await asyncio.sleep(POLL_S)
-    return job.is_over()
-
-
-def _launch(command: Sequence[str], nice: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """Without a shell, without our input; what it prints comes through one pipe."""
-    lowered = [sys.executable, "-I", "-S", "-c", _LOWERED, str(os.getpid()), str(nice)]
-    return subprocess.Popen(
-        [*lowered, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=environment,
-    )
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -25,7 +25,7 @@ from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
 from streamrnn.registry import load_model
-from streamrnn.retrainer import Trigger
+from streamrnn.retrainer import Retrainer
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_delivery, make_stateful, make_worker
 
@@ -43,7 +43,7 @@ class Service:
         self.engine = self._kept.engine
         self.metrics = metrics or Metrics()
         self.metrics.model(self.engine.spec, str(self.engine.device))
-        self._trigger = Trigger(settings, self.metrics)
+        self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
         self._started_s = time.monotonic()
         self._source: Source | None = None
@@ -57,7 +57,7 @@ class Service:
 
     async def _run(self, stop: asyncio.Event) -> None:
         http = self._make_http()
-        ending = asyncio.create_task(self._trigger.close_when(stop), name="trigger")
+        ending = asyncio.create_task(self._retrainer.close_when(stop), name="retrainer")
         try:
             if self.settings.http.enabled:
                 await http.start()
@@ -66,14 +66,14 @@ class Service:
             await self._serve(stop)
         finally:
             ending.cancel()
-            await self._trigger.close()
+            await self._retrainer.close()
             if self.settings.http.enabled:
                 await http.stop()
             self._kept.thread.close()
 
     def _make_http(self) -> HttpServer:
         http, token = self.settings.http, self.settings.retrain.token
-        retrain = retrain_routes(self._trigger, None if token is None else token.get_secret_value())
+        retrain = retrain_routes(self._retrainer, None if token is None else token.get_secret_value())
         routes = probe_routes(self, self.metrics.application()) + retrain
         return HttpServer(http.host, http.port, routes)
 

@@ -12,7 +12,7 @@ import pytest
 from streamrnn.config import RetrainSettings, load_settings
 from streamrnn.errors import ConfigError
 from streamrnn.metrics import Metrics
-from streamrnn.retrainer import Trigger
+from streamrnn.retrainer import Retrainer
 
 SECRET = "hunter2"
 
@@ -48,12 +48,12 @@ async def test_the_job_loads_the_daemons_settings_wherever_they_came_from_but_no
     flags["retrain.command"] = shlex.join([sys.executable, "-c", program])
     settings = load_settings(toml, flags)
     assert settings.retrain.token is not None
-    trigger = Trigger(settings, Metrics())
-    trigger.start()
+    retrainer = Retrainer(settings, Metrics())
+    await retrainer.start()
     async with asyncio.timeout(20):
-        while trigger.is_running():
+        while retrainer.is_running():
             await asyncio.sleep(0.01)
-    state = trigger.state()
+    state = retrainer.state()
     assert state["state"] == "succeeded", state
     loaded, seen = state["lines"]
     assert json.loads(loaded) == settings.model_dump(mode="json") | {"retrain": RetrainSettings().model_dump()}

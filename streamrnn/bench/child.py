@@ -8,9 +8,7 @@ It ends when its standard input does: no parent, no child.
 import asyncio
 import json
 import logging
-import os
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 
@@ -24,6 +22,7 @@ from streamrnn.bench.relay import Predict, loop_by_hand, relay
 from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
+from streamrnn.process.children import end_with_input
 from streamrnn.process.interpreter import new_event_loop
 from streamrnn.service import Service
 from streamrnn.ticks import PredictionBatch
@@ -103,19 +102,11 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _end_with_parent() -> None:
-    def wait() -> None:
-        os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def main() -> None:
     """One job."""
     logging.basicConfig(level=logging.WARNING)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    _end_with_parent()
+    end_with_input()
     _say("ready")
     if job.role == "engine":
         said = msgspec.json.encode(engine_table(job))

@@ -29,7 +29,7 @@ class RetrainView(Protocol):
     def wait_s(self) -> float:
         """Seconds until the next may start."""
 
-    def start(self) -> int:
+    async def start(self) -> int:
         """Start one; its number."""
 
     def state(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def retrain_routes(view: RetrainView, token: str | None) -> list[Route]:
             return stranger
         if not _asks_for_one(body):
             return json_response(200, {"ignored": "the alert is not firing"})
-        return _refusal(view) or json_response(202, {"number": view.start()})
+        return _refusal(view) or json_response(202, {"number": await view.start()})
 
     return [route("/retrain", look, start)]
 

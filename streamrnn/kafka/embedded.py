@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,20 +18,11 @@ from types import TracebackType
 from typing import IO
 
 from streamrnn.errors import BrokerUnavailable, ConfigError
+from streamrnn.process.children import tied
 
 START_DEADLINE_S = 15.0
 STOP_DEADLINE_S = 3.0
 ATTEMPTS = 3
-
-_DIE_WITH_PARENT = """
-import ctypes, os, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-"""Run before the broker in its process: preexec_fn is unsafe beside threads. 1 is PR_SET_PDEATHSIG."""
 
 
 class EmbeddedBroker:
@@ -107,11 +97,10 @@ class EmbeddedBroker:
 
     def _launch(self, program: str, port: int) -> None:
         url = f"tcp://127.0.0.1:{port}"
-        tied = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         broker = [program, "broker", "--listener-url", url, "--advertised-listener-url", url]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*tied, *broker, "--storage-engine", "memory://tansu/"],
+            tied([*broker, "--storage-engine", "memory://tansu/"]),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,

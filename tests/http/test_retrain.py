@@ -25,7 +25,7 @@ class View:
     def wait_s(self) -> float:
         return self._wait_s
 
-    def start(self) -> int:
+    async def start(self) -> int:
         self.started += 1
         return self.started
 

@@ -1,0 +1,41 @@
+"""Owns how a child process ends with its parent, also with one that is killed. Knows no child."""
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+_TIED = """
+import os, sys
+parent, nice, *command = sys.argv[1:]
+os.nice(int(nice))
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+    if os.getppid() != int(parent):
+        sys.exit(1)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    print(f"cannot run {command[0]}: {error.strerror}", flush=True)
+    sys.exit(127)
+"""
+"""Run before the command in its process: preexec_fn is unsafe beside threads. 1 is PR_SET_PDEATHSIG, 9 SIGKILL."""
+
+
+def tied(command: Sequence[str], nice: int = 0) -> list[str]:
+    """The words that run a command, `nice` lower in priority, so that Linux kills it when we end.
+
+    It is the end of the launching thread that counts. A command that is not there says so and exits with 127.
+    """
+    return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), str(nice), *command]
+
+
+def end_with_input() -> None:
+    """End this process, a child, when its standard input ends: on every system, and whatever runs here."""
+
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
