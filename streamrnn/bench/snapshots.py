@@ -69,17 +69,17 @@ class _Bed:
         )
         self.thread = EngineThread(self.engine)
         self.keeper = SnapshotKeeper(settings.snapshots, shelf, self.thread, cold, Metrics())
-        self.partition = Partition(0, Phase.LIVE, committed=0, pedigree=Pedigree(label, printed, 0, 0))
-        self.partition.place(0)
+        self.partition = Partition(0, Phase.LIVE, committed=0)
+        self.partition.serving.place(0, Pedigree(label, printed, 0, 0))
         self._layers, self._settled_s = 0, time.monotonic()
         self._commit_s = job.commit_interval_ms / 1000
 
     async def step(self, ticks: TickBatch) -> _Step:
         """The next ticks of the partition; undo layers live as long as in the daemon."""
-        partition, start, begun = self.partition, self.partition.position, time.perf_counter()
+        partition, start, begun = self.partition, self.partition.serving.position, time.perf_counter()
         ticks = dataclasses.replace(ticks, offset=np.arange(start, start + len(ticks)))
         stepping = self.thread.call(self._step, ticks)
-        partition.position += len(ticks)
+        partition.serving.position += len(ticks)
         seconds = await stepping
         turn_s = time.perf_counter() - begun
         self._commit()
@@ -87,7 +87,7 @@ class _Bed:
 
     def _commit(self) -> None:
         """What is stepped counts as committed; undo layers go when the daemon would commit."""
-        self.partition.committed = self.partition.position
+        self.partition.committed = self.partition.serving.position
         self._layers += 1
         now = time.monotonic()
         if now - self._settled_s >= self._commit_s:

@@ -51,37 +51,37 @@ class Assigner:
 
     def positions(self) -> dict[int, int]:
         """The next offset of each live partition."""
-        return {p.number: p.position for p in self._partitions.values() if p.phase is Phase.LIVE}
+        return {p.number: p.serving.position for p in self._partitions.values() if p.phase is Phase.LIVE}
 
     def marks(self, positions: Mapping[int, int]) -> dict[int, Mark]:
         """What to commit for the positions that have moved."""
         marks = {}
         for number, position in positions.items():
             partition = self._partitions.get(number)
-            if partition is not None and partition.pedigree is not None and position != partition.committed:
-                marks[number] = Mark(position, partition.pedigree.to_text())
+            pedigree = None if partition is None else partition.serving.pedigree
+            if partition is not None and pedigree is not None and position != partition.committed:
+                marks[number] = Mark(position, pedigree.to_text())
         return marks
 
     def stepped(self, positions: Mapping[int, int]) -> None:
         """Take note of how far the state has come."""
         for partition, position in self._those_of(positions):
-            partition.position = position
+            partition.serving.position = position
 
     def committed(self, positions: Mapping[int, int]) -> None:
         """Take note of what the group's committed offsets now are."""
         for partition, position in self._those_of(positions):
-            partition.committed = partition.settled = position
+            partition.committed = partition.serving.settled = position
 
     def published(self, positions: Mapping[int, int]) -> None:
         """All below is with the broker, though not committed: nothing undoes it any more."""
         for partition, position in self._those_of(positions):
-            partition.settled = position
+            partition.serving.settled = position
 
     def undone(self) -> None:
         """The engine has gone back to where it was settled."""
         for partition in (*self._partitions.values(), *self._parked.values()):
-            partition.position = partition.settled
-            partition.undoings += 1
+            partition.serving.undo()
 
     def _those_of(self, positions: Mapping[int, int]) -> Iterable[tuple[Partition, int]]:
         found = ((self._partitions.get(number), position) for number, position in positions.items())
@@ -100,7 +100,7 @@ class Assigner:
         await self._cancel_recoveries()
         known, now_s = self._parked | self._partitions, time.monotonic()
         self._partitions = {n: known.pop(n, Partition(n)) for n in sorted(numbers)}
-        self._parked = {n: p for n, p in known.items() if p.has_rows}
+        self._parked = {n: p for n, p in known.items() if p.serving.has_rows}
         # A recovery that was cancelled may have left some of its rows.
         self._broken_off = (self._broken_off | known.keys()) - self._parked.keys() - self._partitions.keys()
         for partition in self._parked.values():
@@ -171,7 +171,7 @@ class Assigner:
         partition.phase = Phase.RECOVERING
         self._metrics.state(self.phases())
         await self._recovery.run(partition)
-        self._source.seek(partition.number, partition.position)
+        self._source.seek(partition.number, partition.serving.position)
         partition.phase, partition.attempts = Phase.LIVE, 0
         self._metrics.state(self.phases())
 

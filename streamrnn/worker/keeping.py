@@ -150,10 +150,11 @@ class SnapshotKeeper:
     def _is_due(self, partition: Partition) -> bool:
         number = partition.number
         taken = self._taken.setdefault(number, _Taken(None, time.monotonic()))
-        start = partition.pedigree.since if partition.pedigree is not None else 0
-        moved = partition.position - (start if taken.chain is None else taken.chain.offset)
+        rows = partition.serving
+        start = rows.pedigree.since if rows.pedigree is not None else 0
+        moved = rows.position - (start if taken.chain is None else taken.chain.offset)
         many = self._settings.interval_records
-        if not partition.has_rows or partition.phase is not Phase.LIVE:
+        if not rows.has_rows or partition.phase is not Phase.LIVE:
             return False
         if self._is_full:  # also where an undo has made the rows of the last one dirty again
             return time.monotonic() - taken.at_s >= min(self._settings.interval_s, HURRY_S)
@@ -172,8 +173,8 @@ class SnapshotKeeper:
     async def _take_last(self, partitions: Iterable[Partition]) -> None:
         for partition in partitions:
             taken = self._taken.get(partition.number)
-            is_new = taken is None or taken.chain is None or taken.chain.offset != partition.position
-            if is_new and partition.has_rows and partition.phase is Phase.LIVE:
+            is_new = taken is None or taken.chain is None or taken.chain.offset != partition.serving.position
+            if is_new and partition.serving.has_rows and partition.phase is Phase.LIVE:
                 await self._take(partition)
 
     async def _take(self, partition: Partition) -> None:
@@ -216,10 +217,10 @@ class SnapshotKeeper:
 
     def _begin(self, partition: Partition, base: Chain | None) -> Taking:
         """Not a coroutine: between the look at the position and the engine's turn no further step may come."""
-        pedigree, number, cold = partition.pedigree, partition.number, self._cold.of(partition.number)
+        pedigree, number, cold = partition.serving.pedigree, partition.number, self._cold.of(partition.number)
         assert pedigree is not None
         base = None if base is None or base.is_due_full or cold.needs_full else base
-        draft = self._shelf.draft(number, pedigree.since, partition.position, base, cold, pedigree.born)
+        draft = self._shelf.draft(number, pedigree.since, partition.serving.position, base, cold, pedigree.born)
         taking = Taking(partition, draft, base is None)
         self._thread.post(taking.capture, self._engine)
         return taking
@@ -240,7 +241,7 @@ class SnapshotKeeper:
         return await self._in_thread(taking.draft.finish)
 
     async def _prune(self, partition: Partition) -> None:
-        number, committed, pedigree = partition.number, partition.committed, partition.pedigree
+        number, committed, pedigree = partition.number, partition.committed, partition.serving.pedigree
         if committed is None or pedigree is None:
             return
         try:

@@ -1,10 +1,10 @@
-"""What the worker knows of one partition: its phase and its positions. Decides; does no I/O.
+"""What the worker knows of one partition: its phase, what is committed, where its rows stand. No I/O.
 
-gated -> recovering -> live -> draining. Only live partitions are fetched.
+gated -> recovering -> live -> draining. Only live partitions are fetched. Beside each field stands who writes it;
+all others only read it. All of them run on the event loop.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamrnn.provenance.pedigree import Pedigree
@@ -23,63 +23,50 @@ class Phase(StrEnum):
 
 
 @dataclass(slots=True)
-class Partition:
-    """One partition this worker owns, or parked rows of one it owned until the last rebalance.
+class Standing:
+    """Where one line's rows of one partition stand, and what they are a function of."""
 
-    position: the next offset its rows have not seen. settled: where an undo takes them back to. committed: what
-    this worker last committed, None before its first commit. pedigree: what its rows are a function of.
-    undoings: how often its rows may have been taken back.
-    """
-
-    number: int
-    phase: Phase = Phase.GATED
     position: int = NOTHING
+    """The next offset that the rows have not seen. Recovery; while the partition is live the assigner, as the loop
+    steps and undoes."""
     settled: int = NOTHING
-    committed: int | None = None
+    """Where an undo takes the rows back to. Recovery; the assigner at a commit, or when all is published before a
+    rebalance."""
     pedigree: Pedigree | None = None
-    attempts: int = 0
+    """What the rows are a function of. Recovery alone."""
     undoings: int = 0
+    """How often the rows may have been taken back. The assigner alone."""
 
     @property
     def has_rows(self) -> bool:
-        """Whether its rows in memory stand for a position."""
+        """Whether the rows in memory stand for a position."""
         return self.position >= 0 and self.pedigree is not None
 
-    def place(self, position: int) -> None:
-        """The rows are now what `position` makes of them, and no undo goes further back."""
+    def place(self, position: int, pedigree: Pedigree | None) -> None:
+        """The rows are now those of the pedigree at `position`, and no undo goes further back."""
         self.position = self.settled = position
+        self.pedigree = pedigree
 
     def void(self) -> None:
         """The rows stand for nothing."""
-        self.place(NOTHING)
-        self.pedigree = None
+        self.place(NOTHING, None)
+
+    def undo(self) -> None:
+        """The engine has taken the rows back to where they were settled."""
+        self.position = self.settled
+        self.undoings += 1
 
 
-class Breaker:
-    """Opens when too many of the last `window` records were dead letters; closed again after a pause."""
+@dataclass(slots=True)
+class Partition:
+    """One partition this worker owns, or one it owned until the last rebalance, whose rows are parked."""
 
-    def __init__(self, share: float, window: int, pause_s: float) -> None:
-        self._share, self._window, self._pause_s = share, window, pause_s
-        self._seen: deque[tuple[int, int]] = deque()
-        self._records = self._dead = 0
-        self._open_until = 0.0
-
-    def count(self, records: int, dead: int, now_s: float) -> bool:
-        """Take note of a batch; whether that opened the breaker: a full window holds more than its share."""
-        self._seen.append((records, dead))
-        self._records += records
-        self._dead += dead
-        while self._records - self._seen[0][0] >= self._window:
-            gone = self._seen.popleft()
-            self._records -= gone[0]
-            self._dead -= gone[1]
-        if self._records >= self._window and self._dead > self._share * self._records:
-            self._open_until = now_s + self._pause_s
-            self._seen.clear()
-            self._records = self._dead = 0
-            return True
-        return False
-
-    def is_open(self, now_s: float) -> bool:
-        """Whether fetching is to pause."""
-        return now_s < self._open_until
+    number: int
+    phase: Phase = Phase.GATED
+    """The assigner alone."""
+    committed: int | None = None
+    """What this worker last committed, None before its first commit. Recovery; the assigner at a commit."""
+    attempts: int = 0
+    """Recoveries that failed since the partition was last live. The assigner alone."""
+    serving: Standing = field(default_factory=Standing)
+    """Of the line that serves. A line beside it has a standing of its own."""

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
@@ -91,7 +91,7 @@ class Recovery:
         replayed = await self._act(partition, choice)
         if facts.committed is not None:
             partition.committed = facts.committed
-        if partition.pedigree != facts.written or partition.position != facts.committed:
+        if (partition.serving.position, partition.serving.pedigree) != (facts.committed, facts.written):
             await self._commit(partition)
         await self._say_done(partition, choice, replayed, restored)
         return "warmup" if choice.way is Way.GAP else choice.way.value
@@ -110,34 +110,35 @@ class Recovery:
         return RecoveryFacts(number, offset, written, source.topic_id, first, memory, secrets.token_hex(4))
 
     def _in_memory(self, partition: Partition) -> RowsInMemory | None:
-        if not partition.has_rows:
+        rows = partition.serving
+        if not rows.has_rows:
             return None
-        assert partition.pedigree is not None
+        assert rows.pedigree is not None
         is_damaged = partition.number in self._keeper.damaged
-        return RowsInMemory(partition.position, partition.committed, partition.pedigree, is_damaged)
+        return RowsInMemory(rows.position, partition.committed, rows.pedigree, is_damaged)
 
     # Acts
 
     async def _restore(self, partition: Partition, sought: SnapshotSought) -> Restored | None:
-        partition.void()
+        partition.serving.void()
         return await self._keeper.restore(partition.number, sought.at_most, sought.since, sought.born)
 
     async def _act(self, partition: Partition, choice: RecoveryChoice) -> int:
         """Make the rows those of the choice; how many records were replayed for it."""
         if choice.way in FROM_FRESH_ROWS:
-            partition.void()
+            partition.serving.void()
             self._keeper.forget(partition.number)
             await self._thread.call(self._engine.drop, partition.number)
         if choice.way is not Way.MEMORY:
-            partition.pedigree = choice.pedigree
-            partition.place(choice.start)
+            partition.serving.place(choice.start, choice.pedigree)
         return await self._replay(partition, choice.stop)
 
     async def _commit(self, partition: Partition) -> None:
         """What the rows are, before anything is published that was made of them."""
-        assert partition.pedigree is not None
-        await self._source.commit({partition.number: Mark(partition.position, partition.pedigree.to_text())})
-        partition.committed = partition.position
+        rows = partition.serving
+        assert rows.pedigree is not None
+        await self._source.commit({partition.number: Mark(rows.position, rows.pedigree.to_text())})
+        partition.committed = rows.position
 
     def forget(self, number: int) -> None:
         """The partition's rows are about to be dropped, for it is another worker's."""
@@ -185,41 +186,48 @@ class Recovery:
 
     async def _replay(self, partition: Partition, stop: int) -> int:
         """Step all records up to `stop`; cut short at any point, the rows are what `position` says or void."""
-        start, replayed, limit = partition.position, 0, self._settings.input.max_poll_records
+        rows, replayed = partition.serving, 0
+        start, pedigree = rows.position, rows.pedigree
         if start >= stop:
             return 0
-        begun = said = time.monotonic()
-        pedigree = partition.pedigree
-        topic = self._settings.input.topic
-        async with aclosing(read_whole(self._settings, topic, partition.number, start, stop, limit)) as batches:
-            while True:
-                async with self._progress(partition.number):
-                    records = await anext(batches, None)
-                if records is None:
-                    break
-                partition.void()
+        left = _Left(partition.number, start, stop, self._metrics)
+        topic, most = self._settings.input.topic, self._settings.input.max_poll_records
+        async with aclosing(read_whole(self._settings, topic, partition.number, start, stop, most)) as batches:
+            while (records := await self._next(partition.number, batches)) is not None:
+                rows.void()
                 await self._thread.call(self._warm, records)
-                partition.pedigree = pedigree
-                partition.place(records[-1].offset + 1)
+                rows.place(records[-1].offset + 1, pedigree)
                 replayed += len(records)
-                left = stop - partition.position
-                seconds = (time.monotonic() - begun) / (partition.position - start) * left
-                self._metrics.recovering(partition.number, left, seconds)
-                if time.monotonic() - said > SAY_S:
-                    said = time.monotonic()
-                    log.info("partition %d: %d offsets to replay, about %.0f s", partition.number, left, seconds)
-        partition.place(stop)
+                left.note(rows.position)
+        rows.place(stop, pedigree)
         return replayed
 
-    @asynccontextmanager
-    async def _progress(self, number: int) -> AsyncIterator[None]:
+    async def _next(self, number: int, batches: AsyncGenerator[list[Record], None]) -> list[Record] | None:
+        """The next records, None after the last; BrokerUnavailable where none come for too long."""
         limit = self._settings.limits.recovery_stall_s
         try:
             async with asyncio.timeout(limit):
-                yield
+                return await anext(batches, None)
         except TimeoutError as error:
             raise BrokerUnavailable(f"recovery of partition {number} came no further in {limit:g} s") from error
 
     def _warm(self, records: list[Record]) -> None:
         """On the engine thread: step and publish nothing."""
         self._engine.step(self._decoder.decode(records)[0], warm=True)
+
+
+class _Left:
+    """How much of a replay is left, and about how long that takes: told at every batch, said now and then."""
+
+    def __init__(self, number: int, start: int, stop: int, metrics: Metrics) -> None:
+        self._number, self._start, self._stop, self._metrics = number, start, stop, metrics
+        self._begun_s = self._said_s = time.monotonic()
+
+    def note(self, position: int) -> None:
+        """All below `position` has been replayed."""
+        now_s, left = time.monotonic(), self._stop - position
+        seconds = (now_s - self._begun_s) / (position - self._start) * left
+        self._metrics.recovering(self._number, left, seconds)
+        if now_s - self._said_s > SAY_S:
+            self._said_s = now_s
+            log.info("partition %d: %d offsets to replay, about %.0f s", self._number, left, seconds)

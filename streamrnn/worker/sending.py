@@ -12,10 +12,10 @@ from streamrnn.kafka.writing.delivery import Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
+from streamrnn.worker.breaker import Breaker
 from streamrnn.worker.interval import Interval, Sent
 from streamrnn.worker.letters import Refusals, refused_ticks
 from streamrnn.worker.outliers import OutlierNotes
-from streamrnn.worker.partition import Breaker
 from streamrnn.worker.watching import InputWatch
 
 log = logging.getLogger(__name__)

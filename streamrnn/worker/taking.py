@@ -19,8 +19,12 @@ class Taking:
     def __init__(self, partition: Partition, draft: Draft, is_full: bool) -> None:
         self.draft, self.is_full = draft, is_full
         self._capture: Capture | None = None
-        self.position = partition.position
-        self._partition, self._pedigree, self._undoings = partition, partition.pedigree, partition.undoings
+        self._partition, self._rows = partition, partition.serving
+        self.position, self._pedigree, self._undoings = (
+            self._rows.position,
+            self._rows.pedigree,
+            self._rows.undoings,
+        )
 
     def is_committed(self) -> bool:
         """Whether no undo goes below its position any more."""
@@ -28,8 +32,8 @@ class Taking:
 
     def check(self) -> None:
         """CaptureVoid where the rows may not be those of the position, or nobody will commit it here."""
-        partition = self._partition
-        if partition.undoings != self._undoings or partition.pedigree != self._pedigree:
+        partition, rows = self._partition, self._rows
+        if rows.undoings != self._undoings or rows.pedigree != self._pedigree:
             raise CaptureVoid(f"{self.position} was undone")
         if partition.phase is not Phase.LIVE:
             raise CaptureVoid(f"partition {partition.number} is {partition.phase}")

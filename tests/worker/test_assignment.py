@@ -127,7 +127,7 @@ async def test_rows_of_a_recovery_that_was_broken_off_are_dropped_once(world: Ma
     async with w.serving():
         await w.until(lambda: settled(w))
         for partition in w.worker.assigner.owned():
-            partition.void()  # as one that is being restored
+            partition.serving.void()  # as one that is being restored
         w.source.assign(1)
         await w.until(lambda: w.worker.assigner.phases() == {1: "live"})
         assert w.worker.assigner.expired() == [0]

@@ -1,9 +1,9 @@
-"""Phases, positions and the breaker: decisions without I/O."""
+"""When the breaker opens, told by an oracle that keeps a flag for each record."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.worker.partition import Breaker
+from streamrnn.worker.breaker import Breaker
 
 BATCHES = st.lists(
     st.tuples(st.integers(1, 30), st.floats(0, 1)).map(lambda b: (b[0], round(b[0] * b[1]))), max_size=60
