@@ -1,4 +1,4 @@
-"""A committed offset, what is written beside it, and as whom a worker writes it. Knows no broker."""
+"""A committed offset, what is written beside it, and what a worker is in its group. Knows no broker."""
 
 from typing import NamedTuple
 
@@ -17,3 +17,10 @@ class Membership(NamedTuple):
     generation: int
     member_id: str
     instance_id: str | None = None
+
+
+class Assignment(NamedTuple):
+    """Partitions this worker holds since `generation` of its group."""
+
+    generation: int
+    partitions: frozenset[int]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from streamrnn.errors import BrokerError, StoreUnavailable, TopicReplaced, WorkerFenced
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Rebalanced, Unsettled
-from streamrnn.kafka.reading.member import Source
 from streamrnn.metrics import Metrics
 from streamrnn.worker.partition import Partition, Phase
 from streamrnn.worker.recovery import Recovery
+from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
@@ -26,7 +26,7 @@ LONGEST_PARKED_S = 600.0
 class Assigner:
     """The partitions of one worker, from assignment to live."""
 
-    def __init__(self, source: Source, recovery: Recovery, metrics: Metrics, at_once: int) -> None:
+    def __init__(self, source: TickSource, recovery: Recovery, metrics: Metrics, at_once: int) -> None:
         self._source, self._recovery, self._metrics = source, recovery, metrics
         self._partitions: dict[int, Partition] = {}
         self._parked: dict[int, Partition] = {}

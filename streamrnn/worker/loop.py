@@ -21,8 +21,7 @@ from streamrnn.config import Settings
 from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
 from streamrnn.kafka.marks import Membership
-from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.reading.member import Source, TicksLost
+from streamrnn.kafka.offsets import Rebalanced, TicksLost
 from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
@@ -32,6 +31,7 @@ from streamrnn.worker.interval import Batch, Interval, Stepped
 from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.pace import Pace
 from streamrnn.worker.sending import Sender
+from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
 IDLE_FETCH_MS = 50
@@ -48,7 +48,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        source: Source,
+        source: TickSource,
         delivery: Delivery,
         thread: EngineThread,
         metrics: Metrics,

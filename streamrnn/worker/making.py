@@ -21,6 +21,7 @@ from streamrnn.worker.keeper import Keeper, NoKeeper
 from streamrnn.worker.keeping import SnapshotKeeper
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.recovery import Recovery
+from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def make_delivery(settings: Settings, source: Source) -> Delivery:
 
 def make_worker(
     settings: Settings,
-    source: Source,
+    source: TickSource,
     delivery: Delivery,
     kept: Stateful,
     metrics: Metrics,

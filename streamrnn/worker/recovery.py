@@ -16,8 +16,6 @@ from streamrnn.config import Settings
 from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.reading.log import read_whole
-from streamrnn.kafka.reading.member import Source
 from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
@@ -36,6 +34,7 @@ from streamrnn.worker.recovery_plan import (
     choice_after,
     first_choice,
 )
+from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
 SAY_S = 10.0
@@ -48,7 +47,7 @@ class Recovery:
     def __init__(
         self,
         settings: Settings,
-        source: Source,
+        source: TickSource,
         thread: EngineThread,
         decoder: Decoder,
         metrics: Metrics,
@@ -191,8 +190,8 @@ class Recovery:
         if start >= stop:
             return 0
         left = _Left(partition.number, start, stop, self._metrics)
-        topic, most = self._settings.input.topic, self._settings.input.max_poll_records
-        async with aclosing(read_whole(self._settings, topic, partition.number, start, stop, most)) as batches:
+        most = self._settings.input.max_poll_records
+        async with aclosing(self._source.read_again(partition.number, start, stop, most)) as batches:
             while (records := await self._next(partition.number, batches)) is not None:
                 rows.void()
                 await self._thread.call(self._warm, records)

@@ -77,17 +77,17 @@ def stall(at: str, nth: int = 1, seconds: float = 2.0, times: int = 1) -> None:
 @fault
 def unreadable(partition: int, times: int) -> None:
     """The log of one partition cannot be read again, so often."""
-    recovery = importlib.import_module("streamrnn.worker.recovery")
-    refuse, real, left = found("streamrnn.errors:BrokerUnavailable"), recovery.read_whole, times
+    refuse, left = found("streamrnn.errors:BrokerUnavailable"), times
+    owner, name, real = located("streamrnn.kafka.reading.member:Source.read_again")
 
-    def read_whole(settings: Any, topic: str, number: int, *range_: int) -> Any:
+    def read_again(self: Any, number: int, *range_: int) -> Any:
         nonlocal left
         if number == partition and left > 0:
             left -= 1
             raise refuse("broken on purpose")
-        return real(settings, topic, number, *range_)
+        return real(self, number, *range_)
 
-    recovery.read_whole = read_whole
+    setattr(owner, name, read_again)
 
 
 @fault

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
-from streamrnn.worker import assignment, keeping, loop, making, recovery
+from streamrnn.worker import assignment, keeping, loop, making
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_stateful, make_worker
@@ -33,8 +33,6 @@ SPEC = ModelSpec(
     hidden=8,
     predicts="log_change",
 )
-SOURCES: dict[str, FakeSource] = {}
-"""By input topic: where a recovery reads."""
 FIRST_TIME_MS = 1_700_000_000_000
 POISON = 3e38
 """A tick whose prediction is above the largest float32: its row is rolled back."""
@@ -143,16 +141,8 @@ class World:
 MakeWorld = Callable[..., World]
 
 
-def read_again(
-    settings: Settings, topic: str, partition: int, start: int, stop: int, most: int
-) -> AsyncGenerator[list[Record], None]:
-    """What `read_whole` would read of the world whose settings these are."""
-    return SOURCES[topic].read_again(partition, start, stop, most)
-
-
 def assemble(settings: Settings, source: FakeSource) -> World:
     """A worker as the service makes it, on a source and a delivery that are lists."""
-    SOURCES[settings.input.topic] = source
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
     kept = make_stateful(make_model(), settings)
@@ -175,7 +165,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     monkeypatch.setattr(keeping, "LOOK_S", 0.001)
     monkeypatch.setattr(making, "make_engine", make_tapped)
     monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
-    monkeypatch.setattr(recovery, "read_whole", read_again)
 
     def make(
         topic: dict[int, list[Record]], poll: int = 1000, after: World | None = None, **sections: dict[str, object]

@@ -9,9 +9,8 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from typing import NamedTuple
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.marks import Assignment, Mark, Membership
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.reading.member import Assignment, Source
 from streamrnn.kafka.writing.delivery import RecordsRefused, source_place
 from streamrnn.ticks import OutRecord, Record
 
@@ -35,7 +34,7 @@ class Committed(NamedTuple):
 Journal = list[Published | Committed]
 
 
-class FakeSource(Source):
+class FakeSource:
     """One member's view of a topic of lists; a call takes its next error, None for none, from its `*_errors`."""
 
     def __init__(self, journal: Journal, ticks: Mapping[int, list[Record]], poll: int = 1000) -> None:
@@ -57,6 +56,10 @@ class FakeSource(Source):
     def topic_id(self) -> str:
         """Brokers of old have none."""
         return ""
+
+    @property
+    def is_topic_missing(self) -> bool:
+        return False
 
     async def look_at_topic(self) -> None:
         """It is there."""
@@ -117,6 +120,9 @@ class FakeSource(Source):
 
     async def log_start(self, partition: int) -> int:
         return self.log_starts.get(partition, 0)
+
+    async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
+        return {partition: len(self.ticks[partition]) for partition in partitions}
 
     def membership(self) -> Membership:
         return Membership("group", 1, "member", None)

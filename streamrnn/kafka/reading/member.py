@@ -7,9 +7,8 @@ with `take_rebalance` and does the work. A partition yields nothing before it is
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -19,9 +18,10 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
 from streamrnn.kafka.client import deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
-from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.marks import Assignment, Mark, Membership
 from streamrnn.kafka.membership import check_name, make_member
 from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
+from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
 from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.kafka.topic import Topic, check_count
@@ -33,14 +33,6 @@ log = logging.getLogger(__name__)
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)
 """Nothing to read yet: aiokafka looks for an offset of its own before we seek, and finds none."""
 _HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Partitions this worker holds since `generation` of its group."""
-
-    generation: int
-    partitions: frozenset[int]
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -266,6 +258,13 @@ class Source:
         if self._input.start == "earliest":
             return await self.log_start(partition)
         return (await self.end_offsets([partition]))[partition]
+
+    def read_again(self, partition: int, start: int, stop: int, most: int) -> AsyncGenerator[list[Record], None]:
+        """All records with start <= offset < stop, in lists of at most `most`, whatever this member is given.
+
+        As `read_whole` has them. The caller closes it.
+        """
+        return read_whole(self._settings, self._topic, partition, start, stop, most)
 
     async def end_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         """Offset after the last readable record; the embedded broker answers too low until it was read."""
