@@ -6,7 +6,7 @@ Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,11 @@ class DeadLetter(NamedTuple):
     code: str
     message: str
     element: int = NO_INDEX
+
+    @property
+    def place(self) -> Place:
+        """The place of the refused tick."""
+        return self.record.partition, self.record.offset, self.element
 
 
 class StreamRows(NamedTuple):
@@ -150,10 +155,10 @@ class TickBatch:
             index=None if self.index is None else self.index[rows],
         )
 
-    def places(self, rows: NDArray[np.intp]) -> list[Place]:
-        """Of some of the ticks."""
-        index = [NO_INDEX] * len(rows) if self.index is None else self.index[rows].tolist()
-        return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=True))
+    def places(self, rows: Rows = slice(None)) -> list[Place]:
+        """The places of some of the ticks, or of all."""
+        index = repeat(NO_INDEX) if self.index is None else self.index[rows].tolist()
+        return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=False))
 
 
 def far_times(ticks: TickBatch) -> NDArray[np.bool_]:
@@ -207,13 +212,14 @@ class PredictionBatch:
 
 
 class OutRecord(NamedTuple):
-    """One record to publish; the partition number is the source's."""
+    """One record to publish; the partition number is the source's. place: of the tick it was made of, if of any."""
 
     partition: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    place: Place | None = None
 
 
 as_out_record = partial(tuple.__new__, OutRecord)

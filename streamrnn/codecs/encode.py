@@ -4,20 +4,19 @@ Knows no format. Shapes: n rows, K horizons, O targets, Q quantiles, M numbers o
 """
 
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.codecs.forms import Form, Rows
+from streamrnn.codecs.headers import prediction_headers
 from streamrnn.codecs.json_form import JsonForm
 from streamrnn.codecs.keys import shown as shown_keys
 from streamrnn.codecs.msgpack_form import MsgpackForm
 from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import NO_INDEX, OutRecord, PredictionBatch, TickBatch, as_out_record
+from streamrnn.ticks import OutRecord, PredictionBatch, as_out_record
 
 MOST_FORMS = 256
 """Kept for the next batch: a model of many targets could show 2^O different sets of residuals."""
@@ -34,7 +33,6 @@ class Encoder:
         self._spec, self._key = spec, key
         self._make_form: type[JsonForm] | type[MsgpackForm] = JsonForm if codec == "json" else MsgpackForm
         self._forms: dict[tuple[bool, ...], Form] = {}
-        self._model_header = ("model", spec.label.encode())
 
     def encode(self, batch: PredictionBatch) -> list[OutRecord]:
         """Records of the rows that are ok, in row order."""
@@ -47,7 +45,8 @@ class Encoder:
             ticks.arrival_ms.tolist(),
             ticks.streams,
             self._values(batch, at),
-            self._headers(ticks),
+            prediction_headers(ticks, self._spec.label),
+            ticks.places(),
         )
         return list(map(as_out_record, zip(*columns, strict=True)))
 
@@ -68,19 +67,6 @@ class Encoder:
                 self._forms.clear()
             form = self._forms[shown] = self._make_form(self._spec, shown)
         return form
-
-    def _headers(self, ticks: TickBatch) -> list[list[tuple[str, bytes]]]:
-        numbers, model = ticks.partition.tolist(), self._model_header
-        partitions = {number: ("src-partition", b"%d" % number) for number in set(numbers)}
-        offsets = zip(repeat("src-offset"), msgspec.json.encode(ticks.offset.tolist())[1:-1].split(b","))
-        if ticks.index is None:
-            return [[partitions[number], offset, model] for number, offset in zip(numbers, offsets, strict=True)]
-        return [
-            [partitions[number], offset, ("src-index", b"%d" % index), model]
-            if index != NO_INDEX
-            else [partitions[number], offset, model]
-            for number, offset, index in zip(numbers, offsets, ticks.index.tolist(), strict=True)
-        ]
 
 
 def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tuple[bool, ...], Indexes]]:

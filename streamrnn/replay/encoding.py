@@ -139,7 +139,8 @@ class Chunk(NamedTuple):
         """Stamped now; with the event time where the value has no place for it."""
         at = slice(start, stop)
         stamps = repeat(time.time_ns() // 1_000_000) if self.has_time else self.time_ms[at].tolist()
-        columns: tuple[Any, ...] = (self.partitions[at], stamps, self.keys[at], self.values[at], repeat([]))
+        fields = (self.partitions[at], stamps, self.keys[at], self.values[at])
+        columns: tuple[Any, ...] = (*fields, repeat([]), repeat(None))
         return list(map(as_out_record, zip(*columns, strict=False)))
 
     def share(self, stop: int) -> float:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.dead_letters import PREFIX
+from streamrnn.codecs.headers import read_letter_headers, read_prediction_headers
 from streamrnn.ticks import MOST_INDEX, NO_INDEX, Record
 from streamrnn.verifying.content import DIGEST_BYTES, UNREADABLE, Content
 from streamrnn.verifying.places import MOST_OFFSET, place_of
@@ -109,16 +109,15 @@ class FoundPredictions(Found):
         """Records of the output's partition."""
         source, at, digests, name = [], [], [], []
         for record in records:
-            facts = dict(record.headers)
-            place = _place(facts.get("src-offset"), facts.get("src-index"))
-            if place is None or facts.get("src-partition") != self._own:
-                self._refuse(record, _why(facts.get("src-partition"), facts.get("src-offset")))
+            said = read_prediction_headers(record.headers)
+            place = _place(said.offset, said.element)
+            if place is None or said.partition != self._own:
+                self._refuse(record, _why(said.partition, said.offset))
                 continue
             source.append(place)
             at.append(record.offset)
             digests.append(self._digest(record.key, record.value))
-            label = facts.get("model")
-            name.append(NO_LABEL if label is None else self._code((label,)))
+            name.append(NO_LABEL if said.model is None else self._code((said.model,)))
         self._add(source, at, digests, name)
 
 
@@ -134,18 +133,18 @@ class FoundLetters(Found):
         """Records of the dead letters' partition."""
         source, at, digests, name = [], [], [], []
         for record in records:
-            facts = {k.removeprefix(PREFIX): v for k, v in record.headers if k.startswith(PREFIX)}
-            if facts.get("topic") != self._topic:
+            said = read_letter_headers(record.headers)
+            if said.topic != self._topic:
                 self.of_others += 1
                 continue
-            place = _place(facts.get("offset"), facts.get("index"))
-            if place is None or facts.get("partition") != self._own:
-                self._refuse(record, _why(facts.get("partition"), facts.get("offset")))
+            place = _place(said.offset, said.element)
+            if place is None or said.partition != self._own:
+                self._refuse(record, _why(said.partition, said.offset))
                 continue
             source.append(place)
             at.append(record.offset)
             digests.append(letter_digest(record.key, record.value))
-            name.append(self._code(tuple(facts.get(fact) or b"" for fact in ("model", "stage", "code"))))
+            name.append(self._code((said.model or b"", said.stage or b"", said.code or b"")))
         self._add(source, at, digests, name)
 
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from streamrnn.codecs import dead_letter_record
 from streamrnn.config import Settings
@@ -60,20 +61,32 @@ def _records_of(
             yield place, element(record, place[2])
 
 
+class Bareness(IntEnum):
+    """How much of a dead letter is left out, because the broker refused it with more."""
+
+    WHOLE = 0
+    WITHOUT_VALUE = 1
+    REASON_ALONE = 2
+
+    def barer(self) -> "Bareness":
+        """The next level; the barest stays so."""
+        return Bareness(min(self + 1, Bareness.REASON_ALONE))
+
+
 @dataclass(slots=True)
 class Refusals:
     """What the broker refused for good, by the tick's place: it goes otherwise when it is sent again.
 
-    predictions: why. letters: 1 to go without its value, 2 with its reason alone.
+    predictions: why. letters: how it is to go.
     """
 
     predictions: dict[Place, str] = field(default_factory=dict)
-    letters: dict[Place, int] = field(default_factory=dict)
+    letters: dict[Place, Bareness] = field(default_factory=dict)
 
     def note(self, is_letter: bool, reasons: Mapping[Place, str]) -> None:
         """Take note of a refusal."""
         if is_letter:
-            self.letters.update({place: self.letters.get(place, 0) + 1 for place in reasons})
+            self.letters |= {place: self.letters.get(place, Bareness.WHOLE).barer() for place in reasons}
         else:
             self.predictions.update(reasons)
 
@@ -81,7 +94,7 @@ class Refusals:
         """What lies below the committed offsets is not sent again."""
         if self.predictions or self.letters:
             self.predictions = {p: why for p, why in self.predictions.items() if p[1] >= committed.get(p[0], 0)}
-            self.letters = {p: level for p, level in self.letters.items() if p[1] >= committed.get(p[0], 0)}
+            self.letters = {p: bareness for p, bareness in self.letters.items() if p[1] >= committed.get(p[0], 0)}
 
     def predictions_of(self, records: list[Record], element: Element) -> list[DeadLetter]:
         """Dead letters of the ticks in these records whose prediction was refused."""
@@ -92,10 +105,9 @@ class Refusals:
 
     def letter(self, letter: DeadLetter, topic: str, model: str) -> OutRecord:
         """The dead letter's record, as much of it as the broker takes."""
-        place = (letter.record.partition, letter.record.offset, letter.element)
-        level = self.letters.get(place, 0) if self.letters else 0
-        if level < 2:
+        bareness = self.letters.get(letter.place, Bareness.WHOLE)
+        if bareness is not Bareness.REASON_ALONE:
             record = dead_letter_record(letter, topic, model)
-            return record._replace(value=None) if level else record
+            return record if bareness is Bareness.WHOLE else record._replace(value=None)
         bare = letter.record._replace(timestamp_ms=int(time.time() * 1000), key=None, value=None, headers=())
         return dead_letter_record(letter._replace(record=bare), topic, model)

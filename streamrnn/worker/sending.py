@@ -78,10 +78,9 @@ class Sender:
             )
 
     async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
-        """`records` are those of the ticks that are ok, in order."""
+        """Send the records of ticks, but for those whose prediction the broker refused."""
         if refused := self._refusals.predictions:
-            places = sent.predictions.ticks.places(sent.predictions.ok.nonzero()[0])
-            records = [r for r, place in zip(records, places, strict=True) if place not in refused]
+            records = [record for record in records if record.place not in refused]
         if not records:
             return
         begun = time.perf_counter()

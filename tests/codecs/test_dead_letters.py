@@ -3,7 +3,7 @@
 import pytest
 
 from streamrnn.codecs import Decoder, dead_letter_record
-from streamrnn.codecs.dead_letters import LONGEST_MESSAGE, PREFIX
+from streamrnn.codecs.headers import ERRORS, LONGEST_MESSAGE
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Record
 
@@ -36,21 +36,21 @@ def test_key_value_partition_timestamp_and_headers_are_the_records(key, value):
 def test_the_headers_name_the_place_the_stage_the_reason_and_the_model():
     headers = dead_letter_record(letter(), "ticks", "oil@7").headers[2:]
     assert dict(headers) == {
-        PREFIX + "topic": b"ticks",
-        PREFIX + "partition": b"3",
-        PREFIX + "offset": b"12345",
-        PREFIX + "stage": b"decode",
-        PREFIX + "code": b"undecodable",
-        PREFIX + "message": b"why",
-        PREFIX + "model": b"oil@7",
+        ERRORS + "topic": b"ticks",
+        ERRORS + "partition": b"3",
+        ERRORS + "offset": b"12345",
+        ERRORS + "stage": b"decode",
+        ERRORS + "code": b"undecodable",
+        ERRORS + "message": b"why",
+        ERRORS + "model": b"oil@7",
     }
-    assert PREFIX == "__streamrnn.errors."
+    assert ERRORS == "__streamrnn.errors."
 
 
 def test_a_long_message_is_cut_and_one_that_is_no_text_still_goes():
     headers = dict(dead_letter_record(letter(message="\ud800" + "x" * 5000), "ticks", "oil@7").headers)
-    assert len(headers[PREFIX + "message"]) == LONGEST_MESSAGE
-    assert headers[PREFIX + "message"].startswith(b"?x")
+    assert len(headers[ERRORS + "message"]) == LONGEST_MESSAGE
+    assert headers[ERRORS + "message"].startswith(b"?x")
 
 
 @pytest.mark.parametrize(("key", "value"), [case for case in PAYLOADS if case != (b"\xff\xfe", b'{"a":1}')])

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from streamrnn.codecs import Encoder
 from streamrnn.codecs.numbers import shortened
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.ticks import ORIGINS, Errors, OutRecord, PredictionBatch, TickBatch
+from streamrnn.ticks import NO_INDEX, ORIGINS, Errors, OutRecord, PredictionBatch, TickBatch
 
 CODECS = ("json", "msgpack")
 NAN = float("nan")
@@ -32,7 +32,9 @@ def spec(targets=("a",), horizons=(1,), quantiles=(), name="oil") -> ModelSpec:
     )
 
 
-def batch(model: ModelSpec, n: int, *, streams=None, values=None, residual=None, ok=None) -> PredictionBatch:
+def batch(
+    model: ModelSpec, n: int, *, streams=None, values=None, residual=None, ok=None, index=None
+) -> PredictionBatch:
     targets, horizons = len(model.targets), len(model.horizons)
     levels = max(1, len(model.quantiles))
     rng = np.random.default_rng(1)
@@ -123,6 +125,7 @@ def test_a_record_goes_where_its_tick_came_from_and_says_so(codec):
         assert record.partition == said.ticks.partition[i]
         assert record.timestamp_ms == said.ticks.arrival_ms[i]
         assert record.key == said.ticks.streams[i]
+        assert record.place == (said.ticks.partition[i], said.ticks.offset[i], NO_INDEX)
         assert list(record.headers) == [
             ("src-partition", b"%d" % said.ticks.partition[i]),
             ("src-offset", b"%d" % said.ticks.offset[i]),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamrnn.codecs import Decoder, dead_letter_record
-from streamrnn.codecs.dead_letters import PREFIX
+from streamrnn.codecs.headers import ERRORS
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import MOST_INDEX, NO_INDEX, DeadLetter, Endings, Record, TickBatch
 
@@ -71,7 +71,7 @@ def test_a_bad_tick_of_a_list_costs_one_tick_and_its_dead_letter_is_that_tick_al
     assert (ticks.values[:, 0].tolist(), ticks.index.tolist()) == ([1.0, 3.0], [0, 2])
     assert dead.record == record(7, {"a": "no"}, codec)
     facts = dict(dead_letter_record(dead, "in", "t@1").headers)
-    assert (facts[PREFIX + "offset"], facts[PREFIX + "index"]) == (b"7", b"1")
+    assert (facts[ERRORS + "offset"], facts[ERRORS + "index"]) == (b"7", b"1")
     assert [decoder.element(whole, n) for n in (0, 2)] == [record(7, {"a": x}, codec) for x in (1.0, 3.0)]
     assert decoder.element(whole, NO_INDEX) is whole
     assert decoder.count(whole) == 3
@@ -155,4 +155,4 @@ def test_a_dead_letter_that_comes_again_does_not_pass_its_index_on() -> None:
     again = Record(0, 9, 5, first.key, first.value, tuple(first.headers))
     _, (dead,) = Decoder(SPEC, records="list").decode([again])
     facts = dict(dead_letter_record(dead, "in", "t@1").headers)
-    assert (facts[PREFIX + "offset"], facts[PREFIX + "index"]) == (b"9", b"")
+    assert (facts[ERRORS + "offset"], facts[ERRORS + "index"]) == (b"9", b"")

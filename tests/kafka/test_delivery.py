@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from aiokafka import errors as kafka_errors
 
-from streamrnn.codecs.dead_letters import dead_letter_record
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka.admin import create_topic
@@ -25,10 +24,9 @@ from streamrnn.kafka.writing.delivery import (
     Delivery,
     RecordsRefused,
     Sent,
-    source_place,
 )
 from streamrnn.kafka.writing.unacknowledged import Place
-from streamrnn.ticks import NO_INDEX, DeadLetter, OutRecord, Record
+from streamrnn.ticks import NO_INDEX, OutRecord
 from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only
@@ -49,6 +47,7 @@ def predictions(count: int, partitions: int = 1, first: int = 0, size: int = 0) 
         OutRecord(
             n % partitions, 1_000 + n, b"k", b"%d " % n + b"x" * size,
             [("src-partition", b"%d" % (n % partitions)), ("src-offset", b"%d" % (100 + n))],
+            (n % partitions, 100 + n, NO_INDEX),
         )
         for n in range(first, first + count)
     ]  # fmt: skip
@@ -193,7 +192,7 @@ async def test_a_record_too_large_is_named_by_its_tick_and_nothing_overtakes_it(
             tries += 1
             assert tries < 8
             try:
-                for record in [record for record in sent if source_place(record) not in refused]:
+                for record in [record for record in sent if record.place not in refused]:
                     await delivery.send(topic, [record])
                 await delivery.commit({0: Mark(145)})
                 break
@@ -231,20 +230,6 @@ async def test_batches_above_the_brokers_limit_are_halved_until_they_pass_and_st
     assert [refusal.retriable for refusal in refusals] == [True, True]
     assert min(refusal.size for refusal in refusals) > 1_000_000
     assert await numbers(s, s.output.topic) == [*range(36)] * 2
-
-
-def test_a_dead_letter_names_its_own_tick_and_not_that_of_the_record_it_carries() -> None:
-    record = Record(3, 9, 1, b"k", b"v", (("src-partition", b"1"), ("src-offset", b"2")))
-    letter = dead_letter_record(DeadLetter(record, "decode", "bad", "why"), "ticks", "toy@1")
-    assert source_place(letter) == (3, 9, NO_INDEX)
-    again = Record(4, 8, 1, letter.key, letter.value, tuple(letter.headers))
-    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8, NO_INDEX)
-    assert source_place(predictions(1)[0]) == (0, 100, NO_INDEX)
-    assert source_place(OutRecord(0, 1, b"k", b"v")) is None
-    listed = dead_letter_record(DeadLetter(record, "decode", "bad", "why", 4), "ticks", "toy@1")
-    assert source_place(listed) == (3, 9, 4)
-    again = Record(4, 8, 1, listed.key, listed.value, tuple(listed.headers))
-    assert source_place(dead_letter_record(DeadLetter(again, "decode", "bad", "why"), "t", "m")) == (4, 8, NO_INDEX)
 
 
 @embedded_only

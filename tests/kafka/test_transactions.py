@@ -18,7 +18,7 @@ from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
 from streamrnn.kafka.reading.member import Rebalanced, Source
-from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent, source_place
+from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent
 from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.ticks import NO_INDEX
 
@@ -237,7 +237,7 @@ async def test_a_record_too_large_is_named_by_its_tick_and_the_rest_goes_through
         await delivery.abort()
         assert refusal.value.reasons == {(1, 103, NO_INDEX): "MessageSizeTooLargeError"}
         await delivery.begin(source.membership())
-        await delivery.send(s.output.topic, [r for r in sent if source_place(r) not in refusal.value.reasons])
+        await delivery.send(s.output.topic, [r for r in sent if r.place not in refusal.value.reasons])
         await delivery.commit(MARKS)
         assert await committed_marks(s, [0, 1]) == MARKS
     assert await seen(s, s.output.topic, [0, 2, 4, 6], [1, 5])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Assignment, Mark, Membership
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.writing.delivery import RecordsRefused, source_place
+from streamrnn.kafka.writing.delivery import RecordsRefused
 from streamrnn.ticks import OutRecord, Record
 
 Place = tuple[int, int]
@@ -197,7 +197,7 @@ class FakeDelivery:
             raise error
         refused = [record for record in records if self.refuses(topic, record)]
         if refused:
-            places = [source_place(record) or (-1, -1, -1) for record in refused]
+            places = [record.place or (-1, -1, -1) for record in refused]
             self._refused = RecordsRefused(topic, dict.fromkeys(places, "MessageSizeTooLarge"))
         taken = Published(topic, [record for record in records if record not in refused])
         (self._open if self.is_exact else self.journal).append(taken)

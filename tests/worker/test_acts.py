@@ -9,8 +9,7 @@ import pytest
 
 from streamrnn.codecs import Decoder
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.writing.unacknowledged import source_place
-from streamrnn.ticks import NO_INDEX, OutRecord, Place, Record
+from streamrnn.ticks import NO_INDEX, Place, Record
 
 from .conftest import POISON, SPEC, MakeWorld, World, make_engine
 from .fakes import published
@@ -63,13 +62,13 @@ def said_of(w: World) -> list[tuple[Place, tuple[float, int]]]:
     records = published(w.journal, w.settings.output.topic)
     values = [json.loads(r.value or b"") for r in records]
     found = [(float(np.float32(v["prediction"]["x"][0])), v["state"]["steps"]) for v in values]
-    return [(source_place(r) or (0, 0, 0), one) for r, one in zip(records, found, strict=True)]
+    return [(r.place or (0, 0, 0), one) for r, one in zip(records, found, strict=True)]
 
 
 def letters_of(w: World) -> list[tuple[Place, str, bytes | None]]:
     records = published(w.journal, w.settings.dead_letter_topic)
     codes = [dict(r.headers)["__streamrnn.errors.code"].decode() for r in records]
-    return [(source_place(r) or (0, 0, 0), code, r.value) for r, code in zip(records, codes, strict=True)]
+    return [(r.place or (0, 0, 0), code, r.value) for r, code in zip(records, codes, strict=True)]
 
 
 def is_through(w: World) -> bool:
@@ -154,8 +153,3 @@ async def test_batches_grow_smaller_where_records_hold_many_ticks(world: MakeWor
     async with w.serving():
         await w.until(lambda: is_through(w))
     assert (sizes[0], max(sizes[1:])) == (500, 100)
-
-
-def test_records_are_published_with_their_index_between_their_offset_and_their_model() -> None:
-    record = OutRecord(0, 1, b"k", b"v", [("src-partition", b"0"), ("src-offset", b"5"), ("src-index", b"3")])
-    assert source_place(record) == (0, 5, 3)

@@ -47,7 +47,7 @@ class OpenBatch(BatchBuilder):  # type: ignore[misc]
         """
         append = self._builder.append
         begun = count = self._relative_offset
-        for _, timestamp_ms, key, value, headers in records:
+        for _, timestamp_ms, key, value, headers, _ in records:
             listed = headers if type(headers) is list else list(headers)  # the compiled writer takes lists only
             try:
                 if append(count, timestamp_ms, key, value, listed) is None:

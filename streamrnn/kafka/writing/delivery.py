@@ -14,10 +14,10 @@ from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.interval import Publisher
 from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sent, source_place
+from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sent
 from streamrnn.ticks import OutRecord
 
-__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "RecordsRefused", "Sent", "source_place"]
+__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "RecordsRefused", "Sent"]
 log = logging.getLogger(__name__)
 
 

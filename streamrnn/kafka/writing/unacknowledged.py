@@ -12,12 +12,11 @@ from contextlib import suppress
 from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
 
-from streamrnn.codecs.dead_letters import PREFIX
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, RecordRefused
 from streamrnn.kafka.client import deadline, foreign
 from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
 from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
-from streamrnn.ticks import NO_INDEX, OutRecord, Place
+from streamrnn.ticks import OutRecord, Place
 
 MOST_UNACKNOWLEDGED_BYTES = 16 * 2**20
 """Above it a send waits; one send may exceed it by its own size."""
@@ -188,21 +187,11 @@ class Sending:
 def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:
     """Which ticks the refused records of the first one's topic were made of."""
     topic = single[0][0].tp.topic
-    reasons = {source_place(b.first): type(error).__name__ for b, error in single if b.tp.topic == topic}
+    reasons = {b.first.place: type(error).__name__ for b, error in single if b.tp.topic == topic}
     known = {place: reason for place, reason in reasons.items() if place is not None}
     if not known:
         return RecordRefused(f"{topic}: a record that names no tick is refused: {type(single[0][1]).__name__}")
     return RecordsRefused(topic, known)
-
-
-def source_place(record: OutRecord) -> Place | None:
-    """The tick that a prediction or a dead letter was made of, by its headers; None where they do not say."""
-    headers = dict(record.headers)  # of two headers the last: a dead letter carries its tick's before its own
-    for before in (PREFIX, "src-"):
-        partition, offset = headers.get(before + "partition"), headers.get(before + "offset")
-        if partition is not None and offset is not None:
-            return int(partition), int(offset), int(headers.get(before + "index") or NO_INDEX)
-    return None
 
 
 def _verdict(error: BaseException) -> BrokerError:
