@@ -32,11 +32,11 @@ from streamrnn.errors import BrokerUnavailable, DataError
 from streamrnn.kafka.admin import create_topic, partition_count
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.replay.encoding import Chunk, Places, TickEncoder, chunks, murmur2
+from streamrnn.replay.encoding import EncodedTicks, Places, TickEncoder, chunks, murmur2
 from streamrnn.replay.pacing import Pacer
-from streamrnn.replay.progress import Watch
-from streamrnn.replay.sender import Sender, Stopped
-from streamrnn.tables.columns import Columns
+from streamrnn.replay.sender import Stopped, TickSender
+from streamrnn.replay.watch import Watch
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import TableBatch, read_table
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range
@@ -172,7 +172,7 @@ def test_a_time_that_neither_a_number_nor_text_can_say_is_refused() -> None:
 def test_the_daemon_reads_the_very_same_ticks(codec: Any, some: list[tuple[str, int, float, float]]) -> None:
     some = [(name.encode(errors="replace").decode(), *rest) for name, *rest in some]
     batch, encoder = batch_of(some), TickEncoder(FEATURES, InputSettings(codec=codec))
-    chunk = Chunk(
+    chunk = EncodedTicks(
         (0,) * len(some), tuple(s.encode() for s in batch.streams), encoder.encode(batch), batch.time_ms,
         encoder.has_time, (0.0, 1.0),
     )  # fmt: skip
@@ -206,7 +206,7 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize("limit", [1, 19_999, 20_000, 20_001, 70_000, None])
 def test_a_limit_counts_rows_and_the_shares_join(tmp_path: Path, limit: int | None, wide: bool) -> None:
     path = written(tmp_path, "a,b\n" + "1,2\n" * 50_000)
-    table = read_table(path, Columns(wide=wide, every_ms=1000))
+    table = read_table(path, TableColumns(wide=wide, every_ms=1000))
     encoder = TickEncoder(table.features, InputSettings())
     got = list(chunks(table, encoder, Places(3), limit))
     assert sum(len(chunk.values) for chunk in got) == min(limit or 50_000, 50_000) * table.ticks_per_row
@@ -234,16 +234,18 @@ def watch() -> Watch:
     return Watch(Console(file=io.StringIO(), width=200))
 
 
-def encoded(count: int) -> list[Chunk]:
+def encoded(count: int) -> list[EncodedTicks]:
     shares = [(i / count, (i + 1) / count) for i in range(count)]
-    return [Chunk((0,), (b"k",), [b"%d" % i], np.array([T0 + i]), True, share) for i, share in enumerate(shares)]
+    return [
+        EncodedTicks((0,), (b"k",), [b"%d" % i], np.array([T0 + i]), True, share) for i, share in enumerate(shares)
+    ]
 
 
 async def test_a_lost_broker_is_waited_for_and_the_reason_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamrnn.replay.sender.RETRY_S", (0.01, 0.02))
     broker, seen = Broker(away=3), watch()
     pacer = Pacer(0, None, asyncio.sleep)
-    await Sender(broker, "ticks", pacer, seen, broker.stop).run(iter(encoded(5)))  # type: ignore[arg-type]
+    await TickSender(broker, "ticks", pacer, seen, broker.stop).run(iter(encoded(5)))  # type: ignore[arg-type]
     assert [record.value for record in broker.got] == [b"0", b"1", b"2", b"3", b"4"]
     said = seen._console.file.getvalue()  # type: ignore[attr-defined]
     assert said.count("trying again, up to 1 ticks may come twice: nobody at broker:9092\n") == 3
@@ -252,7 +254,7 @@ async def test_a_lost_broker_is_waited_for_and_the_reason_shown(monkeypatch: pyt
 
 async def test_a_stop_while_the_broker_is_away_ends_it() -> None:
     broker = Broker(away=10**9)
-    sender = Sender(broker, "ticks", Pacer(0, None, asyncio.sleep), watch(), broker.stop)  # type: ignore[arg-type]
+    sender = TickSender(broker, "ticks", Pacer(0, None, asyncio.sleep), watch(), broker.stop)  # type: ignore[arg-type]
     running = asyncio.create_task(sender.run(iter(encoded(5))))
     await asyncio.sleep(0.05)
     broker.stop.set()
@@ -261,13 +263,13 @@ async def test_a_stop_while_the_broker_is_away_ends_it() -> None:
 
 
 async def test_an_unreadable_row_comes_up_after_what_was_before_it() -> None:
-    def failing() -> Iterator[Chunk]:
+    def failing() -> Iterator[EncodedTicks]:
         yield from encoded(2)
         raise DataError("row 3")
 
     broker = Broker()
     with pytest.raises(DataError, match="row 3"):
-        await Sender(broker, "ticks", Pacer(0, None, asyncio.sleep), watch(), broker.stop).run(failing())  # type: ignore[arg-type]
+        await TickSender(broker, "ticks", Pacer(0, None, asyncio.sleep), watch(), broker.stop).run(failing())  # type: ignore[arg-type]
     assert len(broker.got) == 2
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrnn.errors import ConfigError
-from streamrnn.stores import NotPlain, Span, Store, open_store
+from streamrnn.stores import ByteSpan, NotPlain, Store, open_store
 from streamrnn.stores.spans import NEAR_BYTES, merge, split
 from tests.backends import Backend, NoCredentials, Turns, empty_all, full_at, slow, stand_before
 
@@ -54,20 +54,20 @@ def test_ranges_of_several_files_are_read_in_the_order_asked_for(store: Store) -
         store.write(key, data)
     chance = random.Random(1)
     starts = [(chance.choice(("x/a", "x/b")), chance.randrange(200_000)) for _ in range(200)]
-    spans = [Span(key, start, start + chance.choice((0, 1, 16, 9000))) for key, start in starts]
+    spans = [ByteSpan(key, start, start + chance.choice((0, 1, 16, 9000))) for key, start in starts]
     assert store.read_spans(spans) == [data[start:end] for _, start, end in spans]
     assert store.read_spans([]) == []
-    assert store.read_spans([Span("x/a", 255_999, 256_005)]) == [b"\xff"]
+    assert store.read_spans([ByteSpan("x/a", 255_999, 256_005)]) == [b"\xff"]
     with pytest.raises(FileNotFoundError) as absent:
-        store.read_spans([Span("x/none", 0, 1)])
+        store.read_spans([ByteSpan("x/none", 0, 1)])
     assert store.place("x") in absent.value.filename
 
 
 @given(st.lists(st.builds(
-    lambda key, start, size: Span(key, start, start + size),
+    lambda key, start, size: ByteSpan(key, start, start + size),
     st.sampled_from("ab"), st.integers(0, 5 * NEAR_BYTES), st.integers(0, 3 * NEAR_BYTES),
 )))  # fmt: skip
-def test_merged_ranges_hold_all_the_wanted_ones_and_are_far_apart(spans: list[Span]) -> None:
+def test_merged_ranges_hold_all_the_wanted_ones_and_are_far_apart(spans: list[ByteSpan]) -> None:
     files = {"a": random.Random(1).randbytes(8 * NEAR_BYTES), "b": random.Random(2).randbytes(8 * NEAR_BYTES)}
     merged = merge(spans)
     read = [files[key][start:end] for (key, start, end), _ in merged]
@@ -82,7 +82,7 @@ def test_ranges_of_what_is_no_plain_file_are_refused_without_waiting(kind: str, 
     make = {"link": lambda p: p.symlink_to(tmp_path / "a"), "folder": Path.mkdir, "fifo": os.mkfifo}
     make[kind](tmp_path / "x")
     with pytest.raises(NotPlain, match="link" if kind == "link" else "not a plain file") as refused:
-        open_store(tmp_path, SEAL).read_spans([Span("x", 0, 1)])
+        open_store(tmp_path, SEAL).read_spans([ByteSpan("x", 0, 1)])
     assert refused.value.filename == str(tmp_path / "x")
 
 
@@ -90,7 +90,9 @@ def test_ranges_near_each_other_are_asked_for_at_once() -> None:
     store, seen = open_store("fake://r", SEAL), []
     store.write("x", bytes(4 * NEAR_BYTES))
     stand_before(lambda operation, path: seen.append(operation))
-    store.read_spans([Span("x", 0, 8), Span("x", 3 * NEAR_BYTES, 3 * NEAR_BYTES + 1), Span("x", 64, 72)])
+    store.read_spans(
+        [ByteSpan("x", 0, 8), ByteSpan("x", 3 * NEAR_BYTES, 3 * NEAR_BYTES + 1), ByteSpan("x", 64, 72)]
+    )
     assert seen == ["read"] * 2
 
 
@@ -190,7 +192,7 @@ def test_whatever_a_backend_raises_is_an_os_error_with_its_reason_and_place(erro
     acts = (
         lambda: store.read("m/1/a", 9),
         lambda: store.read_start("m/1/a", 9),
-        lambda: store.read_spans([Span("m/1/a", 0, 9)]),
+        lambda: store.read_spans([ByteSpan("m/1/a", 0, 9)]),
         lambda: store.delete("m/1/a"),
         lambda: store.write("x", b""),
         lambda: store.add("m/2", FILES),

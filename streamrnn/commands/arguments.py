@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamrnn.tables.columns import Columns
+    from streamrnn.tables.description import TableColumns
 
 LARGEST_COUNT = (1 << 31) - 1
 """What every library takes."""
@@ -100,7 +100,7 @@ def natural(text: str) -> int:
 
 
 def add_table_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is where in a file, and how its text is written; see Columns and Form."""
+    """What is where in a file, and how its text is written; see TableColumns and TextForm."""
     add = parser.add_argument
     add("--stream-column", type=names, default=(), metavar="NAME", help="column that names the stream; A,B: A/B")
     add("--one-stream", metavar="NAME", help="all rows of all files are this stream (default: each file is one)")
@@ -139,11 +139,11 @@ def add_table_arguments(parser: argparse.ArgumentParser) -> None:
     add("--names", type=names, metavar="A,B", help="of the columns of a file without a line of names")
 
 
-def columns_of(args: argparse.Namespace) -> "Columns":
+def columns_of(args: argparse.Namespace) -> "TableColumns":
     """What add_table_arguments was told."""
-    from streamrnn.tables.columns import Columns, Form
+    from streamrnn.tables.description import TableColumns, TextForm
 
-    form = Form(
+    form = TextForm(
         encoding=args.encoding,
         separator=args.separator,
         decimal=args.decimal,
@@ -152,7 +152,7 @@ def columns_of(args: argparse.Namespace) -> "Columns":
         comments=tuple(args.comment),
         names=args.names,
     )
-    return Columns(
+    return TableColumns(
         stream=args.stream_column,
         time=args.time_column,
         features=args.features,

@@ -54,10 +54,10 @@ def _speed(text: str | None) -> float | None:
 
 
 def _run(console: Console, is_live: bool, seconds: float, speed: float | None) -> int:
-    from streamrnn.demo.display import Screen
+    from streamrnn.demo.display import LiveDisplay
+    from streamrnn.demo.first_model import train
     from streamrnn.demo.recorded import cut, load_recorded
-    from streamrnn.demo.session import Plan, play
-    from streamrnn.demo.training import train
+    from streamrnn.demo.session import DemoPlan, play
     from streamrnn.nn.bundle import save_bundle
     from streamrnn.process.interpreter import new_event_loop
 
@@ -68,6 +68,6 @@ def _run(console: Console, is_live: bool, seconds: float, speed: float | None) -
     with tempfile.TemporaryDirectory(prefix="streamrnn-demo-") as folder:
         bundle = Path(folder) / "model"
         save_bundle(train(past, console, is_live), bundle)
-        plan = Plan(rest, bundle, len(rest) / (ALL_BUT * seconds) if speed is None else speed, seconds)
+        plan = DemoPlan(rest, bundle, len(rest) / (ALL_BUT * seconds) if speed is None else speed, seconds)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(play(plan, lambda url: Screen(console, is_live, units, url)))
+            return runner.run(play(plan, lambda url: LiveDisplay(console, is_live, units, url)))

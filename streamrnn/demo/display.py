@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamrnn.demo.tally import Stream, Tally
+from streamrnn.demo.scoreboard import Scoreboard, Stream
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -30,14 +30,14 @@ class Glance:
     dead_letters: int
 
 
-class Screen:
+class LiveDisplay:
     """Shows glances; `with` it. A terminal gets a table that changes in place, all else a line a second."""
 
     def __init__(self, console: Console, is_live: bool, units: dict[str, str], url: str) -> None:
         self._console, self._units, self._url = console, units, url
         self._live = Live(console=console, auto_refresh=False) if is_live else None
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> "LiveDisplay":
         if self._live is not None:
             self._live.start()
         return self
@@ -52,14 +52,14 @@ class Screen:
         """How long to wait between glances."""
         return 0.25 if self._live is not None else 1.0
 
-    def show(self, glance: Glance, tally: Tally) -> None:
+    def show(self, glance: Glance, tally: Scoreboard) -> None:
         """The state of things now."""
         if self._live is None:
             self._console.print(f"{_words(glance)}; {len(tally.streams)} streams", soft_wrap=True)
         else:
             self._live.update(self._table(glance, tally), refresh=True)
 
-    def _table(self, glance: Glance, tally: Tally) -> RenderableType:
+    def _table(self, glance: Glance, tally: Scoreboard) -> RenderableType:
         """Without lines and with short words, so that a terminal of 80 columns shows every number whole."""
         caption = Text(f"ratio: MSE / that of persistence; {self._url}")
         table = Table(title=Text(_words(glance)), title_style="bold", caption=caption, box=None)
@@ -70,7 +70,7 @@ class Screen:
             table.add_row(name, self._units.get(name, ""), f"{stream.ticks:,}", *numbers, *lately)
         return table
 
-    def summary(self, glance: Glance, tally: Tally, verdict: str) -> None:
+    def summary(self, glance: Glance, tally: Scoreboard, verdict: str) -> None:
         """What came of it, stream by stream."""
         table = Table(title="error one tick ahead, against persistence (the last value again)", title_style="bold")
         _add_columns(table, "stream", "", "ticks", "RMSE", "persistence", "MSE / persistence")

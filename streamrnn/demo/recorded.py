@@ -12,33 +12,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import ConfigError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import read_table
 
 FEATURE = "value"
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class RecordedFile:
     """A file of the package: its streams by the name they have there (None: the file is one), what they measure."""
 
     name: str
-    columns: Columns
+    columns: TableColumns
     streams: dict[str | None, str]
     unit: str
 
 
 FILES = (
-    File(
+    RecordedFile(
         "sea_surface_temperature.csv.gz",
-        Columns(time=("time (UTC)",), features=("temperature (celsius)",)),
+        TableColumns(time=("time (UTC)",), features=("temperature (celsius)",)),
         {None: "sea surface"},
         "°C",
     ),
-    File("CGM.csv.gz", Columns(time=("datetime",), features=("glucose",)), {None: "blood glucose"}, "mg/dL"),
-    File(
+    RecordedFile(
+        "CGM.csv.gz", TableColumns(time=("datetime",), features=("glucose",)), {None: "blood glucose"}, "mg/dL"
+    ),
+    RecordedFile(
         "stocks.csv.gz",
-        Columns(stream=("Ticker",), time=("Date",), features=("Adj Close",)),
+        TableColumns(stream=("Ticker",), time=("Date",), features=("Adj Close",)),
         {ticker: ticker for ticker in ("AAPL", "FB", "GOOG", "IBM", "MSFT")},
         "$",
     ),
@@ -57,7 +59,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class Playlist:
     """Ticks of all streams in the order they are played: streams n names, time_ms (n,), values (n, 1)."""
 
     streams: list[str]
@@ -81,7 +83,7 @@ def _packaged() -> Path:
     return Path(found.origin).parent / "_data"
 
 
-def _read(path: Path, file: File) -> list[Recorded]:
+def _read(path: Path, file: RecordedFile) -> list[Recorded]:
     batches = list(read_table(path, file.columns))
     names = np.array([name for batch in batches for name in batch.streams], dtype=object)
     times = np.concatenate([batch.time_ms for batch in batches])
@@ -94,7 +96,7 @@ def _read(path: Path, file: File) -> list[Recorded]:
     return result
 
 
-def cut(recorded: Sequence[Recorded], train_share: float) -> tuple[Feed, Feed]:
+def cut(recorded: Sequence[Recorded], train_share: float) -> tuple[Playlist, Playlist]:
     """The first part of every stream, to train on, and the rest, to be played."""
     at = [int(train_share * len(one.values)) for one in recorded]
     first = [(one, 0, edge) for one, edge in zip(recorded, at, strict=True)]
@@ -102,11 +104,11 @@ def cut(recorded: Sequence[Recorded], train_share: float) -> tuple[Feed, Feed]:
     return _merge(first), _merge(rest)
 
 
-def _merge(parts: Sequence[tuple[Recorded, int, int]]) -> Feed:
+def _merge(parts: Sequence[tuple[Recorded, int, int]]) -> Playlist:
     """Interleaved so that all streams begin and end together, whatever their own pace: they are years apart."""
     along = np.concatenate([(np.arange(stop - start) + 0.5) / max(1, stop - start) for _, start, stop in parts])
     order = np.argsort(along, kind="stable")
     names = [one.stream for one, start, stop in parts for _ in range(stop - start)]
     times = np.concatenate([one.time_ms[start:stop] for one, start, stop in parts])
     values = np.concatenate([one.values[start:stop] for one, start, stop in parts])
-    return Feed([names[i] for i in order.tolist()], times[order], values[order, None])
+    return Playlist([names[i] for i in order.tolist()], times[order], values[order, None])

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from streamrnn.config import Settings
-from streamrnn.demo.display import Glance, Screen
-from streamrnn.demo.recorded import FEATURE, Feed
-from streamrnn.demo.tally import Tally
+from streamrnn.demo.display import Glance, LiveDisplay
+from streamrnn.demo.recorded import FEATURE, Playlist
+from streamrnn.demo.scoreboard import Scoreboard
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
@@ -29,20 +29,20 @@ TOPIC, PARTITIONS = "demo-ticks", 2
 BUNDLE_S, BUNDLE_TICKS = 0.01, 2000
 """Pause between bundles of ticks at a speed; size of a bundle at full speed."""
 READY_S, CATCH_UP_S = 30.0, 10.0
-MakeScreen = Callable[[str], Screen]
+MakeScreen = Callable[[str], LiveDisplay]
 """A screen for a service that listens at this address."""
 
 
-class Plan(NamedTuple):
+class DemoPlan(NamedTuple):
     """What to play to which model; ticks_per_s 0: as fast as possible; seconds: longest play."""
 
-    feed: Feed
+    feed: Playlist
     bundle: Path
     ticks_per_s: float
     seconds: float
 
 
-async def play(plan: Plan, make_screen: MakeScreen) -> int:
+async def play(plan: DemoPlan, make_screen: MakeScreen) -> int:
     """Serve and play until the feed or the time is used up; 0, or 128 + the signal that ended it early."""
     stop = asyncio.Event()
     with stop_signals(stop) as came:
@@ -113,11 +113,11 @@ class Show:
     """A play as the player, the reader and the screen see it."""
 
     def __init__(
-        self, plan: Plan, settings: Settings, service: Service, screen: Screen, stop: asyncio.Event
+        self, plan: DemoPlan, settings: Settings, service: Service, screen: LiveDisplay, stop: asyncio.Event
     ) -> None:
         self._plan, self._settings, self._service = plan, settings, service
         self._screen, self._stop = screen, stop
-        self._tally = Tally(FEATURE)
+        self._tally = Scoreboard(FEATURE)
         self._played = 0
         self._began_s = self._shown_s = time.monotonic()
         self._shown = 0
@@ -185,7 +185,7 @@ class Show:
                     self._tally.take(record.value or b"")
 
 
-def _records(feed: Feed) -> Iterator[OutRecord]:
+def _records(feed: Playlist) -> Iterator[OutRecord]:
     """The feed's ticks, a stream always on the same partition."""
     places: dict[str, int] = {}
     rows = zip(feed.streams, feed.time_ms.tolist(), feed.values[:, 0].tolist(), strict=True)

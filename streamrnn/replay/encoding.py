@@ -125,7 +125,7 @@ def _numbers(column: NDArray[np.float64], is_whole: bool) -> list[Any]:
     return values
 
 
-class Chunk(NamedTuple):
+class EncodedTicks(NamedTuple):
     """Encoded ticks; `shares` are the parts of the file done before and after them, 0 to 1."""
 
     partitions: tuple[int, ...]
@@ -149,7 +149,7 @@ class Chunk(NamedTuple):
         return before + (after - before) * stop / len(self.values)
 
 
-def chunks(table: Feed | Table, encoder: TickEncoder, places: Places, limit: int | None) -> Iterator[Chunk]:
+def chunks(table: Feed | Table, encoder: TickEncoder, places: Places, limit: int | None) -> Iterator[EncodedTicks]:
     """The first `limit` rows of files, encoded."""
     most = sys.maxsize if limit is None else limit * table.ticks_per_row
     done, read = 0, 0.0
@@ -163,7 +163,7 @@ def chunks(table: Feed | Table, encoder: TickEncoder, places: Places, limit: int
             piece = TableBatch(batch.streams[start:stop], batch.time_ms[start:stop], batch.values[start:stop])
             keys, partitions = zip(*map(places.__getitem__, piece.streams), strict=True)
             values = encoder.encode(piece)
-            yield Chunk(partitions, keys, values, piece.time_ms, encoder.has_time, (shares[0], shares[1]))
+            yield EncodedTicks(partitions, keys, values, piece.time_ms, encoder.has_time, (shares[0], shares[1]))
         done += count
         if done >= most:
             return

@@ -17,9 +17,9 @@ from streamrnn.process.interpreter import tuned_interpreter
 from streamrnn.process.signals import stop_signals
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
 from streamrnn.replay.pacing import Pacer
-from streamrnn.replay.progress import Watch, make_watch
-from streamrnn.replay.sender import Sender, Stopped, pause
-from streamrnn.tables.columns import Columns
+from streamrnn.replay.sender import Stopped, TickSender, pause
+from streamrnn.replay.watch import Watch, make_watch
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Feed, open_feed
 
 
@@ -30,7 +30,7 @@ class Playback:
     """
 
     paths: tuple[Path, ...]
-    columns: Columns
+    columns: TableColumns
     speed: float = 1.0
     limit: int | None = None
     max_gap_s: float | None = None
@@ -59,7 +59,7 @@ async def _replay(settings: Settings, playback: Playback, feed: Feed, watch: Wat
     encoder, sink, stop = TickEncoder(feed.features, settings.input, feed.whole), Sink(settings), asyncio.Event()
     places = Places(await _partitions(settings, playback.create_partitions), settings.input.key)
     pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
-    sender = Sender(sink, settings.input.topic, pacer, watch, stop)
+    sender = TickSender(sink, settings.input.topic, pacer, watch, stop)
     try:
         await sink.start()
         with stop_signals(stop) as came, suppress(Stopped), _summary(settings, watch, places, came), watch:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.writing.sink import Sink
-from streamrnn.replay.encoding import Chunk
+from streamrnn.replay.encoding import EncodedTicks
 from streamrnn.replay.pacing import Pacer
-from streamrnn.replay.progress import Watch
+from streamrnn.replay.watch import Watch
 
 RETRY_S = (0.5, 10.0)
 """First and longest pause before the next try while no broker answers."""
@@ -17,13 +17,13 @@ class Stopped(Exception):
     """Told to stop: not an error."""
 
 
-class Sender:
+class TickSender:
     """Chunks to the input topic, in order, until there are none or `stop` is set."""
 
     def __init__(self, sink: Sink, topic: str, pacer: Pacer, watch: Watch, stop: asyncio.Event) -> None:
         self._sink, self._topic, self._pacer, self._watch, self._stop = sink, topic, pacer, watch, stop
 
-    async def run(self, encoded: Iterator[Chunk]) -> None:
+    async def run(self, encoded: Iterator[EncodedTicks]) -> None:
         """Stopped when told to, once what was under way is acknowledged."""
         coming = _next(encoded)
         try:
@@ -34,7 +34,7 @@ class Sender:
         finally:
             await asyncio.gather(coming, return_exceptions=True)
 
-    async def _publish(self, chunk: Chunk, start: int, stop: int) -> None:
+    async def _publish(self, chunk: EncodedTicks, start: int, stop: int) -> None:
         pause_s, longest_s = RETRY_S
         while True:
             try:
@@ -49,7 +49,7 @@ class Sender:
             raise Stopped
 
 
-def _next(encoded: Iterator[Chunk]) -> "asyncio.Future[Chunk | None]":
+def _next(encoded: Iterator[EncodedTicks]) -> "asyncio.Future[EncodedTicks | None]":
     return asyncio.ensure_future(asyncio.to_thread(next, encoded, None))
 
 

@@ -19,7 +19,7 @@ from streamrnn.retraining.outliers import Bounding, bounded
 from streamrnn.retraining.request import Job
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Feed, open_feed
 from streamrnn.tables.table import TableBatch
 from streamrnn.ticks import STATUS, TickBatch
@@ -103,7 +103,7 @@ def _precision(history: History) -> Precision:
     return "float64" if history.fine else "float32"
 
 
-def _columns(job: Job, champion: ModelSpec | None) -> Columns:
+def _columns(job: Job, champion: ModelSpec | None) -> TableColumns:
     """The features asked for, else the champion's: a history has the features of its model and no others."""
     if champion is None or job.columns.features is not None or job.columns.wide:
         return job.columns

@@ -7,7 +7,7 @@ from pathlib import Path
 from streamrnn.retraining.fitting import Effort
 from streamrnn.retraining.spec import Wanted
 from streamrnn.retraining.verdict import Policy
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Job:
 
     wanted: Wanted
     files: tuple[Path, ...]
-    columns: Columns
+    columns: TableColumns
     since_ms: int | None
     until_ms: int | None
     offsets: Mapping[int, tuple[int | None, int | None]]

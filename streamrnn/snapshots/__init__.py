@@ -4,10 +4,10 @@ Knows rows and keys, not what they mean, and neither torch nor Kafka. All calls 
 threads. A store that fails raises an OSError that names the place; what is there and wrong, Damaged.
 """
 
-from streamrnn.snapshots.cold import Cold
+from streamrnn.snapshots.chain import Chain, SnapshotPart
+from streamrnn.snapshots.cold_rows import ColdRows
 from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.draft import Draft
-from streamrnn.snapshots.manifest import Chain, Part
-from streamrnn.snapshots.shelf import Found, PassedOver, Shelf
+from streamrnn.snapshots.shelf import FoundSnapshot, PassedOver, Shelf
 
-__all__ = ["Chain", "Cold", "Damaged", "Draft", "Found", "Part", "PassedOver", "Shelf"]
+__all__ = ["Chain", "ColdRows", "Damaged", "Draft", "FoundSnapshot", "PassedOver", "Shelf", "SnapshotPart"]

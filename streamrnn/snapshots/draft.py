@@ -11,23 +11,23 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.snapshots.cold import Cold
-from streamrnn.snapshots.damage import Damaged
-from streamrnn.snapshots.drawer import Drawer
-from streamrnn.snapshots.manifest import (
+from streamrnn.snapshots.chain import (
     FORMAT,
     LARGEST_MANIFEST_BYTES,
     MOST_ROWS,
     Chain,
     Identity,
-    Manifest,
-    Part,
+    SnapshotManifest,
+    SnapshotPart,
     check_parts,
     name_manifest,
     name_part,
     seal,
 )
-from streamrnn.snapshots.rows import Ended, Piece, none_ended, piece_of
+from streamrnn.snapshots.cold_rows import ColdRows
+from streamrnn.snapshots.damage import Damaged
+from streamrnn.snapshots.drawer import Drawer
+from streamrnn.snapshots.row_files import Ended, RowSlice, none_ended, piece_of
 from streamrnn.ticks import StreamRows
 
 MOST_PART_BYTES = 8 * 2**20
@@ -47,7 +47,7 @@ class Draft:
         since: int,
         offset: int,
         base: Chain | None,
-        cold: Cold | None,
+        cold: ColdRows | None,
         born: str,
         has_ended: Ended = none_ended,
     ) -> None:
@@ -56,10 +56,10 @@ class Draft:
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
         self._number = 0 if cold is None else cold.begin()
-        self._pending: list[Piece] = []
+        self._pending: list[RowSlice] = []
         self._hashed: list[NDArray[np.int64]] = []
         self._rows = self._bytes = 0
-        self._parts: list[Part] = []
+        self._parts: list[SnapshotPart] = []
         self._hashes: list[NDArray[np.int64]] = []
         self._carries = base is None and cold is not None and bool(cold.parts)
         self._streams: set[bytes] = set()
@@ -108,7 +108,7 @@ class Draft:
         """The pending rows become a part."""
         pieces, self._pending, self._rows, self._bytes = self._pending, [], 0, 0
         name = name_part(self._offset, self._token, len(self._parts))
-        self._parts.append(Part(name, "", 0, 0))  # what fails from here on leaves a file to remove
+        self._parts.append(SnapshotPart(name, "", 0, 0))  # what fails from here on leaves a file to remove
         self._parts[-1] = self._drawer.write_part(name, pieces)
         if self._cold is not None:
             self._hashes.append(np.concatenate(self._hashed))
@@ -161,7 +161,7 @@ class Draft:
             raise Damaged(f"{self._drawer.place()}: a snapshot cannot be finished: {error}") from error
         name = name_manifest(self._offset, self._token)
         raw, digest = seal(
-            Manifest(
+            SnapshotManifest(
                 format=FORMAT,
                 model=identity.model,
                 fingerprint=identity.fingerprint,

@@ -7,10 +7,17 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 
+from streamrnn.snapshots.chain import SnapshotPart
 from streamrnn.snapshots.damage import Damaged
-from streamrnn.snapshots.manifest import Part
-from streamrnn.snapshots.rows import LARGEST_HEADER_BYTES, Layout, Piece, decode_rows, encode_rows, read_layout
-from streamrnn.stores import NotPlain, Span, Store
+from streamrnn.snapshots.row_files import (
+    LARGEST_HEADER_BYTES,
+    FileLayout,
+    RowSlice,
+    decode_rows,
+    encode_rows,
+    read_layout,
+)
+from streamrnn.stores import ByteSpan, NotPlain, Store
 from streamrnn.ticks import StreamRows
 
 STALE_S = 3600.0
@@ -49,12 +56,14 @@ class Drawer:
         for name in names:
             self._store.delete(self._key(name))
 
-    def write_part(self, name: str, pieces: Sequence[Piece]) -> Part:
+    def write_part(self, name: str, pieces: Sequence[RowSlice]) -> SnapshotPart:
         raw = encode_rows(pieces)
         self.write(name, raw)
-        return Part(name, hashlib.sha256(raw).hexdigest(), len(raw), sum(len(piece.lengths) for piece in pieces))
+        return SnapshotPart(
+            name, hashlib.sha256(raw).hexdigest(), len(raw), sum(len(piece.lengths) for piece in pieces)
+        )
 
-    def read_part(self, part: Part) -> StreamRows:
+    def read_part(self, part: SnapshotPart) -> StreamRows:
         """All rows of a part, after its checksum proved to be the one told."""
         raw, place = self.read(part.name, part.bytes), self.place(part.name)
         if len(raw) != part.bytes:
@@ -66,15 +75,15 @@ class Drawer:
             raise Damaged(f"{place}: {len(rows.streams)} streams, the manifest says {part.streams}")
         return rows
 
-    def layout(self, part: Part) -> Layout:
+    def layout(self, part: SnapshotPart) -> FileLayout:
         """Where in a part what is, by its header alone."""
-        start = self._spans([Span(part.name, 0, min(LARGEST_HEADER_BYTES, part.bytes))])[0]
+        start = self._spans([ByteSpan(part.name, 0, min(LARGEST_HEADER_BYTES, part.bytes))])[0]
         layout = read_layout(start, part.bytes, self.place(part.name))
         if layout.streams != part.streams:
             raise Damaged(f"{self.place(part.name)}: {layout.streams} streams, not {part.streams}")
         return layout
 
-    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+    def read_spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
         """Ranges of bytes of files by their names, each in full length."""
         read = self._spans(spans)
         for span, data in zip(spans, read, strict=True):
@@ -82,7 +91,7 @@ class Drawer:
                 raise Damaged(f"{self.place(span.key)}: truncated: it ends before byte {span.end}")
         return read
 
-    def _spans(self, spans: Sequence[Span]) -> list[bytes]:
+    def _spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
         try:
             return self._store.read_spans([span._replace(key=self._key(span.key)) for span in spans])
         except (NotPlain, FileNotFoundError) as error:

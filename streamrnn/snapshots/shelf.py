@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from streamrnn.snapshots.cold import Cold
-from streamrnn.snapshots.damage import Damaged
-from streamrnn.snapshots.draft import Draft
-from streamrnn.snapshots.drawer import Drawer
-from streamrnn.snapshots.manifest import (
+from streamrnn.snapshots.chain import (
     LARGEST_MANIFEST_BYTES,
     MANIFEST_NAME,
     PART_NAME,
@@ -29,7 +25,11 @@ from streamrnn.snapshots.manifest import (
     read_chain,
     unseal,
 )
-from streamrnn.snapshots.rows import Ended, none_ended
+from streamrnn.snapshots.cold_rows import ColdRows
+from streamrnn.snapshots.damage import Damaged
+from streamrnn.snapshots.draft import Draft
+from streamrnn.snapshots.drawer import Drawer
+from streamrnn.snapshots.row_files import Ended, none_ended
 from streamrnn.stores import open_store
 from streamrnn.ticks import StreamRows
 
@@ -45,7 +45,7 @@ class PassedOver(NamedTuple):
     reason: str
 
 
-class Found(NamedTuple):
+class FoundSnapshot(NamedTuple):
     """The newest snapshot to be trusted, if any, and what would have been newer, newest first."""
 
     chain: Chain | None
@@ -55,8 +55,8 @@ class Found(NamedTuple):
 class Shelf:
     """Snapshots of all partitions of a topic under one model.
 
-    keep: how many snapshots at or below the committed offset `prune` spares; has_ended: see Cold. What fails is an
-    OSError that names the place; ConfigError for a URL that cannot be served.
+    keep: how many snapshots at or below the committed offset `prune` spares; has_ended: see ColdRows. What fails is
+    an OSError that names the place; ConfigError for a URL that cannot be served.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Shelf:
     def _identity(self, partition: int) -> Identity:
         return self._told._replace(partition=partition)
 
-    def cold(self, partition: int) -> Cold:
+    def cold(self, partition: int) -> ColdRows:
         """A cold tier over a partition's parts, which holds nothing yet."""
-        return Cold(self._drawer(partition), has_ended=self._has_ended)
+        return ColdRows(self._drawer(partition), has_ended=self._has_ended)
 
     def draft(
         self,
@@ -97,7 +97,7 @@ class Shelf:
         since: int,
         offset: int,
         base: Chain | None = None,
-        cold: Cold | None = None,
+        cold: ColdRows | None = None,
         born: str = "",
     ) -> Draft:
         """Begin a snapshot, full or on top of `base`; ValueError where the base or `cold` is of another state."""
@@ -112,7 +112,9 @@ class Shelf:
         drawer, identity = self._drawer(partition), self._identity(partition)
         return Draft(drawer, identity, since, offset, base, cold, born, self._has_ended)
 
-    def find(self, partition: int, at_most: int, since: int | None = None, born: str | None = None) -> Found:
+    def find(
+        self, partition: int, at_most: int, since: int | None = None, born: str | None = None
+    ) -> FoundSnapshot:
         """The newest snapshot at or below an offset that is whole, of this state, and of this beginning if given.
 
         `born` may be how the token begins.
@@ -131,10 +133,10 @@ class Shelf:
                     raise Damaged(f"of the ticks since {chain.since}, not {since}")
                 if born is not None and not chain.born.startswith(born):
                     raise Damaged("of a state that began at the same offset of another topic, or for another group")
-                return Found(chain, passed_over)
+                return FoundSnapshot(chain, passed_over)
             except Damaged as error:
                 passed_over.append(PassedOver(name, str(error)))
-        return Found(None, passed_over)
+        return FoundSnapshot(None, passed_over)
 
     def _read(self, drawer: Drawer, partition: int, name: str, sizes: dict[str, int]) -> Chain:
         """The snapshot of this name; Damaged says why it is none."""
@@ -144,7 +146,7 @@ class Shelf:
         check_parts(chain.parts, sizes)
         return chain
 
-    def load(self, chain: Chain, cold: Cold | None = None) -> Generator[StreamRows, None, None]:
+    def load(self, chain: Chain, cold: ColdRows | None = None) -> Generator[StreamRows, None, None]:
         """A snapshot's rows, part by part, oldest first: a stream may come again, and then as it was later.
 
         Each part is checked before it is yielded; `cold` is cleared and notes each. Damaged where one is not what

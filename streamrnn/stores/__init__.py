@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from streamrnn.stores.buckets import ObjectStore
 from streamrnn.stores.failures import NotPlain
 from streamrnn.stores.folder import FolderStore, add_folder, read_plain
-from streamrnn.stores.objects import ObjectStore
-from streamrnn.stores.spans import Span
+from streamrnn.stores.spans import ByteSpan
 
-__all__ = ["NotPlain", "Span", "Store", "add_folder", "open_store", "read_plain"]
+__all__ = ["ByteSpan", "NotPlain", "Store", "add_folder", "open_store", "read_plain"]
 
 
 class Store(Protocol):
@@ -32,7 +32,7 @@ class Store(Protocol):
     def read_start(self, key: str, count: int) -> bytes:
         """The first `count` bytes of a file, or all of a shorter one."""
 
-    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+    def read_spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
         """Ranges of bytes of files, as many at once as the backend can; shorter where a file ends before."""
 
     def write(self, key: str, data: bytes | memoryview) -> None:

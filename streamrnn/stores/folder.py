@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamrnn.stores.failures import NotPlain, failing_at
-from streamrnn.stores.spans import Span
+from streamrnn.stores.spans import ByteSpan
 
 DRAFT = ".draft-"
 """How the names of what is being written or removed begin."""
@@ -108,7 +108,7 @@ class FolderStore:
         with failing_at(path), _open_plain(path, None).open("rb") as file:
             return file.read(count)
 
-    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+    def read_spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
         parts: list[bytes] = [b""] * len(spans)
         by_key: dict[str, list[int]] = {}
         for number, span in enumerate(spans):

@@ -8,7 +8,7 @@ NEAR_BYTES = 16_384
 LONGEST_BYTES = 8 * 2**20
 
 
-class Span(NamedTuple):
+class ByteSpan(NamedTuple):
     """Bytes [start, end) of a file."""
 
     key: str
@@ -19,11 +19,11 @@ class Span(NamedTuple):
 class Merged(NamedTuple):
     """One range to read, and which of the wanted ones it holds, by their numbers."""
 
-    span: Span
+    span: ByteSpan
     holds: list[int]
 
 
-def merge(spans: Sequence[Span]) -> list[Merged]:
+def merge(spans: Sequence[ByteSpan]) -> list[Merged]:
     """Ranges that hold all the wanted ones, those near each other in one; empty ones are in none."""
     merged: list[Merged] = []
     for number in sorted(range(len(spans)), key=lambda n: spans[n]):
@@ -33,18 +33,18 @@ def merge(spans: Sequence[Span]) -> list[Merged]:
         if merged and _is_near(merged[-1].span, spans[number]):
             before, holds = merged[-1]
             holds.append(number)
-            merged[-1] = Merged(Span(key, before.start, max(before.end, end)), holds)
+            merged[-1] = Merged(ByteSpan(key, before.start, max(before.end, end)), holds)
         else:
-            merged.append(Merged(Span(key, start, end), [number]))
+            merged.append(Merged(ByteSpan(key, start, end), [number]))
     return merged
 
 
-def _is_near(before: Span, span: Span) -> bool:
+def _is_near(before: ByteSpan, span: ByteSpan) -> bool:
     near = span.start <= before.end + NEAR_BYTES and span.end - before.start <= LONGEST_BYTES
     return before.key == span.key and near
 
 
-def split(merged: Sequence[Merged], read: Sequence[bytes], spans: Sequence[Span]) -> list[bytes]:
+def split(merged: Sequence[Merged], read: Sequence[bytes], spans: Sequence[ByteSpan]) -> list[bytes]:
     """The wanted ranges, out of what was read of the merged ones."""
     parts: list[bytes] = [b""] * len(spans)
     for (span, holds), data in zip(merged, read, strict=True):

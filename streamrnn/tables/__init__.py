@@ -11,6 +11,6 @@ What reads text was weighed in November 2026, each as installed and without a ne
 - polars 2.1 names a bad cell's column and a byte, not its row; what it reads as a stream must be UTF-8, and it has
   no limit of memory to set.
 
-So the parser stays pyarrow with every cell as text, and what a cell means is decided here: numbers.py, times.py.
+So the parser stays pyarrow with every cell as text. What a cell means is decided here: numbers.py, timestamps.py.
 head.py finds out of the first 64 KiB only what is certain; naming.py which column is what.
 """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.times import EPOCH
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.sorting import MEMORY_BYTES, Sorter
 from streamrnn.tables.table import Table, TableBatch, read_table, stem
 
@@ -78,7 +78,7 @@ class Feed:
     def __init__(
         self,
         tables: Sequence[Table],
-        columns: Columns,
+        columns: TableColumns,
         limit: int | None = None,
         may_run_back: bool = False,
         memory_bytes: int = MEMORY_BYTES,
@@ -178,7 +178,7 @@ def _text(time_ms: int) -> str:
 
 def open_feed(
     paths: Sequence[Path],
-    columns: Columns,
+    columns: TableColumns,
     limit: int | None = None,
     may_run_back: bool = False,
     memory_bytes: int = MEMORY_BYTES,
@@ -199,7 +199,7 @@ def open_feed(
     return Feed(tables, columns, limit, may_run_back, memory_bytes)
 
 
-def _prefix(path: Path, columns: Columns, files: int) -> str:
+def _prefix(path: Path, columns: TableColumns, files: int) -> str:
     """What stands before the name of a wide table's stream: its file's, where there are several."""
     if columns.one_stream is not None:
         return f"{columns.one_stream}/"

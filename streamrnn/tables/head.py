@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Form
+from streamrnn.tables.description import TextForm
 
 HEAD_BYTES = 1 << 16
 LONGEST_HEAD = 1 << 24
@@ -49,24 +49,24 @@ class Head(NamedTuple):
     said: tuple[str, ...]
 
 
-class Line(NamedTuple):
+class NumberedLine(NamedTuple):
     """A line that is read: its number in the file, from 1, and its text with its end."""
 
     number: int
     text: str
 
 
-def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator[Line]:
+def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator[NumberedLine]:
     """The lines that are read: without the first, and without comments outside of quotes."""
     is_quoted = False
     for number, text in enumerate(lines, 1):
         if number <= skip or (not is_quoted and comments and text.startswith(comments)):
             continue
         is_quoted ^= bool(text.count('"') & 1)
-        yield Line(number, text)
+        yield NumberedLine(number, text)
 
 
-def read_head(path: Path, stream: IO[bytes], given: Form) -> Head:
+def read_head(path: Path, stream: IO[bytes], given: TextForm) -> Head:
     """Look at the first bytes of a stream; DataError where they leave open how the text is written."""
     raw, is_all = _first(stream, given.skip + 2)
     encoding, bom = _encoding(raw, given)
@@ -119,7 +119,7 @@ def _first(stream: IO[bytes], lines: int) -> tuple[bytes, bool]:
     return raw, False
 
 
-def _encoding(raw: bytes, given: Form) -> tuple[str, int]:
+def _encoding(raw: bytes, given: TextForm) -> tuple[str, int]:
     """Its name, and the length of the mark that says so; utf-16's own decoder reads that mark itself."""
     marked = next(((name, mark) for mark, name in BOMS if raw.startswith(mark)), None)
     if given.encoding is not None:
@@ -148,7 +148,7 @@ def _decoded(path: Path, raw: bytes, encoding: str) -> str:
     return text
 
 
-def _before(text: str, given: Form) -> tuple[int, tuple[str, ...], str | None, list[str]]:
+def _before(text: str, given: TextForm) -> tuple[int, tuple[str, ...], str | None, list[str]]:
     """Lines to skip, what begins a comment, the separator if a line sep= names it, and these in words."""
     said, separator, skip, comments = [], given.separator, given.skip, given.comments
     lines = text.splitlines()
@@ -166,7 +166,7 @@ def _before(text: str, given: Form) -> tuple[int, tuple[str, ...], str | None, l
     return skip, comments, separator, said
 
 
-def _separator(path: Path, lines: list[str], given: Form) -> str:
+def _separator(path: Path, lines: list[str], given: TextForm) -> str:
     """The one that splits all of the first rows into equally many, or else the first row alone."""
     some = [line for line in lines if line.strip()][:LOOKED_AT]
     counts = {mark: {len(row) for row in csv.reader(some, delimiter=mark) if row} for mark in SEPARATORS}
@@ -178,7 +178,7 @@ def _separator(path: Path, lines: list[str], given: Form) -> str:
     return found[0] if found else ","
 
 
-def _rows(lines: list[Line], separator: str) -> list[list[str]]:
+def _rows(lines: list[NumberedLine], separator: str) -> list[list[str]]:
     return [row for row in csv.reader((line.text for line in lines), delimiter=separator) if row]
 
 

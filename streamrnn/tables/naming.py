@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.files import File, where
 from streamrnn.tables.head import is_ambiguous_comma
 from streamrnn.tables.numbers import NUMBER, SWITCHES, Bad, Numbers
@@ -32,7 +32,7 @@ class Naming(NamedTuple):
     said: tuple[str, ...]
 
 
-def name_columns(file: File, columns: Columns, read: Numbers) -> Naming:
+def name_columns(file: File, columns: TableColumns, read: Numbers) -> Naming:
     """DataError where names and the first rows leave it open."""
     sample = file.sample
     said: list[str] = []
@@ -54,7 +54,7 @@ def name_columns(file: File, columns: Columns, read: Numbers) -> Naming:
     return Naming(time, streams, numbers, whole, tuple(said))
 
 
-def _time(file: File, columns: Columns, sample: Any) -> tuple[str, ...]:
+def _time(file: File, columns: TableColumns, sample: Any) -> tuple[str, ...]:
     if columns.every_ms is not None:
         return ()
     if columns.time:

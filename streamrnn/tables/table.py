@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.times import LARGEST_TIME_MS
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
 from streamrnn.tables.lines import Lines
 from streamrnn.tables.naming import find_empty, is_number, name_columns, no_number, some
 from streamrnn.tables.numbers import Bad, Numbers
 from streamrnn.tables.raw import packing_errors, unpacked_name
 from streamrnn.tables.text import Text
-from streamrnn.tables.times import joined, times_ms
+from streamrnn.tables.timestamps import joined, times_ms
 
 T = TypeVar("T")
 WIDE_FEATURE = "value"
@@ -51,7 +51,7 @@ class Table:
     none where there are none. unused: all others. used: how often each of columns.missing was met.
     """
 
-    def __init__(self, file: File, columns: Columns, prefix: str = "") -> None:
+    def __init__(self, file: File, columns: TableColumns, prefix: str = "") -> None:
         self._file, self._columns, self.prefix = file, columns, prefix
         self.path, self.stem = file.path, stem(file.path)
         read = self._numbers()
@@ -180,10 +180,10 @@ def _streams(column: Any) -> list[str]:
 
 
 def read_table(
-    path: Path, columns: Columns | None = None, prefix: str = "", block_bytes: int = BLOCK_BYTES
+    path: Path, columns: TableColumns | None = None, prefix: str = "", block_bytes: int = BLOCK_BYTES
 ) -> Table:
     """Open a file of a known kind, by its name; DataError when it or what is asked of it is not there."""
-    columns = columns or Columns()
+    columns = columns or TableColumns()
     try:
         columns.check()
     except DataError as error:

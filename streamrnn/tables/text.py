@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Form
+from streamrnn.tables.description import TextForm
 from streamrnn.tables.files import BLOCK_BYTES
 from streamrnn.tables.head import kept, read_head
 from streamrnn.tables.raw import Reader, open_raw, packing_errors
@@ -27,7 +27,7 @@ class Text:
 
     is_text: ClassVar[bool] = True
 
-    def __init__(self, path: Path, form: Form, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, path: Path, form: TextForm, block_bytes: int = BLOCK_BYTES) -> None:
         self.path, self.share, self._block_bytes = path, 0.0, block_bytes
         with packing_errors(path), open_raw(path) as raw:
             self.head = read_head(path, raw.stream, form)

@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import StoreUnavailable
-from streamrnn.snapshots import Cold, Damaged
+from streamrnn.snapshots import ColdRows, Damaged
 from streamrnn.ticks import StreamRows
 
 
 class ColdTiers:
     """One cold tier for each partition; asked on the engine thread."""
 
-    def __init__(self, make: Callable[[int], Cold]) -> None:
+    def __init__(self, make: Callable[[int], ColdRows]) -> None:
         self._make = make
-        self._tiers: dict[int, Cold] = {}
+        self._tiers: dict[int, ColdRows] = {}
         self.damaged: set[int] = set()
 
-    def of(self, partition: int) -> Cold:
+    def of(self, partition: int) -> ColdRows:
         """The partition's tier."""
         if partition not in self._tiers:
             self._tiers[partition] = self._make(partition)

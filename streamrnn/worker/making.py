@@ -14,7 +14,7 @@ from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.provenance.fingerprint import fingerprint
-from streamrnn.snapshots import Cold, Shelf
+from streamrnn.snapshots import ColdRows, Shelf
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.keeper import Keeper, NoKeeper
@@ -45,7 +45,7 @@ def make_stateful(model: Model, settings: Settings) -> Stateful:
     """The engine and its shelf, which find each other's rows; OSError or ConfigError for a URL not to be had."""
     shelves: list[Shelf] = []
 
-    def cold_of(partition: int) -> Cold:
+    def cold_of(partition: int) -> ColdRows:
         return shelves[0].cold(partition)
 
     url, made, cold = settings.snapshots.url, fingerprint(model, settings), ColdTiers(cold_of)

@@ -27,8 +27,8 @@ sys.exit(main())
 BRIEFLY = """
 from dataclasses import replace
 from functools import partial
-from streamrnn.demo import training
-training.train = partial(training.train, recipe=replace(training.RECIPE, epochs=2))
+from streamrnn.demo import first_model
+first_model.train = partial(first_model.train, recipe=replace(first_model.RECIPE, epochs=2))
 """
 
 

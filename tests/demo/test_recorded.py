@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.demo.recorded import FEATURE, Feed, Recorded, cut, load_recorded
+from streamrnn.demo.recorded import FEATURE, Playlist, Recorded, cut, load_recorded
 from streamrnn.errors import ConfigError
 
 
@@ -79,7 +79,7 @@ def made(lengths: list[int]) -> list[Recorded]:
     ]
 
 
-def of_stream(feed: Feed, stream: str) -> list[tuple[int, float]]:
+def of_stream(feed: Playlist, stream: str) -> list[tuple[int, float]]:
     rows = zip(feed.streams, feed.time_ms.tolist(), feed.values[:, 0].tolist(), strict=True)
     return [(time_ms, value) for name, time_ms, value in rows if name == stream]
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from streamrnn.demo.display import BARS, Glance, Screen, curve
-from streamrnn.demo.tally import Stream, Tally
+from streamrnn.demo.display import BARS, Glance, LiveDisplay, curve
+from streamrnn.demo.scoreboard import Scoreboard, Stream
 
 GLANCE = Glance(
     played=12_345, of=33_467, seconds=3.4, ticks_per_s=11_165.4, p50_s=0.0179, p99_s=0.0338, dead_letters=0
@@ -20,9 +20,9 @@ GLANCE = Glance(
 URL = "http://127.0.0.1:8000"
 
 
-def make_tally() -> Tally:
+def make_tally() -> Scoreboard:
     """A stream better than persistence, one worse, one as good, one with nothing yet."""
-    tally = Tally("value")
+    tally = Scoreboard("value")
     for name, squared in (("blood glucose", 60.0), ("FB", 105.0), ("GOOG", 100.5)):
         stream = tally.streams[name] = Stream(ticks=20_913, scored=100, squared=squared, persistence_squared=100.0)
         stream.actual, stream.expected, stream.predicted = 1234.5678, 0.04542, 5.0
@@ -45,7 +45,7 @@ def written(console: Console) -> str:
 def shown(glance: Glance = GLANCE, is_live: bool = False, width: int = 80) -> tuple[str, str]:
     """What stands there at a glance, and what the summary adds."""
     console = make_console(width, is_live)
-    with Screen(console, is_live, {"blood glucose": "mg/dL", "FB": "$"}, URL) as screen:
+    with LiveDisplay(console, is_live, {"blood glucose": "mg/dL", "FB": "$"}, URL) as screen:
         screen.show(glance, make_tally())
         line = written(console)
     before = len(written(console))
@@ -105,7 +105,7 @@ def test_better_than_persistence_is_green_and_worse_is_red(ratio: str, colour: s
 
 def test_the_live_table_leaves_nothing_behind() -> None:
     console = make_console(100, is_terminal=True)
-    with suppress(KeyboardInterrupt), Screen(console, True, {}, URL) as screen:
+    with suppress(KeyboardInterrupt), LiveDisplay(console, True, {}, URL) as screen:
         screen.show(GLANCE, make_tally())
         raise KeyboardInterrupt
     table, cleared = written(console).split(URL)

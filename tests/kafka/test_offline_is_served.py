@@ -15,7 +15,7 @@ from streamrnn.config import Settings
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.retraining.forecaster import Served
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import read_table
 from streamrnn.ticks import OutRecord
 from streamrnn.train.history import Extent, Spool, extents
@@ -75,7 +75,7 @@ def records_of(path: Path) -> list[OutRecord]:
 
 def judged(path: Path, model: Model) -> dict[str, NDArray[np.float32]]:
     """By stream what the judge is told: (n, K, O, Q) at every tick but the last ones, whose truth is not there."""
-    table = read_table(path, Columns(stream=("symbol",), features=SPEC.features))
+    table = read_table(path, TableColumns(stream=("symbol",), features=SPEC.features))
     with Spool(SPEC.features) as spool:
         for batch in table:
             spool.add(*batch)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.snapshots import Chain, Cold, Damaged, Draft, Shelf
+from streamrnn.snapshots import Chain, ColdRows, Damaged, Draft, Shelf
 from streamrnn.ticks import StreamRows
 
 FINGERPRINT = "0123456789abcdef" * 4
@@ -45,7 +45,7 @@ def state_of(rows: StreamRows) -> State:
     return dict(zip(again.streams, again.integers[:, 0].tolist(), strict=True))
 
 
-def load(shelf: Shelf, chain: Chain, cold: Cold | None = None) -> State:
+def load(shelf: Shelf, chain: Chain, cold: ColdRows | None = None) -> State:
     state: State = {}
     for rows in shelf.load(chain, cold):
         state |= state_of(rows)
@@ -72,7 +72,7 @@ def fill(draft: Draft, state: Mapping[bytes, int], at_once: int = 2) -> Draft:
 
 
 def write(
-    shelf: Shelf, offset: int, state: Mapping[bytes, int], base: Chain | None = None, cold: Cold | None = None,
+    shelf: Shelf, offset: int, state: Mapping[bytes, int], base: Chain | None = None, cold: ColdRows | None = None,
     since: int = 0, partition: int = 3,
 ) -> Chain:  # fmt: skip
     return fill(shelf.draft(partition, since, offset, base, cold), state).finish()

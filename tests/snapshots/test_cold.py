@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamrnn.snapshots import Chain, Cold, Damaged, Shelf, draft
+from streamrnn.snapshots import Chain, ColdRows, Damaged, Shelf, draft
 from streamrnn.snapshots.index import Index, hash_keys
 from streamrnn.ticks import StreamRows
 from tests.backends import empty_all
@@ -40,8 +40,8 @@ def colliding(streams: Collection[bytes]) -> NDArray[np.int64]:
     return np.array([len(stream) % 2 - 1 for stream in streams], np.int64)
 
 
-def cold_of(shelf: Shelf, hashed: Any = hash_keys) -> Cold:
-    return Cold(shelf._drawer(3), hashed, has_ended)
+def cold_of(shelf: Shelf, hashed: Any = hash_keys) -> ColdRows:
+    return ColdRows(shelf._drawer(3), hashed, has_ended)
 
 
 def living(rows: StreamRows) -> State:
@@ -51,7 +51,7 @@ def living(rows: StreamRows) -> State:
 class Memory:
     """What an engine does: rows in memory, which are dirty, and a cold tier for those it let go."""
 
-    def __init__(self, shelf: Shelf, cold: Cold) -> None:
+    def __init__(self, shelf: Shelf, cold: ColdRows) -> None:
         self.shelf, self.cold = shelf, cold
         self.rows, self.dirty, self.ended, self.base = State(), set[bytes](), set[bytes](), None
 
@@ -94,7 +94,7 @@ class Memory:
         else:
             self.base, self.dirty, self.ended = begun.finish(), set(), set()
 
-    def restart(self, cold: Cold) -> None:
+    def restart(self, cold: ColdRows) -> None:
         self.cold, self.rows, self.dirty, self.ended = cold, State(), set(), set()
         if self.base is not None:
             load(self.shelf, self.base, cold)
@@ -310,9 +310,9 @@ def test_a_search_whose_parts_are_superseded_meanwhile_goes_on_in_the_new_ones(
     shelf = make_shelf("memory://m", keep=2)
     cold = shelf.cold(3)
     write(shelf, 1, {b"a": 1, b"b": 2}, None, cold)
-    read, turned = Cold._read, []
+    read, turned = ColdRows._read, []
 
-    def turn_first(self: Cold, *args: Any) -> Any:
+    def turn_first(self: ColdRows, *args: Any) -> Any:
         if not turned:
             turned.append(True)
             for offset in (2, 3):
@@ -320,7 +320,7 @@ def test_a_search_whose_parts_are_superseded_meanwhile_goes_on_in_the_new_ones(
             shelf.prune(3, 3)
         return read(self, *args)
 
-    monkeypatch.setattr(Cold, "_read", turn_first)
+    monkeypatch.setattr(ColdRows, "_read", turn_first)
     assert state_of(cold.find([b"a"])) == {b"a": 1}
 
 

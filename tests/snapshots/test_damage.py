@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamrnn.snapshots import Chain, Damaged, Shelf
-from streamrnn.snapshots import manifest as manifest_module
+from streamrnn.snapshots.chain import LARGEST_MANIFEST_BYTES
 from tests.backends import stand_before
 from tests.snapshots.shelves import load, make_shelf, reasons, restore, write
 
@@ -197,7 +197,7 @@ def test_a_manifest_that_would_be_too_large_to_read_is_not_written(
 ) -> None:
     import streamrnn.snapshots.draft as draft
 
-    assert draft.LARGEST_MANIFEST_BYTES == manifest_module.LARGEST_MANIFEST_BYTES == 16 * 2**20
+    assert draft.LARGEST_MANIFEST_BYTES == LARGEST_MANIFEST_BYTES == 16 * 2**20
     monkeypatch.setattr(draft, "LARGEST_MANIFEST_BYTES", 100)
     with pytest.raises(Damaged, match="1 parts are more than a manifest holds"):
         write(shelf, 1, OLD)

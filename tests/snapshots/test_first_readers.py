@@ -8,9 +8,9 @@ import pytest
 CODE = """
 import sys, threading
 sys.setswitchinterval(1e-6)
-from streamrnn.snapshots.manifest import Manifest, seal, unseal
+from streamrnn.snapshots.chain import SnapshotManifest, seal, unseal
 facts = dict.fromkeys(("model", "fingerprint", "born", "columns", "device"), "x")
-raw, _ = seal(Manifest(format=1, partition=0, since=0, offset=3, base=0, parts=(), **facts))
+raw, _ = seal(SnapshotManifest(format=1, partition=0, since=0, offset=3, base=0, parts=(), **facts))
 start = threading.Barrier(4)
 
 def read():

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns, Form
+from streamrnn.tables.description import TableColumns, TextForm
 from streamrnn.tables.feed import open_feed
 
 WHOLE = {
@@ -20,12 +20,14 @@ PIECES = st.sampled_from([*(bytes([byte]) for byte in b'",;\n\r\t\0\xff#=\\ -'),
 CHANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 9), PIECES | st.binary(max_size=4)), max_size=6)
 COLUMNS = st.sampled_from(
     [
-        Columns(),
-        Columns(stream=("who",), order="sort"),
-        Columns(stream=("host",), missing=("-1", "x")),
-        Columns(wide=True, every_ms=1000, form=Form(comments=("#",), skip=1)),
-        Columns(time_format="%d.%m.%Y %H:%M", form=Form(decimal=",", thousands=".", encoding="utf-8")),
-        Columns(features=("a", "b"), form=Form(names=("time", "a", "b"), encoding="utf-16", separator=";")),
+        TableColumns(),
+        TableColumns(stream=("who",), order="sort"),
+        TableColumns(stream=("host",), missing=("-1", "x")),
+        TableColumns(wide=True, every_ms=1000, form=TextForm(comments=("#",), skip=1)),
+        TableColumns(time_format="%d.%m.%Y %H:%M", form=TextForm(decimal=",", thousands=".", encoding="utf-8")),
+        TableColumns(
+            features=("a", "b"), form=TextForm(names=("time", "a", "b"), encoding="utf-16", separator=";")
+        ),
     ]
 )
 
@@ -33,7 +35,7 @@ COLUMNS = st.sampled_from(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([*WHOLE]), CHANGES, COLUMNS)
 def test_a_damaged_file_is_read_or_refused_in_one_line(
-    kind: str, changes: list[tuple[int, int, bytes]], columns: Columns
+    kind: str, changes: list[tuple[int, int, bytes]], columns: TableColumns
 ) -> None:
     raw = WHOLE[kind]
     for at, length, piece in changes:

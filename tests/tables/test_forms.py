@@ -13,7 +13,7 @@ import pytest
 
 from streamrnn.commands.arguments import names, separator
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns, Form
+from streamrnn.tables.description import TableColumns, TextForm
 from streamrnn.tables.feed import Feed, open_feed
 
 T0 = 1_467_331_200_000
@@ -29,7 +29,7 @@ def written(folder: Path, text: str | bytes, name: str = "pump.csv") -> Path:
 
 def read(path: Path, **columns: Any) -> tuple[list[int], list[list[float | None]]]:
     """Times and values of all ticks."""
-    batches = list(open_feed([path], Columns(**columns)))
+    batches = list(open_feed([path], TableColumns(**columns)))
     values = [row for batch in batches for row in batch.values.tolist()]
     times = [time_ms for batch in batches for time_ms in batch.time_ms.tolist()]
     return times, [[None if np.isnan(value) else value for value in row] for row in values]
@@ -51,7 +51,7 @@ def test_the_separator_is_the_one_that_all_first_rows_have(tmp_path: Path, mark:
 def test_two_separators_that_fit_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "time;x,a\n2016-07-01;1,5\n")
     assert refused(path) == ": which of ',', ';' separates its columns? --separator says"
-    assert read(path, form=Form(separator=";", names=("time", "a"), skip=1, decimal=",")) == ([T0], [[1.5]])
+    assert read(path, form=TextForm(separator=";", names=("time", "a"), skip=1, decimal=",")) == ([T0], [[1.5]])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_two_separators_that_fit_are_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_number_is_read_as_its_separators_say(tmp_path: Path, cell: str, form: Any, value: float) -> None:
     path = written(tmp_path, f"time;a\n2016-07-01;{cell}\n")
-    assert read(path, features=("a",), form=Form(**form)) == ([T0], [[value]])
+    assert read(path, features=("a",), form=TextForm(**form)) == ([T0], [[value]])
 
 
 @pytest.mark.parametrize(
@@ -77,24 +77,24 @@ def test_a_number_is_read_as_its_separators_say(tmp_path: Path, cell: str, form:
 )  # fmt: skip
 def test_a_number_that_may_be_two_or_none_is_refused(tmp_path: Path, cell: str, form: Any, said: str) -> None:
     path = written(tmp_path, f"time;a\n2016-07-01;7\n2016-07-02;{cell}\n")
-    assert refused(path, features=("a",), form=Form(**form)).startswith(f": row 2 (line 3), column 'a': {said}")
+    assert refused(path, features=("a",), form=TextForm(**form)).startswith(f": row 2 (line 3), column 'a': {said}")
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "cp437"])
 def test_every_encoding_of_pythons_is_read(tmp_path: Path, encoding: str) -> None:
     path = written(tmp_path, "time,Größe\n2016-07-01,1.5\n".encode(encoding))
-    feed = open_feed([path], Columns(form=Form(encoding=encoding)))
+    feed = open_feed([path], TableColumns(form=TextForm(encoding=encoding)))
     assert feed.features == ("Größe",)
     assert [batch.values.tolist() for batch in feed] == [[[1.5]]]
     if encoding in ("utf-16", "utf-8-sig"):
-        assert open_feed([path], Columns()).features == ("Größe",)
+        assert open_feed([path], TableColumns()).features == ("Größe",)
 
 
 def test_an_encoding_that_is_none_or_another_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
     for name in ("latin-0", "base64"):
         said = f"--encoding {name!r}: Python knows no such encoding of text"
-        assert refused(path, form=Form(encoding=name)) == said
+        assert refused(path, form=TextForm(encoding=name)) == said
     utf_16 = written(tmp_path, PLAIN.encode("utf-16-le"))
     assert refused(utf_16) == ": not text in utf-8: it holds a zero; --encoding utf-16 or utf-16-le?"
     late = b"time,a,note\n" + b"2016-07-01,1,ok\n" * 9000 + b"2016-07-01,1,\xf6\n"
@@ -111,7 +111,7 @@ def test_packed_text_is_read_and_named_by_what_is_in_it(tmp_path: Path) -> None:
         packed.writestr("folder/any.tsv", PLAIN.replace(",", "\t"))
     for path in (tmp_path / "pump.csv.zst", written(tmp_path, inside.getvalue(), "pump.zip")):
         assert read(path) == read(plain)
-        assert [batch.streams for batch in open_feed([path], Columns())] == [["pump", "pump"]]
+        assert [batch.streams for batch in open_feed([path], TableColumns())] == [["pump", "pump"]]
     with zipfile.ZipFile(tmp_path / "pump.zip", "a") as packed:
         packed.writestr("other.csv", PLAIN)
     assert refused(tmp_path / "pump.zip") == ": holds 2 files, must be one: unpack it"
@@ -120,7 +120,7 @@ def test_packed_text_is_read_and_named_by_what_is_in_it(tmp_path: Path) -> None:
 
 def test_lines_that_are_no_rows_are_left_out_but_not_inside_quotes(tmp_path: Path) -> None:
     text = 'Report of plant 7\n\ntime,note,a\n%,,m\n2016-07-01,"two\n%lines",1\n%,,\n2016-07-02,,bad\nSum: 3\n'
-    form = Form(skip=1, comments=("%", "Sum"))
+    form = TextForm(skip=1, comments=("%", "Sum"))
     said = refused(written(tmp_path, text), features=("a",), form=form)
     assert said.startswith(": row 2 (line 8), column 'a': 'bad' is not a number")
     good = written(tmp_path, text.replace("bad", "2"))
@@ -135,7 +135,7 @@ def test_a_file_of_names_that_are_numbers_is_not_taken_for_data(tmp_path: Path) 
 
 def test_row_numbers_are_no_features_and_what_may_be_is_asked(tmp_path: Path) -> None:
     path = written(tmp_path, "id,time,a\n8,2016-07-01,1\n9,2016-07-01,2\n")
-    feed = open_feed([path], Columns())
+    feed = open_feed([path], TableColumns())
     assert (feed.features, feed.words()[0].endswith("'id' numbers the rows and is left out")) == (("a",), True)
     path = written(tmp_path, "id,time,a\n8,2016-07-01,1\n8,2016-07-01,2\n")
     assert refused(path) == ": does column 'id' measure anything? --features names those that do"
@@ -144,7 +144,7 @@ def test_row_numbers_are_no_features_and_what_may_be_is_asked(tmp_path: Path) ->
 
 def test_a_column_with_few_numbers_is_left_out_and_that_is_said(tmp_path: Path) -> None:
     path = written(tmp_path, "time,a,rain,place\n" + "2016-07-01,1,-,x\n" * 9 + "2016-07-01,2,0.5,y\n")
-    feed = open_feed([path], Columns())
+    feed = open_feed([path], TableColumns())
     assert feed.features == ("a",)
     assert feed.words()[0].endswith("'rain' is left out: only 1 of its first 10 cells are numbers")
     assert read(path, features=("rain",), missing=("-",))[1] == [[None]] * 9 + [[0.5]]
@@ -153,7 +153,7 @@ def test_a_column_with_few_numbers_is_left_out_and_that_is_said(tmp_path: Path) 
 def test_empty_columns_are_left_out_only_where_the_whole_file_has_nothing(tmp_path: Path) -> None:
     rows = "2016-07-01,1,,\n" * 20_000
     path = written(tmp_path, f"time,a,late,never\n{rows}2016-07-01,1,7,\n")
-    feed = open_feed([path], Columns())
+    feed = open_feed([path], TableColumns())
     assert feed.features == ("a", "late")
     assert "nothing in 'never': left out" in feed.words()[0]
     assert list(feed)[-1].values[-1].tolist() == [1, 7]
@@ -188,7 +188,7 @@ air\ q,host=c,site=x temp=23,n=5i 1467331201000000000
 def test_line_protocol_is_columns_of_measurement_tags_fields_and_time(tmp_path: Path) -> None:
     path = written(tmp_path, LINES, "air.lp")
     assert refused(path) == ": several series: --stream-column 'measurement,host,site' tells them apart"
-    feed = open_feed([path], Columns(stream=("measurement", "host")))
+    feed = open_feed([path], TableColumns(stream=("measurement", "host")))
     assert feed.features == ("temp", "n", "on")
     [batch] = list(feed)
     assert batch.streams == ["air q/a b", "air q/c", "air q/c"]
@@ -201,12 +201,15 @@ def test_line_protocol_is_columns_of_measurement_tags_fields_and_time(tmp_path: 
 def test_options_of_the_command_line() -> None:
     assert names('"Wind speed, m/s",b') == ("Wind speed, m/s", "b")
     assert (separator("tab"), separator("\\t"), separator(";")) == ("\t", "\t", ";")
-    for columns in (Columns(one_stream="x", stream=("a",)), Columns(form=Form(decimal=",", thousands=","))):
+    for columns in (
+        TableColumns(one_stream="x", stream=("a",)),
+        TableColumns(form=TextForm(decimal=",", thousands=",")),
+    ):
         with pytest.raises(DataError, match=r"--stream-column|--thousands"):
             columns.check()
 
 
 def test_rows_of_one_time_in_one_stream_are_said(tmp_path: Path) -> None:
-    feed: Feed = open_feed([written(tmp_path, "time,who,a\n2016-07-01,x,1\n2016-07-01,y,2\n")], Columns())
+    feed: Feed = open_feed([written(tmp_path, "time,who,a\n2016-07-01,x,1\n2016-07-01,y,2\n")], TableColumns())
     assert len(list(feed)) == 1
     assert feed.notes() == [f"1 rows have the time of the row before: {HINT}"]

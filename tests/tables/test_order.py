@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamrnn.config import InputSettings
 from streamrnn.errors import DataError
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Newest, open_feed
 from streamrnn.tables.sorting import Sorter
 from streamrnn.tables.table import TableBatch
@@ -94,7 +94,7 @@ def test_a_file_larger_than_the_memory_allowed_is_sorted_within_it(
     rows, memory = 200_000, 1 << 20
     path = backwards(tmp_path, rows)
     assert path.stat().st_size > 4 * memory
-    feed = open_feed([path], Columns(order="sort"), memory_bytes=memory)
+    feed = open_feed([path], TableColumns(order="sort"), memory_bytes=memory)
     seen: list[int] = [0]
     shares = []
 
@@ -144,8 +144,8 @@ def test_sorting_takes_no_more_memory_for_four_times_the_ticks(peak_of: Callable
 def test_a_policy_of_the_service_says_what_becomes_of_ticks_that_run_back(tmp_path: Path) -> None:
     path = backwards(tmp_path, 5)
     with pytest.raises(DataError, match=r"row 2 \(line 3\), column 'time': .* --order sort"):
-        list(open_feed([path], Columns()))
-    [batch] = list(open_feed([path], Columns(), may_run_back=True))
+        list(open_feed([path], TableColumns()))
+    [batch] = list(open_feed([path], TableColumns(), may_run_back=True))
     assert batch.values[:, 0].tolist() == [5, 4, 3, 2, 1]
 
 
@@ -153,12 +153,12 @@ def test_files_are_one_stream_only_where_that_is_said(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("b.csv", "a.csv")]
     for n, path in enumerate(paths):
         path.write_text(f"time,x,y\n{T0 + n},{n},{n}\n")
-    assert [b.streams for b in open_feed(paths, Columns())] == [["b"], ["a"]]
-    assert [b.streams for b in open_feed(paths, Columns(one_stream="s"))] == [["s"], ["s"]]
-    assert [b.streams for b in open_feed(paths, Columns(wide=True))] == [["b/x", "b/y"], ["a/x", "a/y"]]
-    assert [b.streams for b in open_feed(paths, Columns(wide=True, one_stream="s"))] == [["s/x", "s/y"]] * 2
+    assert [b.streams for b in open_feed(paths, TableColumns())] == [["b"], ["a"]]
+    assert [b.streams for b in open_feed(paths, TableColumns(one_stream="s"))] == [["s"], ["s"]]
+    assert [b.streams for b in open_feed(paths, TableColumns(wide=True))] == [["b/x", "b/y"], ["a/x", "a/y"]]
+    assert [b.streams for b in open_feed(paths, TableColumns(wide=True, one_stream="s"))] == [["s/x", "s/y"]] * 2
     with pytest.raises(DataError, match=r"b\.csv: row 1 .* comes after .* of the same stream 's/x'; --order sort"):
-        list(open_feed(paths[::-1], Columns(wide=True, one_stream="s")))
+        list(open_feed(paths[::-1], TableColumns(wide=True, one_stream="s")))
 
 
 @pytest.mark.parametrize(("limit", "sent"), [(1, [0]), (3, [0, 2, 1]), (4, [0, 2, 1, 3]), (None, [0, 2, 1, 3])])
@@ -168,7 +168,7 @@ def test_a_limit_counts_the_rows_of_the_files_before_they_are_merged(
     path = tmp_path / "panel.csv"
     path.write_text("time,who,x\n" + "".join(f"{T0 + t},{who},{n}\n" for n, (who, t) in enumerate(
         [("a", 0), ("a", 9), ("b", 5), ("b", 9)])))  # fmt: skip
-    feed = open_feed([path], Columns(stream=("who",)), limit)
+    feed = open_feed([path], TableColumns(stream=("who",)), limit)
     feed.check_all()
     encoder = TickEncoder(feed.features, InputSettings(), feed.whole)
     got = [json.loads(raw)["x"] for chunk in chunks(feed, encoder, Places(1), limit) for raw in chunk.values]
@@ -180,8 +180,8 @@ def test_a_bad_cell_at_the_end_is_found_before_anything_is_played(tmp_path: Path
     path.write_text("time,a\n" + f"{T0},1\n" * 20_000 + f"{T0},#DIV/0!\n")
     place = r"row 20001 \(line 20002\), column 'a': '#DIV/0!' is not a number"
     with pytest.raises(DataError, match=f"{place}.*--missing='#DIV/0!'"):
-        open_feed([path], Columns()).check_all()
-    feed = open_feed([path], Columns(missing=("#DIV/0!",)))
+        open_feed([path], TableColumns()).check_all()
+    feed = open_feed([path], TableColumns(missing=("#DIV/0!",)))
     feed.check_all()
     assert feed.notes() == [
         "--missing '#DIV/0!' occurs 1 times",

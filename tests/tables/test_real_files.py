@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import read_table
 
 from .wholes import DATA, whole
@@ -38,7 +38,7 @@ def test_real_files_are_read_as_the_standard_library_reads_them(name: str) -> No
     path = DATA / name
     if not path.exists():
         pytest.skip(f"no real data: {DATA} is absent")
-    columns = Columns(**REAL[name])
+    columns = TableColumns(**REAL[name])
     table, got = read_table(path, columns), whole(path, columns)
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
     numbers = [[float("nan" if row[n] in ("", ".") else row[n]) for n in table.numbers] for row in rows]
@@ -50,7 +50,7 @@ def test_real_files_are_read_as_the_standard_library_reads_them(name: str) -> No
     assert got.streams == (list(table.numbers) * len(rows) if columns.wide else expected)
 
 
-def _time(text: str, columns: Columns) -> int:
+def _time(text: str, columns: TableColumns) -> int:
     if re.fullmatch(r"\d+", text):
         return int(text)
     moment = datetime.strptime(text, columns.time_format) if columns.time_format else datetime.fromisoformat(text)
@@ -69,9 +69,9 @@ def _time(text: str, columns: Columns) -> int:
 )
 def test_the_demos_sample_files_can_be_read(name: str, columns: dict[str, Any]) -> None:
     folder = Path(pytest.importorskip("bokeh_sampledata").__file__).parent / "_data"
-    got = whole(folder / name, Columns(**columns))
+    got = whole(folder / name, TableColumns(**columns))
     opened = gzip.open if name.endswith(".gz") else open
     with opened(folder / name, "rt") as text:
         rows = sum(1 for _ in csv.reader(text)) - 1
-    assert len(got.streams) == rows * read_table(folder / name, Columns(**columns)).ticks_per_row
+    assert len(got.streams) == rows * read_table(folder / name, TableColumns(**columns)).ticks_per_row
     assert np.isfinite(got.values).any(axis=0).all()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import read_table
 
 from .wholes import T0, at, parquet, refused, whole, written
@@ -33,14 +33,14 @@ def test_a_plain_file_is_one_stream_named_as_it(tmp_path: Path) -> None:
 
 def test_streams_come_from_a_column_and_features_in_the_order_asked(tmp_path: Path) -> None:
     path = written(tmp_path, "ts,who,a,b\n1467331200,NA,1,2\n1467331200,7,3,4\n")
-    got = whole(path, Columns(stream=("who",), features=("b", "a")))
+    got = whole(path, TableColumns(stream=("who",), features=("b", "a")))
     assert got.streams == ["NA", "7"]
     assert got.values.tolist() == [[2, 1], [4, 3]]
 
 
 def test_each_column_of_a_wide_table_is_a_stream(tmp_path: Path) -> None:
     path = written(tmp_path, "s1,s2,s3\n1,2,3\n4,,6\n")
-    columns = Columns(wide=True, every_ms=300_000, start_ms=T0)
+    columns = TableColumns(wide=True, every_ms=300_000, start_ms=T0)
     table = read_table(path, columns)
     assert (table.features, table.ticks_per_row, table.numbers) == (("value",), 3, ("s1", "s2", "s3"))
     got = whole(path, columns)
@@ -60,9 +60,9 @@ def test_parquet_numbers_of_every_type_and_coded_streams(tmp_path: Path) -> None
         no=pa.array(["x", "y"]),
         on=pa.array([True, False]),
     )
-    table = read_table(path, Columns(stream=("who",)))
+    table = read_table(path, TableColumns(stream=("who",)))
     assert (table.features, table.time, table.unused) == (("i", "d", "x"), ("day",), ("no", "on"))
-    got = whole(path, Columns(stream=("who",), features=("i", "d", "x", "on")))
+    got = whole(path, TableColumns(stream=("who",), features=("i", "d", "x", "on")))
     assert got.streams == ["a", "b"]
     expected = np.array([[2**40, np.nan, np.nan, 1], [np.nan, 2.5, 1, 0]], dtype="f8")
     np.testing.assert_array_equal(got.values, expected)
@@ -101,12 +101,12 @@ def test_what_is_wrong_is_named_with_its_place(
     tmp_path: Path, text: str, columns: dict[str, Any], reason: str
 ) -> None:
     for name in ("pump.csv", "pump.csv.gz"):
-        assert refused(written(tmp_path, text, name), Columns(**columns)).startswith(reason)
+        assert refused(written(tmp_path, text, name), TableColumns(**columns)).startswith(reason)
 
 
 def test_a_time_format_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="time format 'epoch': must be s, ms, us, ns, or a form"):
-        read_table(written(tmp_path, "time,a\n1,1\n"), Columns(time_format="epoch"))
+        read_table(written(tmp_path, "time,a\n1,1\n"), TableColumns(time_format="epoch"))
 
 
 def test_a_bad_cell_far_down_is_found_and_what_came_before_it_was_read(
@@ -130,7 +130,7 @@ def test_a_column_that_begins_empty_is_a_feature(tmp_path: Path) -> None:
 
 def test_texts_that_mean_missing_are_given(tmp_path: Path) -> None:
     path = written(tmp_path, "time,a\n2016-07-01,.\n2016-07-01,nil\n2016-07-01,N/A\n2016-07-01,4\n")
-    got = whole(path, Columns(missing=(".", "nil")))
+    got = whole(path, TableColumns(missing=(".", "nil")))
     np.testing.assert_array_equal(got.values[:, 0], np.array([np.nan, np.nan, np.nan, 4], dtype="f8"))
 
 
@@ -147,7 +147,9 @@ def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
         "latin.csv": "time,who,a\n2016-07-01,é,1\n".encode("latin-1"),
     }.items():
         (tmp_path / name).write_bytes(raw)
-        assert refused(tmp_path / name, Columns(stream=("who",)) if name == "latin.csv" else None).startswith(": ")
+        assert refused(tmp_path / name, TableColumns(stream=("who",)) if name == "latin.csv" else None).startswith(
+            ": "
+        )
     raw = bytearray(parquet(tmp_path, time=pa.array(range(T0, T0 + 5000)), a=pa.array(range(5000))).read_bytes())
     raw[200:30_000] = bytes(29_800)
     (tmp_path / "hit.parquet").write_bytes(raw)
@@ -160,15 +162,15 @@ def test_files_that_are_not_what_their_name_says(tmp_path: Path) -> None:
 
 def test_text_in_a_parquet_feature_is_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path, time=pa.array([T0]), a=pa.array(["x"]))
-    assert refused(path, Columns(features=("a",))) == ": row 1, column 'a': string, not numbers"
+    assert refused(path, TableColumns(features=("a",))) == ": row 1, column 'a': string, not numbers"
     path = parquet(tmp_path, time=pa.array([T0]), a=pa.array([T0], pa.timestamp("ms")))
-    assert refused(path, Columns(features=("a",))) == ": row 1, column 'a': timestamp[ms], not numbers"
+    assert refused(path, TableColumns(features=("a",))) == ": row 1, column 'a': timestamp[ms], not numbers"
 
 
 def test_rows_beyond_all_times_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "a\n1\n2\n")
-    assert whole(path, Columns(every_ms=2**53)).time_ms.tolist() == [0, 2**53]
-    said = refused(path, Columns(every_ms=2**53 + 1))
+    assert whole(path, TableColumns(every_ms=2**53)).time_ms.tolist() == [0, 2**53]
+    said = refused(path, TableColumns(every_ms=2**53 + 1))
     assert said == ": row 2 is out of range of times with this --every and --start"
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from streamrnn.errors import DataError
-from streamrnn.tables.columns import Columns
+from streamrnn.tables.description import TableColumns
 from streamrnn.tables.table import TableBatch, read_table
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -30,7 +30,7 @@ def parquet(folder: Path, **columns: Any) -> Path:
     return folder / "pump.parquet"
 
 
-def whole(path: Path, columns: Columns | None = None) -> TableBatch:
+def whole(path: Path, columns: TableColumns | None = None) -> TableBatch:
     """All batches as one."""
     batches = list(read_table(path, columns))
     streams = [stream for batch in batches for stream in batch.streams]
@@ -39,7 +39,7 @@ def whole(path: Path, columns: Columns | None = None) -> TableBatch:
     )
 
 
-def refused(path: Path, columns: Columns | None = None) -> str:
+def refused(path: Path, columns: TableColumns | None = None) -> str:
     with pytest.raises(DataError) as error:
         whole(path, columns)
     said = str(error.value)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamrnn.errors import StateError
+from streamrnn.snapshots.chain import SnapshotPart
 from streamrnn.snapshots.drawer import Drawer
-from streamrnn.snapshots.manifest import Part
 from streamrnn.ticks import Record, StreamRows
 from streamrnn.worker import making
 from streamrnn.worker.keeping import SnapshotKeeper
@@ -65,7 +65,7 @@ async def test_a_part_that_comes_late_to_a_restore_given_up_joins_no_other(
     again = world({0: records}, poll=4, after=w, **(seldom | {"engine": {"max_streams": 1, "max_parked": 10}}))
     hung, gate, real, first = threading.Event(), threading.Event(), Drawer.read_part, iter([True])
 
-    def read_part(self: Drawer, part: Part) -> StreamRows:
+    def read_part(self: Drawer, part: SnapshotPart) -> StreamRows:
         if next(first, False):
             hung.set()
             gate.wait(8)

@@ -66,7 +66,7 @@ class Stream:
         return self.squared / self.persistence_squared if self.persistence_squared else math.nan
 
 
-class Tally:
+class Scoreboard:
     """Every stream that has a prediction."""
 
     def __init__(self, feature: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from streamrnn.errors import ConfigError
 from streamrnn.stores.failures import NotPlain, failing_at
-from streamrnn.stores.spans import Span, merge, split
+from streamrnn.stores.spans import ByteSpan, merge, split
 
 CLAIM = "claim-"
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -45,7 +45,7 @@ class ObjectStore:
         with failing_at(self.place(key)):
             return bytes(self._fs.cat_file(self._path(key), start=0, end=count))
 
-    def read_spans(self, spans: Sequence[Span]) -> list[bytes]:
+    def read_spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
         if not spans:
             return []
         merged = merge(spans)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.demo.tally import KEPT, Stream, Tally
+from streamrnn.demo.scoreboard import KEPT, Scoreboard, Stream
 
 values = st.integers(-100_000, 100_000).map(lambda hundredths: hundredths / 100)
 ticks = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.none() | values, values), max_size=80)
@@ -29,7 +29,7 @@ def record(stream: str, predicted: float, residual: float | None, steps: int) ->
 @given(ticks)
 @settings(max_examples=200, deadline=None)
 def test_every_stream_is_what_plain_lists_of_its_ticks_say(played: list[tuple[str, float | None, float]]) -> None:
-    tally = Tally("value")
+    tally = Scoreboard("value")
     told: dict[str, list[tuple[float | None, float]]] = {}
     for stream, value, predicted in played:
         mine = told.setdefault(stream, [])
@@ -64,7 +64,7 @@ def check(stream: Stream, mine: list[tuple[float | None, float]]) -> None:
 
 
 def test_a_stream_that_never_moves_has_no_ratio() -> None:
-    tally = Tally("value")
+    tally = Scoreboard("value")
     for steps in range(5):
         tally.take(record("a", 7.0, 0.0 if steps else None, steps + 1))
     stream = tally.streams["a"]
@@ -74,7 +74,7 @@ def test_a_stream_that_never_moves_has_no_ratio() -> None:
 
 def test_a_stream_that_was_there_before_the_tally_counts_from_its_second_record_on() -> None:
     """Its first has a residual, but what it is the residual of was not heard."""
-    tally = Tally("value")
+    tally = Scoreboard("value")
     tally.take(record("a", 5.0, 0.25, 100))
     assert math.isnan(tally.streams["a"].actual)
     tally.take(record("a", 5.0, 0.25, 101))

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrnn.demo.recorded import FEATURE, Feed
+from streamrnn.demo.recorded import FEATURE, Playlist
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train.fit import Epoch, Recipe, fit
@@ -24,7 +24,7 @@ RECIPE = Recipe(
 )
 
 
-def train(feed: Feed, console: Console, has_bar: bool, recipe: Recipe = RECIPE) -> Model:
+def train(feed: Playlist, console: Console, has_bar: bool, recipe: Recipe = RECIPE) -> Model:
     """Fit, showing loss and time left; plain lines when `has_bar` is off."""
     with Spool((FEATURE,)) as spool:
         spool.add(feed.streams, feed.time_ms, feed.values)

@@ -11,7 +11,7 @@ _DATED = re.compile(r"%[YycxG]")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TextForm:
     """How text is written; what is None is found out where that is certain, and refused where it is not.
 
     skip: lines before the names. comments: lines that begin so are left out, wherever they stand: comments, units,
@@ -28,7 +28,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TableColumns:
     """What is where in a table, in which order its rows come, and its form.
 
     stream: the columns that name the stream, a slash between; none: all rows are one stream, named as the file.
@@ -52,7 +52,7 @@ class Columns:
     every_ms: int | None = None
     start_ms: int = 0
     order: Literal["check", "sort"] = "check"
-    form: Form = field(default_factory=Form)
+    form: TextForm = field(default_factory=TextForm)
 
     def check(self) -> None:
         """DataError when two of them contradict each other."""

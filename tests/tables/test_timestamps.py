@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.tables import times
-from streamrnn.tables.columns import Columns
+from streamrnn.tables import timestamps
+from streamrnn.tables.description import TableColumns
 
 from .wholes import T0, at, parquet, refused, whole, written
 
@@ -34,7 +34,7 @@ def test_a_time_is_iso_8601_or_an_epoch_number(tmp_path: Path, text: str, after_
      ("ns", "1999999", 1 - T0)],
 )  # fmt: skip
 def test_a_time_format_reads_the_rest(tmp_path: Path, form: str, text: str, after_ms: int) -> None:
-    got = whole(written(tmp_path, f"time,a\n{text},1\n"), Columns(time_format=form))
+    got = whole(written(tmp_path, f"time,a\n{text},1\n"), TableColumns(time_format=form))
     assert got.time_ms.tolist() == [T0 + after_ms]
 
 
@@ -44,7 +44,7 @@ KINDS = ["s", "ms", "us", "ns", "iso", "zone", "mixed", "%d/%m/%Y %H"]
 
 @given(st.lists(moments, min_size=1), st.sampled_from(KINDS))
 def test_columns_of_times_are_read_as_one_by_one(some: list[datetime], kind: str) -> None:
-    micros = [(moment - times.EPOCH) // timedelta(microseconds=1) for moment in some]
+    micros = [(moment - timestamps.EPOCH) // timedelta(microseconds=1) for moment in some]
     isos = [moment.replace(tzinfo=None).isoformat(sep=" ") for moment in some]
     texts = {
         "s": [str(us // 1_000_000) for us in micros],
@@ -58,8 +58,8 @@ def test_columns_of_times_are_read_as_one_by_one(some: list[datetime], kind: str
     }[kind]
     form = kind if "%" in kind else None
     unit_us = {"s": 1_000_000, "%d/%m/%Y %H": 3_600_000_000}.get(kind, 1000)
-    fast = times.text_times(pa.array(texts), form).tolist()
-    assert fast == [times.time_ms(text, form) for text in texts]
+    fast = timestamps.text_times(pa.array(texts), form).tolist()
+    assert fast == [timestamps.time_ms(text, form) for text in texts]
     assert fast == [us // unit_us * unit_us // 1000 for us in micros]
 
 
@@ -73,7 +73,7 @@ def test_columns_of_times_are_read_as_one_by_one(some: list[datetime], kind: str
     ],
 )
 def test_24_00_is_the_end_of_a_day_and_minute_24_is_none(form: str | None, texts: list[str]) -> None:
-    got = times.text_times(pa.array(texts), form).tolist()
+    got = timestamps.text_times(pa.array(texts), form).tolist()
     plain = [re.sub(r" 24:|T24:", " 00:", text) for text in texts]
     days = [86_400_000 * (text != other) for text, other in zip(texts, plain, strict=True)]
     parse = datetime.fromisoformat if form is None else lambda text: datetime.strptime(text, form)
@@ -87,7 +87,7 @@ def test_what_only_looks_like_24_00_is_refused(tmp_path: Path, text: str) -> Non
     assert refused(written(tmp_path, f"time,a\n{text},1\n")).startswith(at(1, 2, "time"))
 
 
-STAMPS = [f"timestamp[{unit}]" for unit in times.PER_MS]
+STAMPS = [f"timestamp[{unit}]" for unit in timestamps.PER_MS]
 
 
 @pytest.mark.parametrize("kind", [*STAMPS, "date32", "date64", "zone", "int64", "int32", "double", "string"])
@@ -103,4 +103,4 @@ def test_parquet_times_of_every_type(tmp_path: Path, kind: str) -> None:
         "string": lambda: pa.array(["2016-07-01T00:00Z"]),
     }.get(kind, lambda: pa.array([moment], pa.timestamp(kind[10:-1])))
     path = parquet(tmp_path, when=made(), a=pa.array([1], pa.int8()))
-    assert whole(path, Columns(time=("when",))).time_ms.tolist() == [T0]
+    assert whole(path, TableColumns(time=("when",))).time_ms.tolist() == [T0]

@@ -27,7 +27,7 @@ MANIFEST_NAME, PART_NAME = re.compile(r"([0-9]{20})-[0-9a-f]{8}\.json"), re.comp
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SnapshotPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of rows."""
 
     name: Annotated[str, msgspec.Meta(pattern=rf"^{_PART}\Z")]
@@ -36,7 +36,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     streams: Annotated[int, msgspec.Meta(ge=0, le=MOST_ROWS)]
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SnapshotManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """parts: oldest first, later override earlier; the first `base` of them are the last full snapshot's."""
 
     format: int
@@ -49,20 +49,20 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     columns: str
     device: str
     base: Offset
-    parts: tuple[Part, ...]
+    parts: tuple[SnapshotPart, ...]
 
 
 class _Versioned(msgspec.Struct):
     format: int
 
 
-class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+class _SealedSnapshot(msgspec.Struct, forbid_unknown_fields=True):
     sha256: str
     snapshot: msgspec.Raw
 
 
-_SEALED, _VERSIONED = msgspec.json.Decoder(_Sealed), msgspec.json.Decoder(_Versioned)
-_MANIFEST = msgspec.json.Decoder(Manifest)
+_SEALED, _VERSIONED = msgspec.json.Decoder(_SealedSnapshot), msgspec.json.Decoder(_Versioned)
+_MANIFEST = msgspec.json.Decoder(SnapshotManifest)
 """Made at import, once: msgspec crashes where two threads are the first to decode a type, as those that restore
 two partitions are."""
 
@@ -93,7 +93,7 @@ class Chain:
     born: str
     device: str
     base: int
-    parts: tuple[Part, ...]
+    parts: tuple[SnapshotPart, ...]
 
     @property
     def rows(self) -> int:
@@ -129,14 +129,14 @@ def offset_of(name: str) -> int:
     return int(name[:20])
 
 
-def seal(manifest: Manifest) -> tuple[bytes, str]:
+def seal(manifest: SnapshotManifest) -> tuple[bytes, str]:
     """The bytes of a manifest's file, and its checksum."""
     raw = msgspec.json.encode(manifest)
     digest = hashlib.sha256(raw).hexdigest()
-    return msgspec.json.encode(_Sealed(digest, msgspec.Raw(raw))), digest
+    return msgspec.json.encode(_SealedSnapshot(digest, msgspec.Raw(raw))), digest
 
 
-def unseal(raw: bytes) -> tuple[Manifest, str]:
+def unseal(raw: bytes) -> tuple[SnapshotManifest, str]:
     """The manifest in a file and its checksum; Damaged says what is wrong with it, without the place."""
     try:
         sealed = _SEALED.decode(raw)
@@ -167,7 +167,7 @@ def read_chain(name: str, raw: bytes, identity: Identity) -> Chain:
     return Chain(name, digest, told.partition, *at, told.device, told.base, told.parts)
 
 
-def check_parts(parts: tuple[Part, ...], sizes: Mapping[str, int]) -> None:
+def check_parts(parts: tuple[SnapshotPart, ...], sizes: Mapping[str, int]) -> None:
     """Damaged unless all are among these files, in full length."""
     for part in parts:
         size = sizes.get(part.name)

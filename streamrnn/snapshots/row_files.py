@@ -40,7 +40,7 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _HEADER = msgspec.json.Decoder(_Header)
 
 
-class Layout(NamedTuple):
+class FileLayout(NamedTuple):
     """Where in a part's file what begins, in bytes; a row of floats is W * 4 bytes, of integers V * 8."""
 
     streams: int
@@ -53,7 +53,7 @@ class Layout(NamedTuple):
     key_bytes: int
 
 
-class Piece(NamedTuple):
+class RowSlice(NamedTuple):
     """Some rows of a part to be, and what their keys come to: made slice by slice, for it holds the interpreter."""
 
     rows: StreamRows
@@ -61,12 +61,12 @@ class Piece(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-def piece_of(rows: StreamRows, lengths: NDArray[np.int64]) -> Piece:
+def piece_of(rows: StreamRows, lengths: NDArray[np.int64]) -> RowSlice:
     """Rows whose keys are of these lengths (n,)."""
-    return Piece(rows, b"".join(rows.streams), lengths)
+    return RowSlice(rows, b"".join(rows.streams), lengths)
 
 
-def encode_rows(pieces: Sequence[Piece]) -> memoryview:
+def encode_rows(pieces: Sequence[RowSlice]) -> memoryview:
     """A part's file of at least one piece; rows are copied, by numpy alone, which lets other threads run.
 
     safetensors' own writer copies a part three times with the interpreter held: some ms in which no step goes on.
@@ -95,7 +95,7 @@ def encode_rows(pieces: Sequence[Piece]) -> memoryview:
     return raw.data
 
 
-def read_layout(start: bytes, total_bytes: int, place: str) -> Layout:
+def read_layout(start: bytes, total_bytes: int, place: str) -> FileLayout:
     """The layout of a file of so many bytes that begins with these; Damaged names the place."""
     length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
     if not 2 <= length <= min(LARGEST_HEADER_BYTES, len(start)) - 8:
@@ -107,7 +107,7 @@ def read_layout(start: bytes, total_bytes: int, place: str) -> Layout:
     return _layout(header, 8 + length, total_bytes, place)
 
 
-def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> Layout:
+def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> FileLayout:
     kinds = (("ends", "I64", 1, 8), ("floats", "F32", 2, 4), ("integers", "I64", 2, 8), ("keys", "U8", 1, 1))
     for name, dtype, dimensions, item_bytes in kinds:
         tensor: _Tensor = getattr(header, name)
@@ -118,7 +118,7 @@ def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> Layo
     (n,), (rows, width), (same, integer_width) = header.ends.shape, header.floats.shape, header.integers.shape
     if not n == rows == same:
         raise Damaged(f"{place}: {n} keys, {rows} rows of floats, {same} of integers")
-    return Layout(
+    return FileLayout(
         n,
         width,
         integer_width,

@@ -35,12 +35,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import CaptureVoid
+from streamrnn.snapshots.chain import SnapshotPart
 from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.index import Index, hash_keys
-from streamrnn.snapshots.manifest import Part
-from streamrnn.snapshots.rows import Ended, Layout, join, none_ended
-from streamrnn.stores import Span
+from streamrnn.snapshots.row_files import Ended, FileLayout, join, none_ended
+from streamrnn.stores import ByteSpan
 from streamrnn.ticks import StreamRows
 
 NOTHING = StreamRows([], np.empty((0, 0), np.float32), np.empty((0, 0), np.int64))
@@ -49,11 +49,11 @@ NOTHING = StreamRows([], np.empty((0, 0), np.float32), np.empty((0, 0), np.int64
 class _View(NamedTuple):
     """What is noted at one moment."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SnapshotPart, ...]
     entries: Index
 
 
-class _Found(NamedTuple):
+class _FoundRows(NamedTuple):
     """Of the wanted streams, the numbers of those found, ascending; their entries in the index, and rows."""
 
     numbers: NDArray[np.int64]
@@ -61,7 +61,7 @@ class _Found(NamedTuple):
     rows: StreamRows
 
 
-class Cold:
+class ColdRows:
     """Finds rows in a partition's parts; any thread may ask while another notes."""
 
     def __init__(
@@ -72,14 +72,14 @@ class Cold:
     ) -> None:
         self._drawer, self._hashed, self._has_ended = drawer, hashed, has_ended
         self._lock = threading.Lock()
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[str, FileLayout] = {}
         self._void: dict[bytes, int] = {}
         self._drafts = self._cleared = self._turns = 0
         self._refused: set[int] = set()
         self.clear()
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[SnapshotPart, ...]:
         """Those noted, oldest first."""
         return self._parts
 
@@ -103,7 +103,7 @@ class Cold:
             return self._turns
 
     def _empty(self, since: int | None) -> None:
-        self._since, self._parts = since, tuple[Part, ...]()
+        self._since, self._parts = since, tuple[SnapshotPart, ...]()
         self._unsorted: list[tuple[int, NDArray[np.int64]]] = []
         self._sorted = _View((), Index.empty())
         self._layouts.clear()
@@ -112,7 +112,7 @@ class Cold:
         """(n,) int64 hashes of keys, for `note` and `turn`."""
         return self._hashed(streams)
 
-    def note(self, part: Part, hashes: NDArray[np.int64], turn: int | None = None) -> None:
+    def note(self, part: SnapshotPart, hashes: NDArray[np.int64], turn: int | None = None) -> None:
         """A part that overrides all noted before; hashes (n,) of its keys, in their order."""
         with self._lock:
             if turn is not None and turn != self._turns:
@@ -138,7 +138,9 @@ class Cold:
             self._drafts += 1
             return self._drafts
 
-    def turn(self, since: int, is_full: bool, noted: Iterable[tuple[Part, NDArray[np.int64]]], draft: int) -> None:
+    def turn(
+        self, since: int, is_full: bool, noted: Iterable[tuple[SnapshotPart, NDArray[np.int64]]], draft: int
+    ) -> None:
         """Take on a finished draft: its new parts in place of those noted where it is full, else on top of them.
 
         They are sorted before anybody who asks has to wait. CaptureVoid where this was cleared since the draft
@@ -210,17 +212,17 @@ class Cold:
         newest[own] = (index.parts[found.entries] == number) & (index.rows[found.entries] == own)
         return newest
 
-    def _search(self, view: _View, streams: list[bytes]) -> _Found:
+    def _search(self, view: _View, streams: list[bytes]) -> _FoundRows:
         """Newest first, an entry with a stream's hash whose key is the stream's."""
         index, hashes = view.entries, self._hashed(streams)
         entries = index.newest(hashes)
-        pieces: list[_Found] = []
+        pieces: list[_FoundRows] = []
         numbers = np.flatnonzero(entries >= 0)
         while numbers.size:
             rows = self._read(view, entries[numbers])
             wanted = zip(rows.streams, numbers.tolist(), strict=True)
             same = np.array([key == streams[number] for key, number in wanted], bool)
-            pieces.append(_Found(numbers[same], entries[numbers[same]], rows.take(same)))
+            pieces.append(_FoundRows(numbers[same], entries[numbers[same]], rows.take(same)))
             numbers = numbers[~same]
             entries[numbers] = index.before(entries[numbers])
             numbers = numbers[entries[numbers] >= 0]
@@ -241,39 +243,39 @@ class Cold:
         integers = np.frombuffer(b"".join(read[2::3]), "<i8").reshape(n, -1 if read[2] else 0)
         return StreamRows(self._drawer.read_spans(keys), floats, integers)
 
-    def _key_span(self, part: Part, layout: Layout, row: int, ends: bytes) -> Span:
+    def _key_span(self, part: SnapshotPart, layout: FileLayout, row: int, ends: bytes) -> ByteSpan:
         start, end = (0, *np.frombuffer(ends, "<i8").tolist())[-2:]
         if not 0 <= start <= end <= layout.key_bytes:
             raise Damaged(f"{self._drawer.place(part.name)}: the key of row {row} is at {start} to {end}")
-        return Span(part.name, layout.keys_at + start, layout.keys_at + end)
+        return ByteSpan(part.name, layout.keys_at + start, layout.keys_at + end)
 
-    def _layout(self, part: Part) -> Layout:
+    def _layout(self, part: SnapshotPart) -> FileLayout:
         layout = self._layouts.get(part.name)
         if layout is None:
             layout = self._layouts[part.name] = self._drawer.layout(part)
         return layout
 
 
-def _spans(name: str, layout: Layout, row: int) -> tuple[Span, Span, Span]:
+def _spans(name: str, layout: FileLayout, row: int) -> tuple[ByteSpan, ByteSpan, ByteSpan]:
     """Of a row: the ends of the key before it and its own, its floats, its integers."""
     ends_at = layout.ends_at + 8 * row
     floats_at = layout.floats_at + 4 * layout.width * row
     integers_at = layout.integers_at + 8 * layout.integer_width * row
     return (
-        Span(name, ends_at - 8 if row else ends_at, ends_at + 8),
-        Span(name, floats_at, floats_at + 4 * layout.width),
-        Span(name, integers_at, integers_at + 8 * layout.integer_width),
+        ByteSpan(name, ends_at - 8 if row else ends_at, ends_at + 8),
+        ByteSpan(name, floats_at, floats_at + 4 * layout.width),
+        ByteSpan(name, integers_at, integers_at + 8 * layout.integer_width),
     )
 
 
-def _in_order(pieces: list[_Found]) -> _Found:
+def _in_order(pieces: list[_FoundRows]) -> _FoundRows:
     """All pieces as one, by the numbers of the wanted streams."""
     if not pieces:
-        return _Found(np.empty(0, np.int64), np.empty(0, np.int64), NOTHING)
+        return _FoundRows(np.empty(0, np.int64), np.empty(0, np.int64), NOTHING)
     if len(pieces) == 1:
         return pieces[0]
     numbers = np.concatenate([piece.numbers for piece in pieces])
     order = np.argsort(numbers, kind="stable")
     rows = join([piece.rows for piece in pieces])
     entries = np.concatenate([piece.entries for piece in pieces])[order]
-    return _Found(numbers[order], entries, rows.take(order))
+    return _FoundRows(numbers[order], entries, rows.take(order))
