@@ -15,7 +15,7 @@ from streamrnn.codecs.json_form import JsonForm
 from streamrnn.codecs.keys import shown as shown_keys
 from streamrnn.codecs.msgpack_form import MsgpackForm
 from streamrnn.config.input import KeyKind
-from streamrnn.nn.spec import ModelSpec
+from streamrnn.nn.spec import ModelSpec, middle_of
 from streamrnn.ticks import OutRecord, PredictionBatch, as_out_record
 
 MOST_FORMS = 256
@@ -85,7 +85,7 @@ def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: Key
     ticks = batch.ticks
     by_level = batch.values[at].transpose(0, 3, 2, 1)  # (n, Q, O, K)
     count, levels = by_level.shape[:2]
-    numbers = [by_level[:, levels // 2].reshape(count, -1)]
+    numbers = [by_level[:, middle_of(levels)].reshape(count, -1)]
     if levels > 1:
         numbers.append(by_level.reshape(count, -1))
     if any(shown):

@@ -76,7 +76,7 @@ class Engine(Owned):
         )
         self._truths = truths_of(self.model, self.spec.scored_horizons)
         self._dtype = np.dtype(self.spec.precision)
-        self._targets = [self.spec.features.index(t) for t in self.spec.targets]
+        self._targets = list(self.spec.target_columns)
         self._found: list[tuple[int, StreamRows]] = []
 
     @property

@@ -1,5 +1,7 @@
 """A model: transforms -> cells -> head, one step of B streams. Owns the arithmetic, not where rows live.
 
+What the head's numbers mean is nn/heads.py's.
+
 Shapes: B rows, F features, C channels, D input columns, H hidden, O targets, K horizons, Q quantiles, P lags.
 """
 
@@ -12,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from streamrnn.nn.cells import linear, make_stack
+from streamrnn.nn.cells import State, linear, make_stack
+from streamrnn.nn.heads import head_of
 from streamrnn.nn.spec import ModelSpec
 
 NEVER_MS = -(2**62)
@@ -20,7 +23,6 @@ NEVER_MS = -(2**62)
 DAY_MS = 86_400_000
 POSITIVE = ("_std", "_bound", "_least")
 """How the names of statistics end that must be above 0."""
-State = dict[str, Tensor]
 
 
 class Step(NamedTuple):
@@ -55,8 +57,8 @@ class Model(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.spec = spec
-        outputs = len(spec.horizons) * len(spec.targets) * max(1, len(spec.quantiles))
+        self.spec, self.head_kind = spec, head_of(spec)
+        outputs = len(spec.horizons) * len(spec.targets) * spec.levels
         self.stack = make_stack(spec.cell, spec.input_width, spec.hidden, spec.layers)
         self.head = nn.Linear(spec.hidden, outputs)
         nn.init.zeros_(self.head.bias)
@@ -64,7 +66,7 @@ class Model(nn.Module):
             self.skip = nn.Parameter(torch.zeros(len(spec.targets), outputs // len(spec.targets), spec.lags))
             self.register_buffer("lag_std", torch.ones(len(spec.targets)))
         self._channel_features = [spec.features.index(c.feature) for c in spec.channels]
-        self._target_features = [spec.features.index(t) for t in spec.targets]
+        self._target_features = list(spec.target_columns)
         self._kinds = [c.kind for c in spec.channels]
         self.dtype = torch.float64 if spec.precision == "float64" else torch.float32
         self._add_statistics(len(spec.channels), len(spec.features), (len(spec.horizons), len(spec.targets)))
@@ -128,11 +130,7 @@ class Model(nn.Module):
         Under a bound a value far off is unknown too. How far is the row's own: so many times what its values are
         off by (the square of their mean root, which a few absurd ones hardly move), from lag_least to lag_bound.
         """
-        now = now[:, None]
-        if self.spec.predicts == "log_change":
-            change = torch.where((before > 0) & (now > 0), torch.log(before / now), 0.0)
-        else:
-            change = before - now
+        change = self.head_kind.lag_quantity.target(before, now[:, None])
         relative = torch.where(torch.isnan(change), 0.0, change / self.lag_std).float()
         if self.spec.bound is not None:
             known = (~torch.isnan(before)).sum(dim=1, keepdim=True).clamp_min(1)
@@ -199,19 +197,11 @@ class Model(nn.Module):
         if self.spec.bound is None:
             return torch.ones_like(truth, dtype=torch.bool)
         mean, most = self.target_mean[k], self.target_bound[k] * self.target_std[k]
-        if self.spec.predicts == "change":
-            return (truth - base - mean).abs() <= most
-        if self.spec.predicts == "log_change":
-            return (truth > 0) & (base > 0) & ((torch.log(truth / base) - mean).abs() <= most)
-        return ((truth - mean).abs() <= most) & ((base - mean).abs() <= most)
+        counts: Tensor = self.head_kind.quantity.within(truth, base, mean, most)
+        return counts
 
     def outputs(self, head: Tensor, filled: Tensor) -> Tensor:
-        """Head output (B, K, O, Q) to raw units; quantiles are sorted (Chernozhukov et al. 2010)."""
+        """Head output (B, K, O, Q) to predictions in raw units."""
         scaled = head * self.target_std[..., None] + self.target_mean[..., None]
         base = filled[:, self._target_features][:, None, :, None]
-        if self.spec.predicts == "change":
-            scaled = base + scaled
-        elif self.spec.predicts == "log_change":
-            scaled = base * torch.exp(scaled)
-        scaled = scaled.to(self.dtype)
-        return scaled.sort(dim=-1).values if self.spec.quantiles else scaled
+        return self.head_kind.decode(scaled, base).to(self.dtype)

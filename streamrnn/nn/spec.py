@@ -19,6 +19,12 @@ TimeFeature = Literal["hour", "weekday", "log_gap"]
 MissingPolicy = Literal["carry", "mask", "reject"]
 Predicts = Literal["change", "level", "log_change"]
 Precision = Literal["float32", "float64"]
+LossName = Literal["mse", "mae", "huber", "pinball"]
+
+
+def middle_of(levels: int) -> int:
+    """Which of so many ascending quantiles stands for all: the median of an odd number, the upper of two."""
+    return levels // 2
 
 
 class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +81,21 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         masks = len(self.features) if self.missing == "mask" else 0
         time = sum(1 if kind == "log_gap" else 2 for kind in self.time_features)
         return len(self.channels) + time + masks
+
+    @property
+    def target_columns(self) -> tuple[int, ...]:
+        """(O,) the targets' places among the features."""
+        return tuple(self.features.index(target) for target in self.targets)
+
+    @property
+    def levels(self) -> int:
+        """Q: numbers said of each target and horizon, 1 for a point head."""
+        return max(1, len(self.quantiles))
+
+    @property
+    def middle(self) -> int:
+        """Which of them is the prediction."""
+        return middle_of(self.levels)
 
     @property
     def scored_horizons(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from streamrnn.errors import ConfigError
+from streamrnn.nn.heads import head_of
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.shrinking import CALMEST
@@ -63,7 +64,7 @@ def _usual(spec: ModelSpec, train: list[Extent], streams: int) -> Recipe:
     """Defaults that hold their own on sensors and prices alike, chosen on validation parts."""
     ticks = sum(extent.length for extent in train)
     return Recipe(
-        loss="pinball" if spec.quantiles else "huber",
+        loss=head_of(spec).usual_loss,
         dropout=0.5,
         weight_decay=0.01,
         by_stream=streams > 1,

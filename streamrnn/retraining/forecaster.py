@@ -50,7 +50,7 @@ class Served:
         """(n, K, O, Q)."""
         spec = self._model.spec
         columns = [history.features.index(feature) for feature in spec.features]
-        shape = (len(windows.origins), len(self._kept), len(spec.targets), max(1, len(spec.quantiles)))
+        shape = (len(windows.origins), len(self._kept), len(spec.targets), spec.levels)
         numbers = len(spec.horizons) * shape[2] * shape[3]
         most = min(TICKS_AT_ONCE, max(1, NUMBERS_AT_ONCE // numbers))
         said = np.empty(shape, np.dtype(spec.precision))

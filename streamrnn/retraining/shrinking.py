@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from streamrnn.nn.model import Model
-from streamrnn.nn.truths import to_head, truths_of
+from streamrnn.nn.truths import truths_of
 from streamrnn.retraining.forecaster import Served
 from streamrnn.train.history import Extent, History
 from streamrnn.train.statistics import stream_scales
@@ -35,9 +35,9 @@ def shrink(
 
     Each stream's changes are in units of its own in the training part, lest the lively decide for the calm.
     """
-    spec = model.spec
+    spec, target = model.spec, model.head_kind.quantity.target
     shape = (len(spec.horizons), len(spec.targets))
-    if spec.predicts == "level" or spec.quantiles:
+    if not model.head_kind.can_shrink:
         return np.ones(shape)
     products, squares = np.zeros(shape), np.zeros(shape)
     columns = [history.features.index(target) for target in spec.targets]
@@ -47,8 +47,8 @@ def shrink(
     scales = np.maximum(stream_scales(model, history, train), CALMEST)
     for windows in windows_of(history, validation, spec.targets, spec.horizons, most, truths):
         base = history.carried[windows.origins][:, None, columns].astype(np.float64)
-        said = to_head(served.forecast(history, windows)[..., 0].astype(np.float64), base, spec.predicts)
-        came = to_head(windows.truth.astype(np.float64), base, spec.predicts)
+        said = target(served.forecast(history, windows)[..., 0].astype(np.float64), base)
+        came = target(windows.truth.astype(np.float64), base)
         known = np.isfinite(said) & np.isfinite(came)
         weight = 1 / np.square(scales[windows.streams])[:, None]
         products += np.where(known, said * came * weight, 0.0).sum(axis=0)

@@ -68,7 +68,7 @@ class ChunkReader:
         """scales (S, O): see Chunk.scale."""
         self._history, self._model, self._chunk = history, model, chunk
         self._scales = torch.from_numpy(scales).to(model.channel_mean.device)
-        self._targets = [model.spec.features.index(target) for target in model.spec.targets]
+        self._targets = list(model.spec.target_columns)
         self._horizons = np.array(model.spec.horizons)
 
     def read(self, pieces: Sequence[Piece]) -> Iterator[Chunk]:

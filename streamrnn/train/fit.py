@@ -23,7 +23,7 @@ from streamrnn.train.average import Average
 from streamrnn.train.checkpoint import Checkpoints, Folder, Nowhere, Progress, Saved, identify
 from streamrnn.train.chunks import Chunk, ChunkReader, Piece, cut_pieces, group
 from streamrnn.train.history import Extent, History, Split
-from streamrnn.train.losses import Loss, Total, make_loss, total_loss
+from streamrnn.train.losses import Total, total_loss
 from streamrnn.train.optimizer import make_optimizer, remember, remembered, set_rate
 from streamrnn.train.recipe import DeviceName, Epoch, Recipe
 from streamrnn.train.sequence import Sequencer
@@ -113,7 +113,7 @@ class Fit:
             scales = np.maximum(stream_scales(model, history, split.train), np.float32(recipe.calmest))
         self._reader = ChunkReader(history, model, recipe.chunk, scales)
         self._sequencer = Sequencer(model.stack, recipe.dropout)
-        self._loss: Loss = make_loss(recipe.loss, model.spec)
+        self._loss = model.head_kind.loss(recipe.loss)
         self._parameters = list(model.parameters())
         self._names = [name for name, _ in model.named_parameters()]
         self._optimizer = make_optimizer(model, recipe)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
+from streamrnn.nn.spec import middle_of
 from streamrnn.nn.truths import Truths
 from streamrnn.train.baselines import Forecaster
 from streamrnn.train.beyond import Beyond
@@ -112,7 +113,7 @@ def judge(
         said = [who.forecast(history, windows) for who in forecasters]
         truth = windows.truth.astype(np.float64)
         known = np.isfinite(truth) & np.all([np.isfinite(one).all(axis=3) for one in said], axis=0)
-        middles = [one[..., one.shape[3] // 2] for one in said]
+        middles = [one[..., middle_of(one.shape[3])] for one in said]
         tally.add(Batch(windows.streams, moments.at(history.time_ms[windows.origins]), truth, middles, known))
         for one, own in zip(said, covered, strict=True):
             own.add(one, truth, known)
@@ -177,7 +178,7 @@ def _sample(
         horizon=horizon,
         time_ms=history.time_ms[windows.origins[at] + horizon].tolist(),
         actual=_numbers(windows.truth[at, k, o]),
-        predicted=_numbers(own[:, own.shape[1] // 2]),
+        predicted=_numbers(own[:, middle_of(own.shape[1])]),
         low=_numbers(own[:, 0]) if has_band else None,
         high=_numbers(own[:, -1]) if has_band else None,
     )

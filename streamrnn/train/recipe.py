@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from streamrnn.train.losses import LossName
+from streamrnn.nn.spec import LossName
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 

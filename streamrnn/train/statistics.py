@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
 from streamrnn.nn.model import Model
-from streamrnn.nn.truths import to_head
 from streamrnn.train.history import Extent, History
 from streamrnn.train.trimming import sampled, trim_of
 
@@ -109,7 +108,8 @@ def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> N
     features = Spread((len(spec.features),), spec.bound is not None)
     for extent in train:
         features.add(lambda rows: history.values[rows].astype(np.float64), extent, len(spec.features))
-    unseen = [t for t in spec.targets if not features.all.count[spec.features.index(t)]]
+    seen = features.all.count[list(spec.target_columns)] > 0
+    unseen = [target for target, is_seen in zip(spec.targets, seen, strict=True) if not is_seen]
     if unseen:
         raise DataError(f"the training part holds no value of {unseen}")
     model.set_stats(feature_mean=features.all.mean())
@@ -143,7 +143,7 @@ def _set_channels(model: Model, history: History, train: Sequence[Extent]) -> No
 def _set_targets(model: Model, history: History, train: Sequence[Extent]) -> None:
     spec = model.spec
     bound, shape = spec.bound, (len(spec.horizons), len(spec.targets))
-    targets = Spread(shape, bound is not None, spec.predicts == "log_change")
+    targets = Spread(shape, bound is not None, model.head_kind.quantity.is_log)
     for extent in train:
         targets.add(partial(_changes, model, history, limit=extent.stop), extent, _width(model))
     model.set_stats(target_mean=targets.all.mean(), target_std=targets.all.deviation())
@@ -182,7 +182,7 @@ def _set_lags(model: Model, history: History, train: Sequence[Extent]) -> None:
     Under a bound that of the largest stream is never unknown, and what is within that of a small one, a tenth of
     the streams being smaller, always known.
     """
-    bound, is_log = model.spec.bound, model.spec.predicts == "log_change"
+    bound, is_log = model.spec.bound, model.head_kind.lag_quantity.is_log
     lags = Spread((len(model.spec.targets),), bound is not None, is_log)
     sizes = np.array(
         [
@@ -218,19 +218,19 @@ def _channels(model: Model, history: History, extent: Extent, rows: slice) -> ND
 
 def _changes(model: Model, history: History, rows: slice, limit: int) -> NDArray[np.float64]:
     """(n, K, O) what the head is to say in raw units for each tick of the part; NaN where it cannot be known."""
-    of_target = [model.spec.features.index(target) for target in model.spec.targets]
+    of_target = list(model.spec.target_columns)
     at = np.arange(rows.start, rows.stop)
     ahead = at[:, None] + np.array(model.spec.horizons)
     truth = history.values[np.minimum(ahead, limit - 1)][..., of_target].astype(np.float64)
     truth[ahead >= limit] = np.nan
     base = history.carried[at][:, None, of_target].astype(np.float64)
-    return to_head(truth, base, model.spec.predicts)
+    return model.head_kind.quantity.target(truth, base)
 
 
 def _lagged(model: Model, history: History, extent: Extent, rows: slice) -> NDArray[np.float64]:
     """(m, O) how the targets have changed over half the lags, as the skip sees it but for the scale."""
     back = max(1, model.spec.lags // 2)
     at = np.arange(max(rows.start, extent.stream_start + back), rows.stop)
-    of_target = [model.spec.features.index(target) for target in model.spec.targets]
+    of_target = list(model.spec.target_columns)
     now, before = (history.carried[ticks][:, of_target].astype(np.float64) for ticks in (at, at - back))
-    return to_head(before, now, "log_change" if model.spec.predicts == "log_change" else "change")
+    return model.head_kind.lag_quantity.target(before, now)

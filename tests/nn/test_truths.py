@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.nn.kernels.transforms import counts, transforms_of
+from streamrnn.nn.kernels.heads import counts
+from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec, Predicts
 from streamrnn.nn.truths import truths_of

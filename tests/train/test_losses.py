@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from streamrnn.nn.heads import head_of
 from streamrnn.nn.model import Model
-from streamrnn.nn.spec import Channel, ModelSpec, Predicts
+from streamrnn.nn.spec import Channel, LossName, ModelSpec, Predicts
 from streamrnn.train.chunks import Chunk
-from streamrnn.train.losses import LossName, make_loss, total_loss, wanted
+from streamrnn.train.losses import total_loss, wanted
 
 PREDICTS: tuple[Predicts, ...] = get_args(Predicts)
 QUANTILES = (0.1, 0.5, 0.75)
@@ -75,7 +76,7 @@ def formula(name: LossName, error: float, level: float) -> float:
 @settings(max_examples=300, deadline=None)
 def test_each_loss_is_its_formula(error: float, name: LossName) -> None:
     quantiles = QUANTILES if name == "pinball" else ()
-    said = make_loss(name, make_spec(quantiles=quantiles))(torch.tensor([[error] * max(1, len(quantiles))]))
+    said = head_of(make_spec(quantiles=quantiles)).loss(name)(torch.tensor([[error] * max(1, len(quantiles))]))
     expected = [formula(name, error, level) for level in quantiles or (math.nan,)]
     np.testing.assert_allclose(said[0].numpy(), expected, rtol=1e-6, atol=1e-7)
 
@@ -83,7 +84,7 @@ def test_each_loss_is_its_formula(error: float, name: LossName) -> None:
 @pytest.mark.parametrize("name", get_args(LossName))
 def test_quantiles_go_with_the_pinball_loss_and_with_no_other(name: LossName) -> None:
     with pytest.raises(ValueError, match=name):
-        make_loss(name, make_spec(quantiles=() if name == "pinball" else QUANTILES))
+        head_of(make_spec(quantiles=() if name == "pinball" else QUANTILES)).loss(name)
 
 
 @pytest.mark.parametrize("predicts", PREDICTS)
@@ -113,7 +114,7 @@ def test_the_total_is_the_sum_over_every_known_truth_of_the_scaled_error(
     model, chunk = make_model(spec), make_chunk(scale=2.0)
     levels = spec.quantiles or (math.nan,)
     head = torch.randn(T, B, K, O, len(levels), requires_grad=True)
-    total = total_loss(model, make_loss(name, spec), head, chunk)
+    total = total_loss(model, head_of(spec).loss(name), head, chunk)
     summed, terms, right = 0.0, 0, wanted(model, chunk)
     for t, b, k, o in np.ndindex(T, B, K, O):
         for q, level in enumerate(levels):
@@ -128,7 +129,7 @@ def test_the_total_is_the_sum_over_every_known_truth_of_the_scaled_error(
 def test_what_is_not_known_has_no_gradient_and_spoils_none() -> None:
     model, chunk = make_model(make_spec()), make_chunk()
     head = torch.randn(T, B, K, O, 1, requires_grad=True)
-    loss: Tensor = total_loss(model, make_loss("mse", model.spec), head, chunk).summed
+    loss: Tensor = total_loss(model, model.head_kind.loss("mse"), head, chunk).summed
     [gradient] = torch.autograd.grad(loss, [head])
     assert torch.equal(gradient[..., 0] == 0, chunk.truth.isnan())
     assert gradient.isfinite().all()
@@ -137,5 +138,5 @@ def test_what_is_not_known_has_no_gradient_and_spoils_none() -> None:
 def test_a_chunk_without_a_known_truth_has_no_terms() -> None:
     model, chunk = make_model(make_spec()), make_chunk()
     head = torch.randn(T, B, K, O, 1)
-    total = total_loss(model, make_loss("mae", model.spec), head, chunk._replace(truth=chunk.truth * math.nan))
+    total = total_loss(model, model.head_kind.loss("mae"), head, chunk._replace(truth=chunk.truth * math.nan))
     assert (total.summed.item(), total.terms.item()) == (0, 0)

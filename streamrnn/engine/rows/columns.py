@@ -6,10 +6,9 @@ import torch
 from streamrnn.engine.rows.slab import Column, Slab
 from streamrnn.engine.step.score import Scorer
 from streamrnn.errors import EngineError
+from streamrnn.nn.cells import State
 from streamrnn.nn.model import NEVER_MS, Model
 from streamrnn.ticks import StreamRows
-
-State = dict[str, torch.Tensor]
 
 
 def fresh_rows(model: Model, scorer: Scorer) -> State:

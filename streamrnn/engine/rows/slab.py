@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-State = dict[str, Tensor]
+from streamrnn.nn.cells import State
 
 
 class Column(NamedTuple):

@@ -46,7 +46,7 @@ class Blocks:
     def __init__(self, model: Model, slab: Slab, scorer: Scorer, block: int, rules: Rules) -> None:
         self._model, self._slab, self._scorer, self._block, self._rules = model, slab, scorer, block, rules
         self._device = slab.rows.floats.device
-        self._targets = [model.spec.features.index(t) for t in model.spec.targets]
+        self._targets = list(model.spec.target_columns)
 
     @torch.inference_mode()
     def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
@@ -84,7 +84,7 @@ class Blocks:
             time_ms=self._tensor(ticks.time_ms[plan.order]),
             offset=self._tensor(ticks.offset[plan.order]),
             order=self._tensor(ticks.order[plan.order]),
-            said=torch.empty(n, horizons, targets, max(1, len(spec.quantiles)), dtype=dtype, device=device),
+            said=torch.empty(n, horizons, targets, spec.levels, dtype=dtype, device=device),
             forecast=torch.empty(waiting, dtype=dtype, device=device),
             persistence=torch.empty(waiting, dtype=dtype, device=device),
             steps=torch.empty(n, dtype=torch.int64, device=device),

@@ -27,7 +27,9 @@ from streamrnn.engine.step.policies import Order, Quarantine, Rules, rules_of
 from streamrnn.engine.step.score import Scorer
 from streamrnn.engine.step.tile import TILE, Layout, Network, Scratch, run_tile
 from streamrnn.engine.step.waves import Plan
+from streamrnn.nn import heads
 from streamrnn.nn.kernels import cells, matmul, transforms
+from streamrnn.nn.kernels import heads as compiled_heads
 from streamrnn.nn.kernels.cells import pack_stack
 from streamrnn.nn.kernels.matmul import pack, padded
 from streamrnn.nn.kernels.transforms import transforms_of
@@ -46,7 +48,7 @@ class Compiled:
         self._slab, self._rules = slab, rules
         self._dtype = np.dtype(spec.precision)
         self._waiting = (len(spec.scored_horizons), len(spec.targets))
-        self._said = (len(spec.horizons), len(spec.targets), max(1, len(spec.quantiles)))
+        self._said = (len(spec.horizons), len(spec.targets), spec.levels)
         packed = pack_stack(model.stack, spec.cell)
         outputs = padded(math.prod(self._said))
         head, bias = np.zeros((outputs, spec.hidden), np.float32), np.zeros(outputs, np.float32)
@@ -178,7 +180,7 @@ def _advance() -> Callable[..., None]:
 
 def _sources() -> str:
     """A digest of every file whose functions are compiled into the step."""
-    modules = (cells, matmul, transforms, policies, tile)
+    modules = (cells, matmul, transforms, heads, compiled_heads, policies, tile)
     files = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

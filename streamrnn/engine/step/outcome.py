@@ -51,7 +51,7 @@ def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
     no_errors = Errors(*(np.zeros((len(spec.scored_horizons), targets)) for _ in range(6)))
     return PredictionBatch(
         ticks=ticks,
-        values=np.empty((0, horizons, targets, max(1, len(spec.quantiles))), dtype=spec.precision),
+        values=np.empty((0, horizons, targets, spec.levels), dtype=spec.precision),
         residual=np.empty((0, targets), dtype=spec.precision),
         steps=np.empty(0, dtype=np.int64),
         origin=np.empty(0, dtype=np.uint8),

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamrnn.nn.cells import State
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.nn.truths import Truths
 from streamrnn.ticks import Errors
 
-State = dict[str, Tensor]
 SMOOTHING = 0.02
 """Weight of the newest truth in a stream's own rolling squared error."""
 
@@ -37,7 +37,7 @@ class Scorer:
         self._depth = max(spec.scored_horizons)
         self._targets = len(spec.targets)
         self._horizons = torch.tensor(spec.scored_horizons, device=device)
-        self.middle = max(1, len(spec.quantiles)) // 2
+        self.middle = spec.middle
         self._device = device
         self._dtype = torch.float64 if spec.precision == "float64" else torch.float32
 

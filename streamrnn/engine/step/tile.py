@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED
 from streamrnn.engine.step.score import SMOOTHING
 from streamrnn.nn.kernels.cells import step_layer
+from streamrnn.nn.kernels.heads import counts, write_row
 from streamrnn.nn.kernels.matmul import add_product, start_with
-from streamrnn.nn.kernels.transforms import counts, read_lags, read_row, write_row
+from streamrnn.nn.kernels.transforms import read_lags, read_row
 
 TILE = 32
 """Rows stepped together: their states and gates stay in the first-level cache."""

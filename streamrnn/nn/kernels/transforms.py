@@ -1,6 +1,6 @@
-"""The transforms and heads of nn/model.py for one row, compiled. Knows no batch.
+"""The transforms of nn/model.py for one row, compiled. Knows no batch.
 
-Shapes: F features, C channels, D input columns, O targets, K horizons, Q quantiles (1 for a point head).
+Shapes: F features, C channels, D input columns, O targets, P lags.
 """
 
 import math
@@ -10,26 +10,27 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from streamrnn.nn.heads import head_of
+from streamrnn.nn.kernels.heads import target
 from streamrnn.nn.model import DAY_MS, NEVER_MS, Model
 
 CHANNELS = {"level": 0, "difference": 1, "log_return": 2}
 TIMES = {"hour": 0, "weekday": 1, "log_gap": 2}
-PREDICTS = {"change": 0, "level": 1, "log_change": 2}
 _DIFFERENCE, _LOG_RETURN = CHANNELS["difference"], CHANNELS["log_return"]
 _HOUR, _LOG_GAP = TIMES["hour"], TIMES["log_gap"]
-_CHANGE, _LOG_CHANGE = PREDICTS["change"], PREDICTS["log_change"]
 _ZERO = np.float32(0)
 
 
 class Transforms(NamedTuple):
     """A model's transforms as arrays: channels (C, 2) int64 of feature and kind, times (n,) int64 of TIMES,
-    targets (O,) int64 feature numbers, statistics as the model's buffers, gap (2,) mean and deviation, bound the
-    spec's; the bounds of a model without are infinite."""
+    quantity and lag_quantity codes of nn/heads.py, targets (O,) int64 feature numbers, statistics as the model's
+    buffers, gap (2,) mean and deviation, bound the spec's; the bounds of a model without are infinite."""
 
     channels: NDArray[np.int64]
     times: NDArray[np.int64]
     has_mask: bool
-    predicts: int
+    quantity: int
+    lag_quantity: int
     targets: NDArray[np.int64]
     channel_mean: NDArray[np.float32]
     channel_std: NDArray[np.float32]
@@ -47,7 +48,7 @@ class Transforms(NamedTuple):
 
 def transforms_of(model: Model) -> Transforms:
     """The transforms of a model as the compiled step reads them."""
-    spec = model.spec
+    spec, head = model.spec, head_of(model.spec)
     channels = [(spec.features.index(c.feature), CHANNELS[c.kind]) for c in spec.channels]
     statistics = {name: buffer.float().cpu().numpy().copy() for name, buffer in model.named_buffers()}
     gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
@@ -63,8 +64,9 @@ def transforms_of(model: Model) -> Transforms:
         channels=np.array(channels, dtype=np.int64).reshape(-1, 2),
         times=np.array([TIMES[kind] for kind in spec.time_features], dtype=np.int64),
         has_mask=spec.missing == "mask",
-        predicts=PREDICTS[spec.predicts],
-        targets=np.array([spec.features.index(target) for target in spec.targets], dtype=np.int64),
+        quantity=head.quantity.code,
+        lag_quantity=head.lag_quantity.code,
+        targets=np.array(spec.target_columns, dtype=np.int64),
         gap=gap,
         bound=np.float32(np.inf if spec.bound is None else spec.bound),
         **statistics,
@@ -114,67 +116,27 @@ def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def read_lags(t: Any, target: int, lags: Any, now: Any, relative: Any) -> None:
+def read_lags(t: Any, o: int, lags: Any, now: Any, relative: Any) -> None:
     """What the skip sees of one target: lags (P O,) of the row, its value now, to relative (P,)."""
-    targets, std = len(t.targets), t.lag_std[target]
+    targets, std = len(t.targets), t.lag_std[o]
     for p in range(len(relative)):
-        before = lags[p * targets + target]
-        if t.predicts == _LOG_CHANGE:
-            known = before > _ZERO and now > _ZERO
-            change = np.float32(math.log(before / now)) if known else _ZERO
-        else:
-            change = before - now
+        change = target(t.lag_quantity, lags[p * targets + o], now)
         relative[p] = _ZERO if math.isnan(change) else change / std
-    limit = _lag_limit(t, target, lags, relative)
+    limit = _lag_limit(t, o, lags, relative)
     if limit < np.inf:
         for p in range(len(relative)):
             relative[p] = _ZERO if abs(relative[p]) > limit else relative[p]
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _lag_limit(t: Any, target: int, lags: Any, relative: Any) -> Any:
+def _lag_limit(t: Any, o: int, lags: Any, relative: Any) -> Any:
     """Beyond which one target's lags are unknown: the row's own where streams differ in size."""
-    least, most = t.lag_least[target], t.lag_bound[target]
+    least, most = t.lag_least[o], t.lag_bound[o]
     if least >= most:
         return most
     known, roots = 0, _ZERO
     for p in range(len(relative)):
-        known += not math.isnan(lags[p * len(t.targets) + target])
+        known += not math.isnan(lags[p * len(t.targets) + o])
         roots += math.sqrt(abs(relative[p]))
     mean = roots / np.float32(max(known, 1))
     return min(max(t.bound * mean * mean, least), most)
-
-
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
-    """Whether a truth of target o at horizon k, forecast from a base value, is within the bound."""
-    mean, bound = t.target_mean[k, o], t.target_bound[k, o]
-    if bound == np.inf:
-        return True
-    most = bound * t.target_std[k, o]
-    if t.predicts == _CHANGE:
-        return bool(abs(truth - base - mean) <= most)
-    if t.predicts == _LOG_CHANGE:
-        is_price = truth > _ZERO and base > _ZERO
-        return bool(is_price and abs(np.float32(math.log(truth / base)) - mean) <= most)
-    return bool(abs(truth - mean) <= most and abs(base - mean) <= most)
-
-
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
-    """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""
-    horizons, targets, quantiles = said.shape
-    for k in range(horizons):
-        for o in range(targets):
-            base = filled[t.targets[o]]
-            for q in range(quantiles):
-                number = head[(k * targets + o) * quantiles + q] * t.target_std[k, o] + t.target_mean[k, o]
-                if t.predicts == _CHANGE:
-                    number = base + number
-                elif t.predicts == _LOG_CHANGE:
-                    number = base * np.float32(math.exp(number))
-                place = q
-                while place > 0 and said[k, o, place - 1] > number:
-                    said[k, o, place] = said[k, o, place - 1]
-                    place -= 1
-                said[k, o, place] = number
