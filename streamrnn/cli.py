@@ -21,10 +21,11 @@ from streamrnn.process.terminal import plain
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """--config and a flag for every option, from the options' one declaration."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+    group = parser.add_argument_group("settings: each is a key of the file and a variable of the environment too")
+    group.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     for option in config.options():
         default = f" (default: {option.default_text})" if option.default_text else ""
-        parser.add_argument(
+        group.add_argument(
             f"--{option.key}",
             metavar=option.type_text.upper() if "|" not in option.type_text else option.type_text,
             help=(option.help + default).replace("%", "%%"),

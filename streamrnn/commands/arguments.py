@@ -48,6 +48,34 @@ def share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to below 1")
 
 
+def part(text: str) -> float:
+    """A number from 0 to 1."""
+    with suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+
+
+def shares(text: str) -> tuple[float, ...]:
+    """What training, validation and test get of the time."""
+    found = numbers(text)
+    if len(found) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r}: three shares, not {len(found)}")
+    if min(found) < 0 or 0 in (found[0], found[2]) or abs(sum(found) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r}: shares sum to 1, only that of validation may be 0")
+    return found
+
+
+def offsets(text: str) -> tuple[int, int | None, int | None]:
+    """PARTITION:FROM-TO, either end may be left out."""
+    partition, colon, span = text.partition(":")
+    first, dash, last = span.partition("-")
+    parts = (partition, first or "0", last or "0")
+    if not (colon and dash and all(part.isdecimal() for part in parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 3:1000-2000")
+    return int(partition), int(first) if first else None, int(last) if last else None
+
+
 def moment(text: str) -> int:
     """ISO 8601, UTC if it names no zone, to ms since the epoch."""
     try:
@@ -99,7 +127,7 @@ def natural(text: str) -> int:
     return 0 if text == "0" else count(text)
 
 
-def add_table_arguments(parser: argparse.ArgumentParser) -> None:
+def add_table_arguments(parser: argparse._ActionsContainer) -> None:
     """What is where in a file, and how its text is written; see TableColumns and TextForm."""
     add = parser.add_argument
     add("--stream-column", type=names, default=(), metavar="NAME", help="column that names the stream; A,B: A/B")

@@ -1,13 +1,12 @@
 """The fit of a job: one, resumed where it broke off, shared by a team, or the best of a search. Judges nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from streamrnn.errors import ConfigError
 from streamrnn.nn.heads import head_of
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.retraining.request import LEAST_WIDE, MOST_WIDE, TICKS_A_PIECE, USUAL_RECIPE, Effort
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.shrinking import CALMEST
 from streamrnn.train.fit import Fitted, fit
@@ -15,21 +14,6 @@ from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.recipe import Recipe
 from streamrnn.train.search import Trial, search
 from streamrnn.train.team import Team
-
-LEAST_WIDE, MOST_WIDE, TICKS_A_PIECE = 4, 256, 540
-"""Pieces of streams side by side, so many that each has about this many ticks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How the fit is to go about. recipe: what of the Recipe is not its default; checkpoint: a folder that keeps
-    each epoch; trials: how many fits to choose from, 0 for no search, within search_s seconds."""
-
-    recipe: Mapping[str, Any]
-    checkpoint: Path | None = None
-    resume: bool = False
-    trials: int = 0
-    search_s: float | None = None
 
 
 class Made(NamedTuple):
@@ -45,7 +29,7 @@ class Made(NamedTuple):
 
 def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: Team, screen: Screen) -> Made:
     """Fit, or search; ConfigError for what does not go together."""
-    usual = _usual(spec, split.train, len(history.streams))
+    usual = usual_recipe(spec, split.train, len(history.streams))
     recipe = replace(usual, **effort.recipe)
     if effort.resume and effort.checkpoint is None:
         raise ConfigError("--resume goes on from the folder that --checkpoint names")
@@ -60,13 +44,12 @@ def make(spec: ModelSpec, history: History, split: Split, effort: Effort, team: 
     return Made(found.spec, found.recipe, usual, found.fitted, found.trials)
 
 
-def _usual(spec: ModelSpec, train: list[Extent], streams: int) -> Recipe:
-    """Defaults that hold their own on sensors and prices alike, chosen on validation parts."""
+def usual_recipe(spec: ModelSpec, train: list[Extent], streams: int) -> Recipe:
+    """The usual recipe for this model and history."""
     ticks = sum(extent.length for extent in train)
-    return Recipe(
+    return replace(
+        USUAL_RECIPE,
         loss=head_of(spec).usual_loss,
-        dropout=0.5,
-        weight_decay=0.01,
         by_stream=streams > 1,
         calmest=CALMEST,
         width=min(MOST_WIDE, max(LEAST_WIDE, round(ticks / TICKS_A_PIECE))),

@@ -16,7 +16,7 @@ from streamrnn.config import InputSettings, Settings
 from streamrnn.nn.spec import ModelSpec, Precision
 from streamrnn.retraining.ordering import Ordering
 from streamrnn.retraining.outliers import Bounding, bounded
-from streamrnn.retraining.request import Job
+from streamrnn.retraining.request import RetrainJob
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
 from streamrnn.tables.description import TableColumns
@@ -48,7 +48,9 @@ class Read(NamedTuple):
 
 
 @contextmanager
-def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen: Screen) -> Iterator[Source]:
+def open_source(
+    settings: Settings, job: RetrainJob, champion: ModelSpec | None, screen: Screen
+) -> Iterator[Source]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
         may_run_back = settings.input.out_of_order != "process"
@@ -67,7 +69,7 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
 
     spec = msgspec.structs.replace(make_spec(job.wanted, champion, ()), precision="float64")
     with Spool(spec.features) as spool:
-        bounds = (job.since_ms, job.until_ms, job.offsets)
+        bounds = (job.excerpt.since_ms, job.excerpt.until_ms, job.excerpt.bounds())
         found = asyncio.run(collect(settings, spec, *bounds, spool, lambda ticks: None))
         refused = found.dead_letters or "none"
         screen.say(f"{found.ticks:,} ticks of topic {settings.input.topic}, refused: {refused}")
@@ -78,12 +80,12 @@ def open_source(settings: Settings, job: Job, champion: ModelSpec | None, screen
 
 @contextmanager
 def _source(
-    spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: Job, screen: Screen
+    spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: RetrainJob, screen: Screen
 ) -> Iterator[Source]:
     """The history as the service would take it, with the model's ranges and the precision that it needs."""
-    cut, is_process = split_each if job.split_each else split_by_time, given.outliers == "process"
+    cut, is_process = split_each if job.excerpt.split_each else split_by_time, given.outliers == "process"
     raw = spool.history()
-    split, precision = cut(raw, job.shares), _precision(raw)
+    split, precision = cut(raw, job.excerpt.shares), _precision(raw)
     spec = msgspec.structs.replace(spec, ranges=ranges_of(raw, split.train), precision=precision)
     bounding = Bounding(spec, given, precision)
     with bounded(raw, bounding, is_process) as history:
@@ -94,7 +96,7 @@ def _source(
         if history.fine:
             fine = ", ".join(history.fine)
             screen.say(f"{fine}: float32 cannot tell its steps; the model takes values as float64")
-        split = split if history is raw else cut(history, job.shares)
+        split = split if history is raw else cut(history, job.excerpt.shares)
         spec = msgspec.structs.replace(spec, precision=_precision(history))
         yield Source(spec, history, split, read.words, dict(+(read.refused + bounding.refused)))
 
@@ -103,18 +105,18 @@ def _precision(history: History) -> Precision:
     return "float64" if history.fine else "float32"
 
 
-def _columns(job: Job, champion: ModelSpec | None) -> TableColumns:
+def _columns(job: RetrainJob, champion: ModelSpec | None) -> TableColumns:
     """The features asked for, else the champion's: a history has the features of its model and no others."""
     if champion is None or job.columns.features is not None or job.columns.wide:
         return job.columns
     return replace(job.columns, features=champion.features)
 
 
-def _spool(feed: Feed, spool: Spool, job: Job, ordering: Ordering, bounding: Bounding) -> Read:
+def _spool(feed: Feed, spool: Spool, job: RetrainJob, ordering: Ordering, bounding: Bounding) -> Read:
     """The ticks between the bounds, without those that the service would refuse."""
     refused: Counter[str] = Counter()
     for batch in feed:
-        batch = _some(batch, _between(batch.time_ms, job.since_ms, job.until_ms))
+        batch = _some(batch, _between(batch.time_ms, job.excerpt.since_ms, job.excerpt.until_ms))
         values, taken = bounding.apply(batch.values)
         batch = _some(batch._replace(values=values.astype(np.float64, copy=False)), taken)
         status = _judge(batch, ordering)

@@ -21,7 +21,7 @@ from streamrnn.retraining.champion import load_champion
 from streamrnn.retraining.fitting import make
 from streamrnn.retraining.history import open_source
 from streamrnn.retraining.judging import Case, check_season, judge_case, scales_to_judge_by
-from streamrnn.retraining.request import Job
+from streamrnn.retraining.request import RetrainJob
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
 from streamrnn.train.judge import check_windows
@@ -30,24 +30,25 @@ from streamrnn.train.report import Report, Verdict
 from streamrnn.train.team import Team, join_team
 
 
-def retrain(settings: Settings, job: Job) -> int:
+def retrain(settings: Settings, job: RetrainJob) -> int:
     """`streamrnn retrain`: 0 when a model was judged and published, whatever the verdict.
 
     Under torchrun every process reads the history and shares the fit; the first one shows, judges and publishes.
     """
     with join_team() as team:
-        return _retrain(settings, job, team, Screen(Console(highlight=False, quiet=team.rank > 0), job.has_bar))
+        console = Console(highlight=False, quiet=team.rank > 0)
+        return _retrain(settings, job, team, Screen(console, has_bar=not job.judging.no_live))
 
 
-def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
+def _retrain(settings: Settings, job: RetrainJob, team: Team, screen: Screen) -> int:
     began_s = time.perf_counter()
-    registry = _registry(settings, job)
+    registry = _registry(settings, job.judging.bundle)
     champion = load_champion(registry, job.wanted.name, screen)
     base = champion.model.spec if champion and champion.model else None
     with open_source(settings, job, base, screen) as source:
         split = source.split
         check_windows(split.test, source.spec.horizons)
-        check_season(job.season, split.train)
+        check_season(job.judging.season, split.train)
         screen.say(f"{source.spec.name}: {_words(source.spec)}; {len(source.history):,} ticks")
         notes = check_logarithms(source.spec, source.history, split.train)
         scales = scales_to_judge_by(source.history, split.train, source.spec.targets)
@@ -59,14 +60,14 @@ def _retrain(settings: Settings, job: Job, team: Team, screen: Screen) -> int:
     screen.scores(report)
     for note in report.notes:
         screen.say(f"note: {note}")
-    _publish(registry, job, made.fitted.model, report, screen)
+    _publish(registry, job.judging.bundle, made.fitted.model, report, screen)
     return 0
 
 
-def _registry(settings: Settings, job: Job) -> Registry | None:
-    if job.bundle is not None:
-        if job.bundle.exists():
-            raise _taken(job.bundle)
+def _registry(settings: Settings, bundle: Path | None) -> Registry | None:
+    if bundle is not None:
+        if bundle.exists():
+            raise _taken(bundle)
         return None
     if settings.model.registry is None:
         raise ConfigError("where does the model go? set model.registry, or give --bundle DIR")
@@ -87,13 +88,13 @@ def _words(spec: ModelSpec) -> str:
     return f"{shown}, {ahead}, {spec.lags} lags"
 
 
-def _publish(registry: Registry | None, job: Job, model: Model, report: Report, screen: Screen) -> None:
+def _publish(registry: Registry | None, bundle: Path | None, model: Model, report: Report, screen: Screen) -> None:
     """Bundle and reports, then the champion's pointer if so judged; says what happened."""
     verdict = report.verdict
     if registry is None:
-        assert job.bundle is not None, "without a registry there is a folder"
-        _save(model, report, job.bundle)
-        screen.say(f"{job.bundle}: {verdict.reason}")
+        assert bundle is not None, "without a registry there is a folder"
+        _save(model, report, bundle)
+        screen.say(f"{bundle}: {verdict.reason}")
         return
     name = model.spec.name
     verdict = _of_now(verdict, registry, name)

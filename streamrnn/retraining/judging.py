@@ -20,7 +20,7 @@ from streamrnn.retraining.fitting import Made
 from streamrnn.retraining.forecaster import Served
 from streamrnn.retraining.history import Source
 from streamrnn.retraining.notes import notes_of
-from streamrnn.retraining.request import Job
+from streamrnn.retraining.request import Judging, RetrainJob
 from streamrnn.retraining.shrinking import shrink
 from streamrnn.retraining.verdict import Evidence, Rules, decide
 from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
@@ -36,7 +36,7 @@ class Case(NamedTuple):
     """What there is to judge: the job, its history and how that was parted, the model made of it, who serves now;
     scales (S, O) of errors; what was noted on the way."""
 
-    job: Job
+    job: RetrainJob
     source: Source
     split: Split
     made: Made
@@ -65,9 +65,9 @@ def judge_case(case: Case, began_s: float) -> Report:
     """Shrink where validation says so, score everybody on the test part, decide."""
     spec, history, model = case.made.spec, case.source.history, case.made.fitted.model
     shrink(model, history, case.split.train, case.split.validation)
-    test, said = fair_part(history, case.split, case.champion, max(spec.horizons), case.job.split_each)
+    test, said = fair_part(history, case.split, case.champion, max(spec.horizons), case.job.excerpt.split_each)
     ours = Served("new model", "model", model, spec.horizons)
-    everybody = [ours, *_rivals(history, case.split, spec, case.champion, case.job)]
+    everybody = [ours, *_rivals(history, case.split, spec, case.champion, case.job.judging)]
     truths = truths_of(model, spec.horizons)
     found = judge(history, test, everybody, spec.targets, spec.horizons, case.scales, truths)
     if ours.poisoned:
@@ -78,17 +78,17 @@ def judge_case(case: Case, began_s: float) -> Report:
 
 
 def _rivals(
-    history: History, split: Split, spec: ModelSpec, champion: Champion | None, job: Job
+    history: History, split: Split, spec: ModelSpec, champion: Champion | None, asked: Judging
 ) -> list[Forecaster]:
     """The champion if it can be compared, then the baselines."""
     everybody: list[Forecaster] = []
     if champion and champion.model and _is_comparable(champion.model.spec, spec, history.features):
         everybody.append(Served(champion.label, "champion", champion.model, spec.horizons))
     everybody.append(Persistence(spec.targets, spec.horizons))
-    season = job.season or season_of(history, split.train)
+    season = asked.season or season_of(history, split.train)
     if season:
         everybody.append(SeasonalNaive(spec.targets, spec.horizons, season))
-    everybody.append(RidgeAR(history, split, spec.targets, spec.horizons, job.ridge_lags))
+    everybody.append(RidgeAR(history, split, spec.targets, spec.horizons, asked.ridge_lags))
     return everybody
 
 
@@ -97,10 +97,10 @@ def _is_comparable(theirs: ModelSpec, ours: ModelSpec, features: tuple[str, ...]
     return theirs.targets == ours.targets and has_horizons and set(theirs.features) <= set(features)
 
 
-def _verdict(job: Job, found: Evidence, champion: Champion | None) -> Verdict:
-    rules = Rules(job.policy, job.margin, job.max_worse_streams)
+def _verdict(asked: Judging, found: Evidence, champion: Champion | None) -> Verdict:
+    rules = Rules(asked.policy, asked.margin, asked.max_worse_streams)
     verdict = decide(rules, found, champion.label if champion else None)
-    if job.bundle is None:
+    if asked.bundle is None:
         return verdict
     return msgspec.structs.replace(verdict, promoted=False, reason=f"written to a folder: {verdict.reason}")
 
@@ -129,7 +129,7 @@ def _report(case: Case, split: Split, found: Judgement, began_s: float) -> Repor
         comparisons=compared,
         unscored=without,
         samples=found.samples,
-        verdict=_verdict(case.job, Evidence(found.scores, compared, streams), case.champion),
+        verdict=_verdict(case.job.judging, Evidence(found.scores, compared, streams), case.champion),
         seconds=time.perf_counter() - began_s,
         versions=_versions(),
     )

@@ -1,11 +1,10 @@
 """Decides whether a model becomes the champion, and says why. Knows scores, not models."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from streamrnn.retraining.request import Policy
 from streamrnn.train.report import Comparison, Score, StreamScores, Verdict
-
-Policy = Literal["never", "if-better", "always"]
 
 
 class Rules(NamedTuple):

@@ -1,6 +1,7 @@
 """What may stand on the command line of `streamrnn retrain`, and what is refused there with its usage."""
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,12 @@ import pytest
 
 from streamrnn.cli import build_parser, main
 from streamrnn.commands import arguments
+from streamrnn.commands.flags import given
+from streamrnn.retraining.fitting import usual_recipe
+from streamrnn.retraining.request import Effort, Excerpt, Judging
+from streamrnn.retraining.spec import Wanted, make_spec
+from streamrnn.train.history import Extent
+from streamrnn.train.recipe import Recipe
 
 
 def parsed(*options: str) -> argparse.Namespace:
@@ -105,3 +112,75 @@ def test_a_number_is_within_its_bounds(read: Callable[[str], float], good: list[
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError, match="is no"):
             read(text)
+
+
+def shown_defaults(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What --help says stands where an option is not given."""
+    with pytest.raises(SystemExit):
+        main(["retrain", "--help"])
+    words = " ".join(capsys.readouterr().out.partition("\noptions:")[2].split())
+    said = re.findall(r" --([a-z-]+)(?:, --no-[a-z-]+)? (?:(?! --)[^(])*\(default: ([^)]*)\)", words)
+    return dict(said)
+
+
+def as_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(as_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_the_help_says_what_a_model_and_a_fit_have_that_are_asked_for_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = shown_defaults(capsys)
+    spec = make_spec(Wanted(name="m"), None, ("a",))
+    model = {name: getattr(spec, name) for name in ("time_features", "cell", "hidden", "layers", "lags", "bound")}
+    model |= {name: getattr(spec, name) for name in ("horizons", "quantiles", "predicts")}
+    model |= {"on_missing": spec.missing, "channels": spec.channels[0].kind}
+    recipe = usual_recipe(spec, [Extent(0, 1000, 0)], 1)
+    worked_out = ("width", "loss", "by_stream")
+    fit = {
+        name: v for name in given(parsed(*every_fit_option()), Recipe) if (v := getattr(recipe, name)) is not None
+    }
+    expected = {
+        name.replace("_", "-"): as_text(value) for name, value in (model | fit).items() if name not in worked_out
+    }
+    assert len(expected) > 20
+    assert {name: shown[name] for name in expected} == expected
+    assert shown["width"] == "one for each 540 ticks of training, 4 to 256"
+    assert [usual_recipe(spec, [Extent(0, n, 0)], 1).width for n in (1, 54_000, 10**9)] == [4, 100, 256]
+    assert (shown["margin"], shown["promote"], shown["split"]) == ("0.01", "if-better", "0.7,0.15,0.15")
+
+
+def every_fit_option() -> list[str]:
+    numbers = ("epochs", "learning-rate", "weight-decay", "clip", "chunk", "width", "burn-in", "patience", "seed")
+    given = [f"--{name}=7" for name in (*numbers, "budget-s", "threads")]
+    return [*given, "--dropout=0.7", "--average=0.7", "--loss=mae", "--no-by-stream"]
+
+
+def test_what_is_given_is_what_the_job_is_asked_for_and_nothing_else() -> None:
+    assert given(parsed(), Recipe) == given(parsed(), Wanted) == {}
+    sevens = dict.fromkeys(("epochs", "chunk", "width", "burn_in", "patience", "seed", "threads"), 7)
+    sevens |= dict.fromkeys(("learning_rate", "weight_decay", "clip", "budget_s"), 7.0)
+    others = {"dropout": 0.7, "average": 0.7, "loss": "mae", "by_stream": False}
+    assert given(parsed(*every_fit_option()), Recipe) == sevens | others
+    assert given(parsed("--on-missing", "mask", "--bound", "0"), Wanted) == {"missing": "mask", "bound": 0.0}
+    assert given(parsed("--search", "3", "--resume"), Effort) == {"trials": 3, "resume": True}
+    asked = given(parsed("--promote", "never", "--season", "24"), Judging)
+    assert Judging(**asked) == Judging(policy="never", season=24)
+    excerpt = Excerpt(**given(parsed("--offsets", "3:10-20", "--since", "1970-01-02", "--split-each"), Excerpt))
+    assert excerpt == Excerpt(offsets=((3, 10, 20),), since_ms=86_400_000, split_each=True)
+
+
+@pytest.mark.parametrize("command", ["retrain", "replay", "verify", "serve", "config"])
+def test_a_commands_own_options_come_before_the_settings(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out.partition("\noptions:")[2]
+    own, title, settings = shown.partition("\nsettings: ")
+    assert title
+    assert re.findall(r"^  --[a-z_]+\.", own, re.M) == []
+    flags = re.findall(r"^  --([a-z_.]+)", settings, re.M)
+    assert flags[0] == "config"
+    assert all("." in name for name in flags[1:])
+    assert len(flags) > 60
