@@ -63,7 +63,7 @@ class Change(Quantity):
 
 
 class Level(Quantity):
-    """The value itself; without a last value a stream has nothing to be right about."""
+    """The value itself."""
 
     code = 1
     is_change = False
@@ -71,9 +71,7 @@ class Level(Quantity):
     @staticmethod
     def target(truth: Numbers, base: Numbers) -> Numbers:
         """The truth."""
-        to = _library(truth)
-        wanted: Numbers = to.where(to.isnan(base), to.nan, truth)
-        return wanted
+        return truth
 
     @staticmethod
     def decode(number: Tensor, base: Tensor) -> Tensor:

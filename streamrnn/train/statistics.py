@@ -224,7 +224,8 @@ def _changes(model: Model, history: History, rows: slice, limit: int) -> NDArray
     truth = history.values[np.minimum(ahead, limit - 1)][..., of_target].astype(np.float64)
     truth[ahead >= limit] = np.nan
     base = history.carried[at][:, None, of_target].astype(np.float64)
-    return model.head_kind.quantity.target(truth, base)
+    number = model.head_kind.quantity.target(truth, base)
+    return np.where(np.isnan(base), np.nan, number)  # a level too is left out before the first value
 
 
 def _lagged(model: Model, history: History, extent: Extent, rows: slice) -> NDArray[np.float64]:
