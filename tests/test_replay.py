@@ -177,7 +177,7 @@ def test_the_daemon_reads_the_very_same_ticks(codec: Any, some: list[tuple[str, 
         encoder.has_time, (0.0, 1.0),
     )  # fmt: skip
     out = chunk.records(0, len(some))
-    got, dead = Decoder(SPEC, codec=codec).decode([Record(r.partition, i, *r[1:]) for i, r in enumerate(out)])
+    got, dead = Decoder(SPEC, codec=codec).decode([Record(r.partition, i, *r[1:-1]) for i, r in enumerate(out)])
     assert not dead
     assert got.streams == [record.key for record in out]
     np.testing.assert_array_equal(got.time_ms, batch.time_ms)

@@ -1,4 +1,4 @@
-"""What every reader of values gives, one row for every value, refused or not; and the reader of packed floats.
+"""What every reader of values gives: one row for every value, refused or not. Knows no format.
 
 What a refused value leaves in its row means nothing. Shapes: n values, F features.
 """
@@ -25,25 +25,6 @@ class Columns(NamedTuple):
 
 Reader = Callable[[Sequence[bytes], dict[int, Refused]], Columns]
 """n values to columns; adds to the refused, by index, whatever it cannot read."""
-
-
-def packed_reader(spec: ModelSpec) -> Reader:
-    """A reader of F little-endian float32, in the order of the model's features."""
-    count = len(spec.features)
-    width = 4 * count
-
-    def read(values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
-        if set(map(len, values)) != {width}:
-            for index, value in enumerate(values):
-                if len(value) != width:
-                    message = f"{len(value)} bytes, {count} float32 take {width}"
-                    refused.setdefault(index, Refused("wrong_width", message))
-            values = [bytes(width) if index in refused else value for index, value in enumerate(values)]
-        # Joined in a bytearray: torch warns of arrays that cannot be written.
-        numbers = np.frombuffer(bytearray().join(values), dtype="<f4").astype(np.float32, copy=False)
-        return Columns(numbers.reshape(-1, count).astype(spec.precision, copy=False), None, None)
-
-    return read
 
 
 def in_precision(numbers: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.floating]:

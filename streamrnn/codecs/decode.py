@@ -13,10 +13,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import packed_reader
-from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.formats.known import FORMATS, objects_in
+from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import are_keys, key_refusal
-from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.outliers import Outliers
 from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
 from streamrnn.codecs.rows import Spreader
@@ -55,10 +54,10 @@ class Decoder:
     ) -> None:
         reading = (codec, path, key, stream_field, time_field, time_unit, numbers, sequence_field)
         form = InputForm(*reading, records, tombstones)
-        self._spreader = Spreader(form, max_record_bytes)
+        self._spreader = Spreader(form, max_record_bytes, objects_in(codec))
         self._spec, self._form, self._max_bytes = spec, form, max_record_bytes
         self.outliers = Outliers(spec, outliers, ranges)
-        self._read = packed_reader(spec) if codec == "float32" else ObjectReader(spec, form).read
+        self._read = FORMATS[codec].reader(spec, form)
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""

@@ -1,6 +1,6 @@
 """Predictions to records, in columns: rows that show the same residuals are written together.
 
-Knows no format. Shapes: n rows, K horizons, O targets, Q quantiles, M numbers of a row (see forms).
+Knows no format. Shapes: n rows, K horizons, O targets, Q quantiles, M numbers of a row (see formats.format).
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.forms import Form, Rows
+from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter
+from streamrnn.codecs.formats.known import OBJECT_FORMATS
 from streamrnn.codecs.headers import prediction_headers
-from streamrnn.codecs.json_form import JsonForm
 from streamrnn.codecs.keys import shown as shown_keys
-from streamrnn.codecs.msgpack_form import MsgpackForm
 from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec, middle_of
 from streamrnn.ticks import OutRecord, PredictionBatch, as_out_record
 
-MOST_FORMS = 256
+MOST_WRITERS = 256
 """Kept for the next batch: a model of many targets could show 2^O different sets of residuals."""
 Indexes = NDArray[np.intp]
 
@@ -31,8 +30,8 @@ class Encoder:
 
     def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text") -> None:
         self._spec, self._key = spec, key
-        self._make_form: type[JsonForm] | type[MsgpackForm] = JsonForm if codec == "json" else MsgpackForm
-        self._forms: dict[tuple[bool, ...], Form] = {}
+        self._format = OBJECT_FORMATS[codec]
+        self._writers: dict[tuple[bool, ...], PredictionWriter] = {}
 
     def encode(self, batch: PredictionBatch) -> list[OutRecord]:
         """Records of the rows that are ok, in row order."""
@@ -53,20 +52,20 @@ class Encoder:
     def _values(self, batch: PredictionBatch, at: Indexes) -> list[bytes]:
         values = [b""] * len(batch.ok)
         for shown, rows in _by_shown(batch.residual, at):
-            filled = self._form(shown).fill(_rows(batch, shown, rows, self._key))
+            filled = self._writer(shown).fill(_rows(batch, shown, rows, self._key))
             if len(rows) == len(values):
                 return filled
             for row, value in zip(rows.tolist(), filled, strict=True):
                 values[row] = value
         return [values[row] for row in at.tolist()]
 
-    def _form(self, shown: tuple[bool, ...]) -> Form:
-        form = self._forms.get(shown)
-        if form is None:
-            if len(self._forms) == MOST_FORMS:
-                self._forms.clear()
-            form = self._forms[shown] = self._make_form(self._spec, shown)
-        return form
+    def _writer(self, shown: tuple[bool, ...]) -> PredictionWriter:
+        writer = self._writers.get(shown)
+        if writer is None:
+            if len(self._writers) == MOST_WRITERS:
+                self._writers.clear()
+            writer = self._writers[shown] = self._format.predictions(self._spec, shown)
+        return writer
 
 
 def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tuple[bool, ...], Indexes]]:
@@ -80,8 +79,8 @@ def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tup
         yield tuple(shown), at[which.ravel() == number]
 
 
-def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: KeyKind) -> Rows:
-    """The columns of rows `at` in the order of a form's holes."""
+def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: KeyKind) -> PredictionRows:
+    """The columns of rows `at` in the order of a writer's numbers."""
     ticks = batch.ticks
     by_level = batch.values[at].transpose(0, 3, 2, 1)  # (n, Q, O, K)
     count, levels = by_level.shape[:2]
@@ -92,4 +91,4 @@ def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: Key
         numbers.append(batch.residual[at][:, list(shown)])
     streams = ticks.streams if count == len(ticks) else [ticks.streams[row] for row in at.tolist()]
     names, joined = shown_keys(streams, key), np.concatenate(numbers, axis=1)
-    return Rows(names, ticks.time_ms[at], joined, batch.steps[at], batch.origin[at])
+    return PredictionRows(names, ticks.time_ms[at], joined, batch.steps[at], batch.origin[at])

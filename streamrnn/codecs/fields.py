@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streamrnn.codecs.form import FROM_TOP
+from streamrnn.codecs.input_form import FROM_TOP
 
 Path = tuple[str, ...]
 

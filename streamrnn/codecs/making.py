@@ -1,7 +1,7 @@
 """The decoder as the settings want it: whoever reads the input topic reads it alike."""
 
 from streamrnn.codecs.decode import Decoder
-from streamrnn.codecs.form import input_form
+from streamrnn.codecs.input_form import input_form
 from streamrnn.config import Settings
 from streamrnn.nn.spec import ModelSpec
 

@@ -1,4 +1,4 @@
-"""Objects in JSON or MessagePack to raw columns. The common case costs one call a value and no look at a field.
+"""Objects of any format to raw columns. The common case costs one call a value and no look at a field.
 
 Shapes: n values, F features.
 """
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.columns import Columns, in_precision
 from streamrnn.codecs.fields import Leaf, Path, Tree, base_path, feature_places, places, without_clashes
-from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
+from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused, feature_refusal, missing_key, reading_refusal
-from streamrnn.codecs.second_look import lenient_numbers, lenient_orders, names_in, without_bare
+from streamrnn.codecs.second_look import lenient_numbers, lenient_orders, names_in
 from streamrnn.codecs.times import Time
 from streamrnn.errors import BundleError
 from streamrnn.nn.spec import ModelSpec
@@ -25,7 +26,6 @@ ABSENT = float(np.array(ABSENT_BITS, np.uint64).view(np.float64))
 STREAM = str | int | None
 _FEATURE = {"strict": float | None, "lenient": float | bool | str | None}
 _SEQUENCE = {"strict": int | None, "lenient": int | str | None}
-_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
 _ESCAPED = str.maketrans({"%": "%25", "/": "%2F"})
 """Within one of several fields that name a stream: else a/b and c would be a and b/c."""
 
@@ -42,16 +42,15 @@ class _Wanted(NamedTuple):
 class ObjectReader:
     """Reads values of one form for one model; BundleError where two of its fields cannot be told apart."""
 
-    def __init__(self, spec: ModelSpec, form: InputForm) -> None:
-        self._spec, self._form = spec, form
+    def __init__(self, spec: ModelSpec, form: InputForm, of: ObjectFormat) -> None:
+        self._spec, self._form, self._format = spec, form, of
         self._is_lenient = form.numbers == "lenient"
         self._wanted, leaves = _wanted(spec, form)
         try:
             self._tree = Tree(leaves)
         except ValueError as error:  # two in one place, or a quote, a backslash or a control character in a name
             raise BundleError(f"{spec.label}: no tick can have a field of this name: {error}") from error
-        module: Any = msgspec.json if form.codec == "json" else msgspec.msgpack
-        self._decode = module.Decoder(self._tree.shape).decode
+        self._decode = of.decoder(self._tree.shape)
         self._codes = {leaves[n].shown: "bad_time" for found in self._wanted.time for n in found}
         self._codes |= {leaves[n].shown: "bad_sequence" for found in self._wanted.sequence for n in found}
 
@@ -62,7 +61,7 @@ class ObjectReader:
         for value in values:
             try:
                 append(decode(value))
-            except _ERRORS as error:
+            except UNREADABLE as error:
                 append(self._read_again(value, error, len(rows), refused))
         columns = self._tree.columns(rows)
         if self._is_lenient:
@@ -71,15 +70,15 @@ class ObjectReader:
         return Columns(self._features(columns, values, refused), self._streams(columns, refused), times, orders)
 
     def _read_again(self, value: bytes, error: Exception, index: int, refused: dict[int, Refused]) -> Any:
-        """What the fast way failed at: JSON with a bare NaN, or nothing and the reason."""
-        is_broken = self._form.codec == "json" and not isinstance(error, msgspec.ValidationError | RecursionError)
-        repaired = without_bare(value) if is_broken else None
+        """What the fast way failed at: a fault that its format can repair, or nothing and the reason."""
+        is_broken = not isinstance(error, msgspec.ValidationError | RecursionError)
+        repaired = self._format.repaired(value) if is_broken else None
         if repaired is not None:
             try:
                 return self._decode(repaired)
             except msgspec.ValidationError as second:
                 error = second
-            except _ERRORS:
+            except UNREADABLE:
                 pass  # broken besides: the first error names a place in the value as it came
         refused.setdefault(index, reading_refusal(error, self._form, self._codes))
         return self._tree.nothing
@@ -97,7 +96,7 @@ class ObjectReader:
         if absent.any():
             for i in np.flatnonzero(absent.all(axis=0)).tolist():
                 if i not in refused:
-                    refused[i] = feature_refusal(self._spec.features, names_in(values[i], self._form.codec))
+                    refused[i] = feature_refusal(self._spec.features, names_in(values[i], self._format))
             numbers[absent] = np.nan
         return in_precision(numbers.T, self._spec)
 

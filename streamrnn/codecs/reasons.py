@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.input_form import InputForm
 
 MOST_NAMES = 8
 

@@ -3,26 +3,17 @@
 A list stands for records of its elements' values, with the key, the timestamp and the place of the one it came in.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
-from streamrnn.codecs.form import InputForm
+from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
+from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import key_refusal
 from streamrnn.codecs.reasons import Refused, reading_refusal
-from streamrnn.codecs.second_look import without_bare
 from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
-
-_ERRORS = (msgspec.DecodeError, ValueError, RecursionError)
-_LIST = list[msgspec.Raw]
-_SPLIT: dict[str, Callable[[bytes], list[msgspec.Raw]]] = {
-    "json": msgspec.json.Decoder(_LIST).decode,
-    "msgpack": msgspec.msgpack.Decoder(_LIST).decode,
-}
-_PACKED_LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
-"""First bytes of an array in MessagePack."""
 
 
 @dataclass(slots=True)
@@ -49,10 +40,11 @@ class Rows:
 
 
 class Spreader:
-    """Finds the rows of records, as `input.records` and `input.tombstones` say."""
+    """Finds the rows of records, as `input.records` and `input.tombstones` say; of a format without objects, None,
+    no value is a list."""
 
-    def __init__(self, form: InputForm, most_bytes: int) -> None:
-        self._form, self._most_bytes = form, most_bytes
+    def __init__(self, form: InputForm, most_bytes: int, of: ObjectFormat | None) -> None:
+        self._form, self._most_bytes, self._format = form, most_bytes, of
         self._last: tuple[bytes, list[msgspec.Raw]] = (b"", [])
 
     def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> Rows | None:
@@ -72,11 +64,9 @@ class Spreader:
 
     def _is_list(self, record: Record) -> bool:
         value = record.value
-        if not value or len(value) > self._most_bytes:
+        if self._format is None or not value or len(value) > self._most_bytes:
             return False
-        if self._form.codec == "json":
-            return value[0] == 0x5B or (value[0] <= 0x20 and value.lstrip()[:1] == b"[")
-        return value[0] in _PACKED_LISTS
+        return self._format.is_list(value)
 
     def _take_null(self, record: Record, rows: Rows, refused: dict[int, Refused]) -> None:
         if self._form.tombstones == "skip":
@@ -105,7 +95,7 @@ class Spreader:
     def _elements(self, value: bytes) -> list[msgspec.Raw]:
         try:
             found = self._split(value)
-        except _ERRORS as error:
+        except UNREADABLE as error:
             raise reading_refusal(error, self._form, {}) from error
         if not found:
             raise Refused("empty_list", "the list has no ticks in it")
@@ -114,14 +104,14 @@ class Spreader:
         return found
 
     def _split(self, value: bytes) -> list[msgspec.Raw]:
-        split = _SPLIT[self._form.codec]
+        assert self._format is not None, "only a format with objects has lists"
         try:
-            return split(value)
-        except _ERRORS:
-            repaired = without_bare(value) if self._form.codec == "json" else None
+            return self._format.split(value)
+        except UNREADABLE:
+            repaired = self._format.repaired(value)
             if repaired is None:
                 raise
-            return split(repaired)
+            return self._format.split(repaired)
 
     def count(self, record: Record) -> int | None:
         """How many ticks a list has; None for any other record, and for a list that is refused as a whole."""

@@ -5,27 +5,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from streamrnn.codecs.fields import Path
+from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
 from streamrnn.codecs.reasons import Refused
-from streamrnn.config.input import Codec
 
 MOST_NAMES = 200
 LARGEST_LOOK_BYTES = 65_536
 DEEPEST = 3
-_BARE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
-_STANDS_FOR = {b"NaN": b"null", b"Infinity": b"1e999", b"-Infinity": b"-1e999"}
-
-
-def without_bare(value: bytes) -> bytes | None:
-    """JSON whose NaN, Infinity and -Infinity, which other JSON writers write, are null and too large a number;
-    None when it has none."""
-    if b"NaN" not in value and b"Infinity" not in value:
-        return None
-    return _BARE.sub(lambda found: _STANDS_FOR.get(found[0], found[0]), value)
 
 
 def lenient_numbers(column: Sequence[Any], name: str, refused: dict[int, Refused]) -> list[float | None]:
@@ -56,13 +44,13 @@ def lenient_orders(column: Sequence[Any], refused: dict[int, Refused]) -> list[i
     return orders
 
 
-def names_in(value: bytes, codec: Codec, base: Path = ()) -> list[str]:
+def names_in(value: bytes, of: ObjectFormat, base: Path = ()) -> list[str]:
     """Fields of a value, from its object at `base` on, dotted where deeper; of a large or broken one none."""
     if len(value) > LARGEST_LOOK_BYTES:
         return []
     try:
-        found = msgspec.json.decode(value) if codec == "json" else msgspec.msgpack.decode(value)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        found = of.decode(value)
+    except UNREADABLE:
         return []
     for name in base:
         found = found.get(name) if isinstance(found, dict) else None

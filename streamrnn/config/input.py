@@ -9,6 +9,8 @@ from streamrnn.config.section import Positive, Section
 
 Policy = Literal["process", "drop", "dead-letter"]
 Codec = Literal["json", "msgpack", "float32"]
+WITHOUT_FIELDS: tuple[Codec, ...] = ("float32",)
+"""Codecs whose values have no fields."""
 KeyKind = Literal["text", "int64", "int32", "uuid", "bytes"]
 OutlierPolicy = Literal["process", "clip", "missing", "dead-letter"]
 Listing = Literal["one", "list"]
@@ -96,7 +98,7 @@ class InputSettings(Section):
                 "input.tombstones = forget needs streams named by the record's key, for a null value names none: "
                 "unset input.stream_field"
             )
-        if self.codec == "float32":
+        if self.codec in WITHOUT_FIELDS:
             named = ("path", "stream_field", "sequence_field")
             asked = [name for name in named if getattr(self, name) is not None]
             asked += ["numbers"] * (self.numbers != "strict") + ["records"] * (self.records != "one")

@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.formats.known import objects_in
+from streamrnn.codecs.formats.packed import write_packed
 from streamrnn.codecs.keys import from_text
 from streamrnn.codecs.times import written
 from streamrnn.config import InputSettings
@@ -66,20 +68,17 @@ class TickEncoder:
 
     def __init__(self, features: tuple[str, ...], source: InputSettings, whole: tuple[bool, ...] = ()) -> None:
         self._whole = whole or (False,) * len(features)
-        self._is_packed, self._is_json = source.codec == "float32", source.codec == "json"
+        self._objects = objects_in(source.codec)
         self._has_stream, self._unit = source.stream_field is not None, source.time_unit
-        self.has_time = source.time_field is not None and not self._is_packed
+        self.has_time = source.time_field is not None and self._objects is not None
         self._tick: Any
         self._empty: Any
-        self._tick, self._empty = (None, None) if self._is_packed else _tick_structs(features, source)
-        self._lines, self._pack = msgspec.json.Encoder().encode_lines, msgspec.msgpack.Encoder().encode
+        self._tick, self._empty = (None, None) if self._objects is None else _tick_structs(features, source)
 
     def encode(self, batch: TableBatch) -> list[bytes]:
         """The n values."""
-        if self._is_packed:
-            values = np.ascontiguousarray(batch.values, dtype="<f4")
-            packed: list[bytes] = values.view(f"V{4 * values.shape[1]}").ravel().tolist()
-            return packed
+        if self._objects is None:
+            return write_packed(batch.values)
         columns: list[Any] = [_numbers(*given) for given in zip(batch.values.T, self._whole, strict=True)]
         if self._has_stream:
             columns.insert(0, batch.streams)
@@ -88,7 +87,7 @@ class TickEncoder:
         rows = list(map(self._tick, *columns))
         for i in np.flatnonzero(np.isnan(batch.values).all(axis=1)).tolist():
             rows[i] = self._empty(*(column[i] for column in columns))
-        return self._lines(rows).split(b"\n")[: len(rows)] if self._is_json else list(map(self._pack, rows))
+        return self._objects.write(rows)
 
     def _times(self, time_ms: list[int]) -> list[Any]:
         try:

@@ -2,12 +2,14 @@
 came back and not what it is. Knows no topic.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import zip_longest
 from typing import Any, Literal
 
 import msgspec
+
+from streamrnn.codecs.formats.known import OBJECT_FORMATS
 
 DIGEST_BYTES = 16
 UNREADABLE = bytes(DIGEST_BYTES)
@@ -21,7 +23,7 @@ class Content:
     """Predictions of one codec."""
 
     def __init__(self, codec: Literal["json", "msgpack"]) -> None:
-        self._decode: Callable[[Any], Any] = msgspec.json.decode if codec == "json" else msgspec.msgpack.decode
+        self._decode = OBJECT_FORMATS[codec].decode
 
     def digest(self, key: bytes | None, value: bytes | None) -> bytes:
         """16 bytes, equal where the numbers are equal to the bit; zeros for what is no prediction at all."""

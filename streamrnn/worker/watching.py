@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.codecs.fields import base_path
+from streamrnn.codecs.formats.known import objects_in
 from streamrnn.codecs.second_look import names_in, resembling
 from streamrnn.config.input import InputSettings
 from streamrnn.ticks import NO_INDEX, Record, TickBatch, far_times
@@ -35,6 +36,7 @@ class InputWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._features, self._given, self._element, self._clock = features, given, element, clock
+        self._objects = objects_in(given.codec)
         self._window: deque[tuple[int, Any]] = deque()
         self._ticks, self._missing = 0, np.zeros(len(features), np.int64)
         self._said: dict[int, float] = {}
@@ -98,11 +100,11 @@ class InputWatch:
     def _meant(self, f: int, place: tuple[int, int, int], records: Sequence[Record]) -> str | None:
         """The field of one record that may be the feature that it misses."""
         record = next((r for r in records if (r.partition, r.offset) == place[:2]), None)
-        if record is None or self._given.codec == "float32":
+        if record is None or self._objects is None:
             return None
         if place[2] != NO_INDEX:
             record = self._element(record, place[2])
-        names = names_in(record.value or b"", self._given.codec, base_path(self._given.path))
+        names = names_in(record.value or b"", self._objects, base_path(self._given.path))
         return resembling(self._features[f], [name for name in names if name not in self._features])
 
     def _say_far(self, ticks: TickBatch, row: int) -> None:

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 
+from streamrnn.codecs.formats.known import OBJECT_FORMATS
 from streamrnn.codecs.second_look import names_in, resembling
 from streamrnn.config.input import InputSettings
 from streamrnn.ticks import Record, TickBatch, far_times
@@ -106,9 +107,9 @@ def test_a_name_resembles_another_but_for_case_punctuation_place_or_a_slip(
 
 
 def test_the_names_of_a_record_are_dotted_where_deeper_and_none_of_a_broken_one() -> None:
-    assert names_in(b'{"a":1,"b":{"c":2}}', "json") == ["a", "b.c"]
-    assert names_in(b'{"a":1,"b":{"c":2}}', "json", ("b",)) == ["c"]
-    assert names_in(b'{"a":', "json") == []
+    assert names_in(b'{"a":1,"b":{"c":2}}', OBJECT_FORMATS["json"]) == ["a", "b.c"]
+    assert names_in(b'{"a":1,"b":{"c":2}}', OBJECT_FORMATS["json"], ("b",)) == ["c"]
+    assert names_in(b'{"a":', OBJECT_FORMATS["json"]) == []
 
 
 async def test_a_worker_counts_says_and_shows_what_ticks_miss(

@@ -1,16 +1,19 @@
-"""Predictions as MessagePack: an array whose row is all of a record that has a fixed place.
+"""MessagePack: ticks read as objects; predictions written as an array whose row is all of one with a fixed place.
 
 Only the stream's name before it and the origin behind it vary in length. Numbers are of the model's precision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from streamrnn.codecs.forms import Rows, numbers_width
+from streamrnn.codecs.columns import Reader
+from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, numbers_width
+from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import LONGEST_SHOWN_BYTES
+from streamrnn.codecs.objects import ObjectReader
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 
@@ -18,8 +21,51 @@ _packed = msgspec.msgpack.Encoder().encode
 _ORIGINS_PACKED = tuple(_packed("origin") + _packed(origin) for origin in ORIGINS)
 
 
-class MsgpackForm:
-    """The layout of one model; `shown` tells which targets have a residual."""
+_LIST = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
+"""First bytes of an array."""
+
+
+class MessagePack:
+    """Objects as MessagePack."""
+
+    name = "msgpack"
+
+    def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
+        """See Format."""
+        return ObjectReader(spec, form, self).read
+
+    def decoder(self, shape: Any) -> Callable[[bytes], Any]:
+        """See ObjectFormat."""
+        return msgspec.msgpack.Decoder(shape).decode
+
+    def decode(self, value: bytes | None) -> Any:
+        """See ObjectFormat."""
+        return msgspec.msgpack.decode(value)  # type: ignore[arg-type]
+
+    def repaired(self, value: bytes) -> bytes | None:
+        """None: a NaN is a number here."""
+        return None
+
+    def is_list(self, value: bytes) -> bool:
+        """See ObjectFormat."""
+        return value[0] in _LISTS
+
+    def split(self, value: bytes) -> list[msgspec.Raw]:
+        """See ObjectFormat."""
+        return _LIST.decode(value)
+
+    def predictions(self, spec: ModelSpec, shown: Sequence[bool]) -> PredictionWriter:
+        """See ObjectFormat."""
+        return _PackedPredictions(spec, shown)
+
+    def write(self, objects: Sequence[Any]) -> list[bytes]:
+        """See ObjectFormat."""
+        return list(map(_packed, objects))
+
+
+class _PackedPredictions:
+    """The layout of one model."""
 
     def __init__(self, spec: ModelSpec, shown: Sequence[bool]) -> None:
         self._width = numbers_width(spec, sum(shown))
@@ -27,7 +73,7 @@ class MsgpackForm:
         fields = 5 + (len(spec.quantiles) > 1) + any(shown)
         self._head = _map_header(fields) + _packed("stream")
 
-    def fill(self, rows: Rows) -> list[bytes]:
+    def fill(self, rows: PredictionRows) -> list[bytes]:
         count = len(rows.streams)
         table = np.frombuffer(bytearray(self._fixed * count), dtype=self._dtype)
         table["time"], table["steps"] = rows.time_ms, rows.steps

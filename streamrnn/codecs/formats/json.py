@@ -1,0 +1,106 @@
+"""JSON: ticks read as objects; predictions written as a text with a hole for each number.
+
+All numbers of a batch become text in one call.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from streamrnn.codecs.columns import Reader
+from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter
+from streamrnn.codecs.input_form import InputForm
+from streamrnn.codecs.numbers import shortened
+from streamrnn.codecs.objects import ObjectReader
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import ORIGINS
+
+_ORIGIN_TEXTS = tuple(origin.encode() for origin in ORIGINS)
+
+
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_BARE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?Infinity|NaN', re.DOTALL)
+_STANDS_FOR = {b"NaN": b"null", b"Infinity": b"1e999", b"-Infinity": b"-1e999"}
+
+
+class Json:
+    """Objects as JSON text."""
+
+    name = "json"
+
+    def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
+        """See Format."""
+        return ObjectReader(spec, form, self).read
+
+    def decoder(self, shape: Any) -> Callable[[bytes], Any]:
+        """See ObjectFormat."""
+        return msgspec.json.Decoder(shape).decode
+
+    def decode(self, value: bytes | None) -> Any:
+        """See ObjectFormat."""
+        return msgspec.json.decode(value)  # type: ignore[arg-type]
+
+    def repaired(self, value: bytes) -> bytes | None:
+        """With NaN, Infinity and -Infinity, which other JSON writers write, as null and too large a number."""
+        if b"NaN" not in value and b"Infinity" not in value:
+            return None
+        return _BARE.sub(lambda found: _STANDS_FOR.get(found[0], found[0]), value)
+
+    def is_list(self, value: bytes) -> bool:
+        """See ObjectFormat."""
+        return value[0] == 0x5B or (value[0] <= 0x20 and value.lstrip()[:1] == b"[")
+
+    def split(self, value: bytes) -> list[msgspec.Raw]:
+        """See ObjectFormat."""
+        return _LIST.decode(value)
+
+    def predictions(self, spec: ModelSpec, shown: Sequence[bool]) -> PredictionWriter:
+        """See ObjectFormat."""
+        return _JsonPredictions(spec, shown)
+
+    def write(self, objects: Sequence[Any]) -> list[bytes]:
+        """See ObjectFormat; all become text in one call."""
+        return msgspec.json.Encoder().encode_lines(objects).split(b"\n")[: len(objects)]
+
+
+class _JsonPredictions:
+    """One text of a model."""
+
+    def __init__(self, spec: ModelSpec, shown: Sequence[bool]) -> None:
+        self._is_double = spec.precision == "float64"  # whose shortest text is the one that reads back the same
+        self._text = _json_template(spec, shown)
+        self._lines = msgspec.json.Encoder().encode_lines
+
+    def fill(self, rows: PredictionRows) -> list[bytes]:
+        count, width = rows.numbers.shape
+        streams = self._lines([stream.decode() for stream in rows.streams]).split(b"\n")[:count]
+        short = rows.numbers if self._is_double else shortened(rows.numbers)
+        numbers = _texts(short.ravel().tolist())
+        columns = [numbers[n::width] for n in range(width)]
+        times, steps = _texts(rows.time_ms.tolist()), _texts(rows.steps.tolist())
+        origins = [_ORIGIN_TEXTS[code] for code in rows.origin.tolist()]
+        return list(map(self._text.__mod__, zip(streams, times, *columns, steps, origins, strict=True)))
+
+
+def _texts(numbers: list[Any]) -> list[bytes]:
+    """Every number as JSON text; null for NaN."""
+    return msgspec.json.encode(numbers)[1:-1].split(b",") if numbers else []
+
+
+def _json_template(spec: ModelSpec, shown: Sequence[bool]) -> bytes:
+    lists = "[" + ",".join(["%b"] * len(spec.horizons)) + "]"
+
+    def quoted(text: str) -> str:
+        return msgspec.json.encode(text).decode().replace("%", "%%")
+
+    targets = "{" + ",".join(f"{quoted(target)}:{lists}" for target in spec.targets) + "}"
+    parts = [f'{{"stream":%b,"time":%b,"model":{quoted(spec.label)},"prediction":{targets}']
+    if len(spec.quantiles) > 1:
+        parts.append(',"quantiles":{' + ",".join(f'"{level:g}":{targets}' for level in spec.quantiles) + "}")
+    if any(shown):
+        names = [quoted(target) for target, is_shown in zip(spec.targets, shown, strict=True) if is_shown]
+        parts.append(',"residual":{' + ",".join(f"{name}:%b" for name in names) + "}")
+    parts.append(',"state":{"steps":%b,"origin":"%b"}}')
+    return "".join(parts).encode()
