@@ -32,6 +32,7 @@ HOMES = {
     "llvmlite": ("nn/kernels/", "engine/step/compiled.py", "engine/step/tile.py"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
+    "orjson": ("codecs/formats/json.py",),
     "pyarrow": ("tables/",),
     "uvloop": ("process/interpreter.py",),
     "fsspec": ("stores/",),

@@ -2,6 +2,7 @@
 came back and not what it is. Knows no topic.
 """
 
+from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import zip_longest
@@ -10,29 +11,39 @@ from typing import Any, Literal
 import msgspec
 
 from streamrnn.codecs.formats.known import OBJECT_FORMATS
+from streamrnn.nn.spec import Precision
 
 DIGEST_BYTES = 16
 UNREADABLE = bytes(DIGEST_BYTES)
 LONGEST_SHOWN, MOST_DIFFERENCES = 300, 5
 _DEFECTS = (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_NUMBERS = ("prediction", "quantiles", "residual")
+"""Fields whose numbers are the model's."""
 _ABSENT = object()
 _packed = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class Content:
-    """Predictions of one codec."""
+    """Predictions of one codec by a model of one precision, whose numbers are compared in it: not their texts."""
 
-    def __init__(self, codec: Literal["json", "msgpack"]) -> None:
-        self._decode = OBJECT_FORMATS[codec].decode
+    def __init__(self, codec: Literal["json", "msgpack"], precision: Precision) -> None:
+        self._decode, self._is_single = OBJECT_FORMATS[codec].decode, precision == "float32"
 
     def digest(self, key: bytes | None, value: bytes | None) -> bytes:
         """16 bytes, equal where the numbers are equal to the bit; zeros for what is no prediction at all."""
         try:
-            content = self._decode(value)
+            content = self._read(value)
             del content["state"]["origin"]
             return blake2b(_packed((key, content)), digest_size=DIGEST_BYTES).digest()
         except _DEFECTS:
             return UNREADABLE
+
+    def _read(self, value: bytes | None) -> Any:
+        """What is in a value; its numbers in the model's precision, for one number has several texts."""
+        content = self._decode(value)
+        if self._is_single and isinstance(content, dict):
+            content |= {name: _in_float32(content[name]) for name in _NUMBERS if name in content}
+        return content
 
     def shown(self, value: bytes | None) -> str:
         """A value as JSON, not too long; raw bytes where it cannot be read."""
@@ -45,7 +56,7 @@ class Content:
     def differences(self, expected: bytes, found: bytes | None) -> tuple[str, str]:
         """The fields that differ, as expected and as found; the whole values where one cannot be read."""
         try:
-            pairs = sorted(_differing("", self._decode(expected), self._decode(found)), key=_rank)
+            pairs = sorted(_differing("", self._read(expected), self._read(found)), key=_rank)
         except _DEFECTS:
             return self.shown(expected), self.shown(found)
         if not pairs:
@@ -56,13 +67,22 @@ class Content:
         return sides[0] + more, sides[1] + more
 
 
+def _in_float32(said: Any) -> Any:
+    """The same with the nearest float32 for each number that is no whole one."""
+    if isinstance(said, dict):
+        return {name: _in_float32(inner) for name, inner in said.items()}
+    if isinstance(said, list):
+        return array("f", said).tolist() if set(map(type, said)) == {float} else list(map(_in_float32, said))
+    return array("f", (said,))[0] if type(said) is float else said
+
+
 def _field(path: str, said: Any) -> str:
     return f"no {path}" if said is _ABSENT else f"{path} {said!r}"
 
 
 def _rank(pair: tuple[str, Any, Any]) -> bool:
     """Numbers come last: they follow from the rest."""
-    return pair[0].startswith(("prediction", "quantiles", "residual"))
+    return pair[0].startswith(_NUMBERS)
 
 
 def _differing(path: str, expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -16,7 +16,6 @@ from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.log import Extent
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import NO_INDEX, Record
-from streamrnn.verifying.content import Content
 from streamrnn.verifying.faults import Example, Faults
 from streamrnn.verifying.found import Found, FoundLetters, FoundPredictions
 from streamrnn.verifying.judging import Judge, Stretch
@@ -66,7 +65,7 @@ class PartitionCheck:
     ) -> None:
         self._partition, self._terms, self._topics = partition, terms, topics
         self._recomputing, self._kept, self._thread, self._watch = recomputing, kept, thread, watch
-        self._content = Content(terms.settings.output.codec)
+        self._content = recomputing.content
         self._faults = Faults(terms.limit)
         self._records = self._ticks = 0
 

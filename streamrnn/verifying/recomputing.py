@@ -48,7 +48,7 @@ class Recomputing:
         self._settings = settings
         self._decoder = make_decoder(model.spec, settings)
         self._encoder = Encoder(model.spec, settings.output.codec, settings.input.key)
-        self._digest = Content(settings.output.codec).digest
+        self.content = Content(settings.output.codec, model.spec.precision)
 
     def places(self, records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Of all ticks in these records, and of each whether it may leave neither prediction nor dead letter: null
@@ -80,7 +80,7 @@ class Recomputing:
         refused = {place_of(record.offset): Refusal(record, None) for record in silent}
         refused |= {place_of(d.record.offset, d.element): Refusal(d.record, d.code) for d in dead}
         refused |= self._refused(records, predictions)
-        digests = b"".join([self._digest(record.key, record.value) for record in said])
+        digests = b"".join([self.content.digest(record.key, record.value) for record in said])
         digest = np.frombuffer(digests, np.uint64).reshape(-1, DIGEST_BYTES // 8)
         places = place_of(ticks.offset, NO_INDEX if ticks.index is None else ticks.index.astype(np.int64))
         return Expected(places[predictions.ok], digest, said, refused)

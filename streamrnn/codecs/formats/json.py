@@ -1,6 +1,7 @@
 """JSON: ticks read as objects; predictions written as a text with a hole for each number.
 
-All numbers of a batch become text in one call.
+All numbers of a batch become text in one call, each the shortest that reads back to the same float32 (float64 for
+a model of that precision).
 """
 
 import re
@@ -8,11 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from streamrnn.codecs.columns import Reader
-from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter
+from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, numbers_width
 from streamrnn.codecs.input_form import InputForm
-from streamrnn.codecs.numbers import shortened
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
@@ -69,33 +72,47 @@ class _JsonPredictions:
     """One text of a model."""
 
     def __init__(self, spec: ModelSpec, shown: Sequence[bool]) -> None:
-        self._is_double = spec.precision == "float64"  # whose shortest text is the one that reads back the same
         self._text = _json_template(spec, shown)
         self._lines = msgspec.json.Encoder().encode_lines
+        self._forecasts, self._horizons = numbers_width(spec, 0), len(spec.horizons)
 
     def fill(self, rows: PredictionRows) -> list[bytes]:
-        count, width = rows.numbers.shape
+        """See PredictionWriter; at least one row."""
+        count = len(rows.streams)
         streams = self._lines([stream.decode() for stream in rows.streams]).split(b"\n")[:count]
-        short = rows.numbers if self._is_double else shortened(rows.numbers)
-        numbers = _texts(short.ravel().tolist())
-        columns = [numbers[n::width] for n in range(width)]
-        times, steps = _texts(rows.time_ms.tolist()), _texts(rows.steps.tolist())
+        forecasts, residuals = np.split(rows.numbers, (self._forecasts,), axis=1)
+        numbers = _columns(_list_texts(forecasts.reshape(-1, self._horizons)), count)
+        numbers += _columns(_texts(residuals.ravel()), count)
+        times, steps = _texts(rows.time_ms), _texts(rows.steps)
         origins = [_ORIGIN_TEXTS[code] for code in rows.origin.tolist()]
-        return list(map(self._text.__mod__, zip(streams, times, *columns, steps, origins, strict=True)))
+        return list(map(self._text.__mod__, zip(streams, times, *numbers, steps, origins, strict=True)))
 
 
-def _texts(numbers: list[Any]) -> list[bytes]:
-    """Every number as JSON text; null for NaN."""
-    return msgspec.json.encode(numbers)[1:-1].split(b",") if numbers else []
+def _columns(texts: list[bytes], count: int) -> list[list[bytes]]:
+    """Texts of so many rows, row after row, as columns."""
+    width = len(texts) // count
+    return [texts[n::width] for n in range(width)]
+
+
+def _texts(numbers: NDArray[Any]) -> list[bytes]:
+    """Every number as JSON text; null for what is not finite."""
+    return _dumped(numbers)[1:-1].split(b",") if len(numbers) else []
+
+
+def _list_texts(numbers: NDArray[Any]) -> list[bytes]:
+    """Every row of numbers (n >= 1, K) as JSON text, without the list's brackets."""
+    return _dumped(numbers)[2:-2].split(b"],[")
+
+
+def _dumped(numbers: NDArray[Any]) -> bytes:
+    return orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _json_template(spec: ModelSpec, shown: Sequence[bool]) -> bytes:
-    lists = "[" + ",".join(["%b"] * len(spec.horizons)) + "]"
-
     def quoted(text: str) -> str:
         return msgspec.json.encode(text).decode().replace("%", "%%")
 
-    targets = "{" + ",".join(f"{quoted(target)}:{lists}" for target in spec.targets) + "}"
+    targets = "{" + ",".join(f"{quoted(target)}:[%b]" for target in spec.targets) + "}"
     parts = [f'{{"stream":%b,"time":%b,"model":{quoted(spec.label)},"prediction":{targets}']
     if len(spec.quantiles) > 1:
         parts.append(',"quantiles":{' + ",".join(f'"{level:g}":{targets}' for level in spec.quantiles) + "}")
