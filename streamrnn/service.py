@@ -3,15 +3,14 @@
 import asyncio
 import dataclasses
 import logging
-import os
-import threading
 import time
-from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, BrokerUnavailable, StreamrnnError, TopicReplaced
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
@@ -21,41 +20,49 @@ from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Held, Metrics
 from streamrnn.nn.model import Model
+from streamrnn.process.ending import leave, unless
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
 from streamrnn.registry import load_model
 from streamrnn.retrainer import Retrainer
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.making import make_delivery, make_stateful, make_worker
+from streamrnn.worker.making import Stateful, make_delivery, make_stateful, make_worker
 
 log = logging.getLogger(__name__)
 STALLED_S = 60.0
-LONGEST_CLOSING_S, LONGEST_LOOK_S, LONGEST_JOIN_S = 8.0, 2.0, 2.0
+LONGEST_CLOSING_S, LONGEST_LOOK_S = 8.0, 2.0
 
 
 class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
     def __init__(self, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> None:
-        self.settings = settings
-        self._kept = make_stateful(model or load_model(settings.model), settings)
-        self.engine = self._kept.engine
+        self.settings, self._model = settings, model
+        self._kept: Stateful | None = None
         self.metrics = metrics or Metrics()
-        self.metrics.model(self.engine.spec, str(self.engine.device))
         self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
         self._started_s = time.monotonic()
         self._source: Source | None = None
-        self._waiting_for = "waiting for the broker"
+        self._waiting_for = "loading the model"
         self.url = ""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then finish, publish, commit, leave, within `limits.shutdown_budget_s`."""
-        with tuned_interpreter():
-            await self._run(stop)
+    @property
+    def engine(self) -> Engine:
+        """The engine, once it is loaded."""
+        return self._loaded.engine
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    @property
+    def _loaded(self) -> Stateful:
+        assert self._kept is not None, "not loaded yet"
+        return self._kept
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then finish, publish, commit, leave, within `limits.shutdown_budget_s`.
+
+        HTTP answers first; then the model is loaded.
+        """
         http = self._make_http()
         ending = asyncio.create_task(self._retrainer.close_when(stop), name="retrainer")
         try:
@@ -63,13 +70,36 @@ class Service:
                 await http.start()
                 self.url = f"http://{self.settings.http.host}:{http.port}"
                 log.info("http on %s", self.url.removeprefix("http://"))
-            await self._serve(stop)
+            if await unless(stop, self.load()):
+                # What is loaded is left alone by the garbage collector, whose settings come after it therefore.
+                with tuned_interpreter():
+                    await self._serve(stop)
         finally:
             ending.cancel()
             await self._retrainer.close()
             if self.settings.http.enabled:
                 await http.stop()
-            self._kept.thread.close()
+            if self._kept is not None:
+                self._kept.thread.close()
+
+    async def load(self) -> None:
+        """Load the model and compile its step, if that is not done, while the event loop goes on.
+
+        Given up, it runs on to its end on its thread: whoever ends the process then does not wait for it.
+        """
+        if self._kept is not None:
+            return
+        thread, loop = ThreadPoolExecutor(1, "loading"), asyncio.get_running_loop()
+        try:
+            model = self._model
+            if model is None:
+                model = await loop.run_in_executor(thread, load_model, self.settings.model)
+            self._waiting_for = "compiling the step"
+            self._kept = await loop.run_in_executor(thread, make_stateful, model, self.settings)
+        finally:
+            thread.shutdown(wait=False)
+        self.metrics.model(self.engine.spec, str(self.engine.device))
+        self._waiting_for = "waiting for the broker"
 
     def _make_http(self) -> HttpServer:
         http, token = self.settings.http, self.settings.retrain.token
@@ -83,7 +113,7 @@ class Service:
         self._source = source
         try:
             if await self._until_joined(source, delivery, stop):
-                self.worker = make_worker(self.settings, source, delivery, self._kept, self.metrics)
+                self.worker = make_worker(self.settings, source, delivery, self._loaded, self.metrics)
                 await self._drive(self.worker, stop)
         finally:
             with suppress(TimeoutError):
@@ -100,12 +130,12 @@ class Service:
         pause_s = 0.5
         while not stop.is_set():
             try:
-                return await _unless(stop, self._join(source, delivery))
+                return await unless(stop, self._join(source, delivery))
             except BrokerUnavailable as error:
                 self.metrics.broker_up(False)
                 self._waiting_for = f"waiting for the broker: {error}"
                 log.warning(self._waiting_for)
-                await _unless(stop, asyncio.sleep(pause_s))
+                await unless(stop, asyncio.sleep(pause_s))
                 pause_s = min(2 * pause_s, 10.0)
         return False
 
@@ -162,7 +192,7 @@ class Service:
                 )
             )
             # All at once: one that is assigned while another is dropped is then restored behind its own drop.
-            thread = self._kept.thread
+            thread = self._loaded.thread
             await asyncio.gather(*(thread.call(engine.drop, number) for number in worker.assigner.expired()))
             await self._observe_broker(worker)
 
@@ -214,6 +244,8 @@ class Service:
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
         """All that is held of the stream whose key is shown so; DataError if no key is."""
         key = from_text(stream, self.settings.input.key)
+        if self._kept is None:
+            return None
         view = await self._kept.thread.call(self.engine.inspect, partition, key)
         shown = {"stream": to_text(key, self.settings.input.key)}
         return None if view is None else dataclasses.asdict(view) | shown
@@ -221,40 +253,29 @@ class Service:
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Up to `limit` resident streams whose shown key begins so."""
         kind = self.settings.input.key
+        if self._kept is None:
+            return []
         found = await self._kept.thread.call(self.engine.streams, limit, begins(prefix, kind))
         return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
 
     def status(self) -> dict[str, Any]:
-        """The whole service at a glance."""
+        """The whole service at a glance; of a model that is not loaded there is nothing to see."""
         is_ready, why = self.ready()
+        engine = self.engine if self._kept is not None else None
         return {
-            "model": self.engine.spec.label,
-            "device": str(self.engine.device),
+            "model": engine and engine.spec.label,
+            "device": engine and str(engine.device),
             "ready": is_ready,
             "reason": why,
             "partitions": self.worker.assigner.phases() if self.worker else {},
             "features_missing": self.worker.sender.watch.status() if self.worker else {},
             "guarantee": self.settings.delivery.guarantee,
-            "streams": self.engine.resident,
-            "parked": self.engine.parked,
-            "evicted": self.engine.evicted_total,
-            "slab_bytes": self.engine.slab_bytes,
+            "streams": engine.resident if engine else 0,
+            "parked": engine.parked if engine else 0,
+            "evicted": engine.evicted_total if engine else 0,
+            "slab_bytes": engine.slab_bytes if engine else 0,
             "uptime_s": time.monotonic() - self._started_s,
         }
-
-
-async def _unless(stop: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
-    """Whether `doing` was done before `stop` was set; it is cancelled if not, and what it raises is raised."""
-    task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return task.done()
-    finally:
-        task.cancel()
-        stopping.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def _serve_until_signalled(service: Service) -> None:
@@ -271,19 +292,6 @@ def serve(settings: Settings) -> int:
             runner.run(_serve_until_signalled(Service(settings)))
     except StreamrnnError as error:
         log.error("%s", error)
-        return _leave(error.exit_code)
+        return leave(error.exit_code)
     log.info("stopped")
-    return _leave(0)
-
-
-def _leave(code: int) -> int:
-    """End at once where a thread hangs in a device or a store: the interpreter would wait for it for ever."""
-    deadline = time.monotonic() + LONGEST_JOIN_S
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                log.warning("thread %s hangs and is left behind", thread.name)
-                logging.shutdown()
-                os._exit(code)
-    return code
+    return leave(0)

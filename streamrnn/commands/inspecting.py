@@ -93,7 +93,7 @@ def _show_list(answers: dict[str, Any], console: Console) -> None:
     table = Table("stream", "partition", "steps")
     for row in answers["streams"]:
         table.add_row(Text(plain(row["stream"])), str(row["partition"]), f"{row['steps']:,}")
-    _head(console, status["model"], f" on {status['device']}, {ready}, {held}")
+    _head(console, status["model"] or "no model yet", f" on {status['device']}, {ready}, {held}")
     console.print(table)
 
 

@@ -28,7 +28,7 @@ from streamrnn.ticks import OutRecord
 TOPIC, PARTITIONS = "demo-ticks", 2
 BUNDLE_S, BUNDLE_TICKS = 0.01, 2000
 """Pause between bundles of ticks at a speed; size of a bundle at full speed."""
-READY_S, CATCH_UP_S = 30.0, 10.0
+READY_S, CATCH_UP_S = 60.0, 10.0
 MakeScreen = Callable[[str], LiveDisplay]
 """A screen for a service that listens at this address."""
 

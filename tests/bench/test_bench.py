@@ -140,11 +140,12 @@ def test_the_service_counts_with_the_time_it_is_given() -> None:
     assert run.measured().ticks_per_s == pytest.approx(3 / 0.1)  # one of the four was refused
 
 
-def test_the_benched_service_keeps_the_rolling_errors_as_a_users_daemon_does() -> None:
+async def test_the_benched_service_keeps_the_rolling_errors_as_a_users_daemon_does() -> None:
     job = Job(role="service", bootstrap="", ticks=100, limit_s=1.0)
     counted = _Counted(Progress(job.ticks, 1.0, asyncio.Event()))
     service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), counted)
     assert service.metrics is counted
+    await service.load()
     truths = Errors(*(np.ones((1, 1)) for _ in range(6)))
     counted.batch(replace(stepped(4, arrival_ms=0), errors=truths), 0.0)
     assert "streamrnn_rolling_mse{" in service.metrics_text().decode()

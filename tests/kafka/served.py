@@ -104,7 +104,12 @@ class Served:
 
 @asynccontextmanager
 async def start(
-    settings: Settings, bundle: Path, *flags: str, prefix: Sequence[str] = (), **environment: str
+    settings: Settings,
+    bundle: Path,
+    *flags: str,
+    prefix: Sequence[str] = (),
+    program: str = _MAIN,
+    **environment: str,
 ) -> AsyncIterator[Served]:
     """Serve `bundle` as `settings` say, but for secrets, on a free HTTP port, by way of `prefix`, a program that
     becomes another; killed at the end."""
@@ -119,7 +124,7 @@ async def start(
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *(*prefix, sys.executable, "-c", _MAIN, "serve", *given),
+                *(*prefix, sys.executable, "-c", program, "serve", *given),
                 stdout=output,
                 stderr=output,
                 env=os.environ | environment,

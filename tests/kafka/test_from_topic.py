@@ -80,6 +80,7 @@ async def stepped(s: Settings, count: int) -> tuple[dict[tuple[int, bytes], Tick
     """What a service steps until it has had `count` records, by partition and key; and what it refuses."""
     torch.manual_seed(1)
     service, stop, batches = Service(s, Model(SPEC)), asyncio.Event(), list[TickBatch]()
+    await service.load()
     step = service.engine.step
 
     def recorded(batch: TickBatch, **more: Any) -> Any:
