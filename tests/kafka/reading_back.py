@@ -16,3 +16,9 @@ async def read_range(
     first, end = max(start, there.start), min(stop, there.stop)
     async for records in read_whole(settings, topic, partition, first, end, max_records):
         yield records
+
+
+async def everything(settings: Settings) -> list[Record]:
+    """All records of the input's first partition."""
+    extent = await log_extent(settings, settings.input.topic, 0)
+    return [r async for rs in read_range(settings, 0, extent.start, extent.stop, 1000) for r in rs]

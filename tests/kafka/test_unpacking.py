@@ -239,6 +239,59 @@ def test_no_more_memory_is_taken_than_the_limit_allows() -> None:
     assert peak < 8 * LIMIT
 
 
+@pytest.mark.parametrize("count", [1001, 100_000, 3_000_000])
+@pytest.mark.parametrize("codec", [logs.NONE, logs.ZSTD])
+def test_a_record_of_nothing_but_headers_costs_itself_and_little_memory(count: int, codec: int) -> None:
+    """Two bytes each in the log; aiokafka's reader takes some seventy for each in memory."""
+    crowded = b"\0" + logs.varint(0) + logs.varint(5) + 2 * logs.sized(b"5") + logs.varint(count) + b"\0\1" * count
+    plain = [logs.record(Row(n, b"k", b"%d" % n), 1_000) for n in range(10)]
+    plain[5] = logs.varint(len(crowded)) + crowded
+    log = batch(0, [Row(0)], codec, body=logs.packed(codec, b"".join(plain)), count=10, last_delta=9) + ten(10)
+    reader = Reader(log, 20, limit=1 << 23)
+    tracemalloc.start()
+    got = reader.fetch()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert values(got) == [*range(5), *range(6, 20)]
+    assert reader.skipped == [(5, 6, "headers")]
+    assert peak < 48 << 20
+    refusing = Reader(log, 20, refuses=True, limit=1 << 23)
+    assert values(refusing.fetch()) == list(range(5))
+    assert refusing.position == 5
+
+
+def test_a_record_with_a_thousand_headers_is_read() -> None:
+    headers = [(b"h%d" % n, b"v") for n in range(1000)]
+    reader = Reader(batch(0, [Row(0, b"k", b"0", headers)]), 1)
+    assert [len(record.headers) for record in reader.everything()] == [1000]
+    assert reader.skips == []
+
+
+def test_a_detour_passes_over_what_lies_before_and_knows_what_was_aborted_there() -> None:
+    mine = {"attributes": logs.TRANSACTIONAL, "producer": 7}
+    log = ten(0, **mine) + marker(10, 7) + ten(11)[:8] + struct.pack(">i", -5) + ten(11)[12:] + ten(21, **mine)
+    for start, skipped in ((11, [(11, 21, "header")]), (21, [])):
+        reader = Reader(log, 31)
+        unpacking = detour(reader, start, [(7, 0)])
+        assert values(list(unpacking)) == ([] if skipped else list(range(21, 31)))
+        assert unpacking.next_fetch_offset == (21 if skipped else 31)  # then the broker says again what is aborted
+        assert reader.skipped == skipped
+
+
+def detour(reader: Reader, start: int, aborted: list[tuple[int, int]]) -> Unpacking:
+    answer = Answer(reader.log, reader.end, aborted, beyond=25)
+    return Unpacking(TP, start, answer, Terms(LIMIT, reader._skip, reader._is_doubtful))
+
+
+def test_where_a_detour_tells_no_more_it_is_left_where_the_broker_can_be_asked_again() -> None:
+    for tail in (ten(10)[:8] + struct.pack(">i", -5) + b"\0\0\0\0\5", ten(10)[:40]):
+        reader = Reader(ten(0) + tail, 31)
+        unpacking = detour(reader, 10, [])
+        assert list(unpacking) == []
+        assert unpacking.next_fetch_offset == 25
+        assert [(skip.start, skip.stop) for skip in reader.skips] == [(10, 25)]
+
+
 def test_a_record_that_breaks_off_costs_what_comes_behind_it_in_its_batch() -> None:
     body = b"".join(logs.record(Row(n, b"k", b"%d" % n), 1_000) for n in range(5))
     for tail in (b"\x7f", logs.varint(1 << 40), b"\xff" * 11, logs.varint(3) + b"\0\0\0", logs.varint(-4)):

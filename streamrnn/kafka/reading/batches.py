@@ -6,6 +6,7 @@ Knows no topic and no consumer. Source: Kafka's DefaultRecordBatch, DefaultRecor
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 from zlib import crc32
 
@@ -24,7 +25,9 @@ _WRAP, _SIGN = 1 << 64, 1 << 63
 _LEGACY = struct.Struct(">qiIbb")
 _LEGACY_TIME = struct.Struct(">q")
 _LENGTH = struct.Struct(">i")
-REASONS = ("crc", "cut", "header", "magic", "codec", "compression", "too_large", "record")
+MOST_HEADERS = 1000
+"""Of one record: one takes two bytes in the log, and some hundred in memory."""
+REASONS = ("crc", "cut", "header", "magic", "codec", "compression", "too_large", "record", "headers", "broker")
 """Why a batch could not be read, for a metric."""
 
 
@@ -75,13 +78,16 @@ class Header(NamedTuple):
 
 
 class LogRecord(NamedTuple):
-    """One record as it stands in the log; a header's key is bytes, and may be any."""
+    """One record as it stands in the log; a header's key is bytes, and may be any.
+
+    Headers are None where there are more than MOST_HEADERS of them.
+    """
 
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[bytes, bytes | None]]
+    headers: list[tuple[bytes, bytes | None]] | None
 
 
 def read_header(batch: memoryview) -> Header:
@@ -131,15 +137,35 @@ def read_records(header: Header, held: memoryview) -> Iterator[LogRecord]:
         raise Unreadable("record", f"{len(held) - at} bytes are left after its {header.records} records")
 
 
+def has_longer_record(header: Header, held: memoryview, most_bytes: int) -> bool:
+    """Whether a record is longer; looks at lengths alone, up to one that cannot be."""
+    at = 0
+    with suppress(Unreadable):
+        for _ in range(header.records):
+            length, at = _varint(held, at)
+            if length > most_bytes:
+                return True
+            at += max(0, length)
+    return False
+
+
 def _record(header: Header, held: memoryview) -> LogRecord:
     _, at = _varint(held, 0)  # attributes: unused
     time_delta, at = _varint(held, at)
     offset_delta, at = _varint(held, at)
     key, at = _bytes(held, at)
     value, at = _bytes(held, at)
+    headers = _headers(held, at)
+    time_ms = header.max_ms if header.attributes & _APPEND_TIME else _as_int64(header.first_ms + time_delta)
+    return LogRecord(_as_int64(header.base + offset_delta), time_ms, key, value, headers)
+
+
+def _headers(held: memoryview, at: int) -> list[tuple[bytes, bytes | None]] | None:
     count, at = _varint(held, at)
     if count < 0:
         raise Unreadable("record", f"a record with {count} headers")
+    if count > MOST_HEADERS:
+        return None
     headers = []
     for _ in range(count):
         name, at = _bytes(held, at)
@@ -149,8 +175,7 @@ def _record(header: Header, held: memoryview) -> LogRecord:
         headers.append((name, content))
     if at != len(held):
         raise Unreadable("record", f"{len(held) - at} bytes are left after a record's last field")
-    time_ms = header.max_ms if header.attributes & _APPEND_TIME else _as_int64(header.first_ms + time_delta)
-    return LogRecord(_as_int64(header.base + offset_delta), time_ms, key, value, headers)
+    return headers
 
 
 def _varint(held: memoryview, at: int) -> tuple[int, int]:

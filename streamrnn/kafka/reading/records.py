@@ -4,27 +4,35 @@ A `LeanConsumer` takes the bytes out of each fetch before aiokafka looks at them
 at a third of the price of aiokafka's own objects. Other consumers of the process are as they were.
 """
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import FetchError, FetchResult
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 
 from streamrnn.config import Settings
 from streamrnn.errors import CorruptBatch
+from streamrnn.kafka.reading.answers import CORRUPT_MESSAGE, Part, read_part, with_part
+from streamrnn.kafka.reading.detour import Detour, Refusals, find_detour
 from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
 from streamrnn.ticks import Record
 
 log = logging.getLogger(__name__)
 SAY_S = 1.0
 """At least so long between two lines on what was skipped."""
+PAUSE_S = 0.25
+"""Between two questions that a broker answers with CORRUPT_MESSAGE."""
 STAND_IN = bytes(8) + (49).to_bytes(4, "big") + bytes(4) + b"\2" + bytes(44)
 """A batch of nothing, for aiokafka to look at."""
+Bounds = Callable[[TopicPartition], Awaitable[tuple[int, int]]]
 
 
 class LeanConsumer(AIOKafkaConsumer):  # type: ignore[misc]
@@ -35,7 +43,7 @@ class LeanConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self, settings: Settings, *topics: str, on_skip: Callable[[Skip], None] | None = None, **options: Any
     ) -> None:
         super().__init__(*topics, **options)
-        self._unread = _Unread(self._client, settings, on_skip)
+        self._unread = _Unread(self._client, settings, on_skip, self._bounds)
         self._client.send = self._unread.send
 
     async def start(self) -> None:
@@ -43,46 +51,101 @@ class LeanConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         await super().start()
         self._fetcher._records = _Fetched(self._unread)
 
+    async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
+        """The log's first offset and the one after the last stable."""
+        starts, ends = await self.beginning_offsets([tp]), await self.end_offsets([tp])
+        return starts[tp], ends[tp]
+
 
 class _Refused(NamedTuple):
     start: int
     error: CorruptBatch
 
 
+class _Kept(NamedTuple):
+    """An answer until it is read; where it is a detour's, see Answer."""
+
+    data: bytes
+    highwater: int
+    begins: int = 0
+    beyond: int | None = None
+
+
 class _Unread:
     """Answers between their arrival and their reading, and what is to be done with what cannot be read."""
 
-    def __init__(self, client: AIOKafkaClient, settings: Settings, on_skip: Callable[[Skip], None] | None) -> None:
+    def __init__(
+        self, client: AIOKafkaClient, settings: Settings, on_skip: Callable[[Skip], None] | None, bounds: Bounds
+    ) -> None:
         self._client, given = client, settings.input
         self._refuses, self._on_skip = given.corrupt == "refuse", on_skip
         self._terms = Terms(given.max_batch_bytes, self._skip, self._is_doubtful)
-        self._answers: dict[TopicPartition, tuple[bytes, int]] = {}
+        self._answers: dict[TopicPartition, _Kept] = {}
         self._refused: dict[TopicPartition, _Refused] = {}
         self._doubts: dict[TopicPartition, int] = {}
         self._say_at_s, self._unsaid = 0.0, 0
+        self._bounds, self._refusals = bounds, Refusals()
 
     async def send(self, node: int, request: Any, **more: Any) -> Any:
         """The client's own; of a fetch, the bytes are kept here and a batch of nothing goes on."""
-        response = await type(self._client).send(self._client, node, request, **more)
+        response = await self._send(node, request, **more)
         if isinstance(request, FetchRequest):
-            response.topics = [(topic, [self._keep(topic, p) for p in parts]) for topic, parts in response.topics]
+            asked = {(topic, p): offset for topic, parts in request.topics for p, offset, _ in parts}
+            response.topics = [
+                (topic, [await self._keep(node, topic, asked[topic, p[0]], p, response.API_VERSION) for p in parts])
+                for topic, parts in response.topics
+            ]
         return response
 
-    def _keep(self, topic: str, part: tuple[Any, ...]) -> tuple[Any, ...]:
-        data = part[-1] or b""
-        if not data:
-            return (*part[:-1], data)
-        self._answers[TopicPartition(topic, part[0])] = data, part[2]
-        return (*part[:-1], STAND_IN)
+    async def _send(self, node: int, request: Any, **more: Any) -> Any:
+        return await type(self._client).send(self._client, node, request, **more)
+
+    async def _keep(self, node: int, topic: str, offset: int, fields: tuple[Any, ...], version: int) -> Any:
+        tp, part = TopicPartition(topic, fields[0]), read_part(version, fields)
+        kept = _Kept(part.data, part.highwater)
+        if part.code == CORRUPT_MESSAGE or (part.code == 0 and not part.data and part.stable > offset):
+            detour = await self._detour(node, tp, offset, part)
+            if detour is None:
+                return fields
+            part = detour.part
+            kept = _Kept(part.data, part.highwater, detour.start, detour.beyond)
+        elif part.code == 0:
+            self._refusals.forget(tp)
+        if part.code or not (part.data or kept.beyond):
+            return with_part(version, fields, part)
+        self._answers[tp] = kept
+        return with_part(version, fields, part._replace(data=STAND_IN))
+
+    async def _detour(self, node: int, tp: TopicPartition, offset: int, part: Part) -> Detour | None:
+        """What to go on with where the broker gives nothing for long; None while there is hope that it will."""
+        if not self._refusals.is_due(tp, offset):
+            if part.code:
+                await asyncio.sleep(PAUSE_S)  # aiokafka would ask again at once
+            return None
+        try:
+            bounds = await self._bounds(tp)
+            detour = await find_detour(partial(self._ask, node, tp), part, offset, bounds)
+        except KafkaError as error:
+            log.warning("%s-%d: looking for a way past offset %d: %r", tp.topic, tp.partition, offset, error)
+            detour = None
+        if detour is None:
+            self._refusals.put_off(tp)
+        return detour
+
+    async def _ask(self, node: int, tp: TopicPartition, offset: int, most_bytes: int) -> Part:
+        """One answer for one partition, at once."""
+        wanted = [(tp.topic, [(tp.partition, offset, most_bytes)])]
+        response = await self._send(node, FetchRequest(0, 1, most_bytes, READ_COMMITTED, wanted))
+        return read_part(response.API_VERSION, response.topics[0][1][0])
 
     def unpack(self, tp: TopicPartition, result: Any) -> Any:
         """aiokafka's result for an answer, with our reader of it; an error where that was refused before."""
-        data, highwater = self._answers.pop(tp)
+        kept = self._answers.pop(tp)
         theirs = result._partition_records
         start, refused = theirs.next_fetch_offset, self._refused.pop(tp, None)
         if refused is not None and refused.start == start:
             return FetchError(error=refused.error, backoff=result._backoff)
-        answer = Answer(data, highwater, theirs._aborted_transactions)
+        answer = Answer(kept.data, kept.highwater, theirs._aborted_transactions, kept.begins, kept.beyond)
         result._partition_records = Unpacking(tp, start, answer, self._terms)
         return result
 

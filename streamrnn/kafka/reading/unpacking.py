@@ -19,11 +19,13 @@ from streamrnn.kafka.reading.batches import (
     HEADER_BYTES,
     LOG_OVERHEAD,
     MAGIC_AT,
+    MOST_HEADERS,
     Header,
     LogRecord,
     Unreadable,
     check,
     check_legacy,
+    has_longer_record,
     read_header,
     read_legacy,
     read_records,
@@ -38,6 +40,8 @@ _PADDING = bytes(32)
 """Compiled code may read so far behind a record that lies about its lengths; there it finds the same always."""
 _MOST_LOOKS, _MOST_TRIES = 1 << 18, 64
 """Places looked at, and checksums computed, in search of where the log goes on."""
+_LARGE_BYTES = 1 << 20
+"""Compiled code is given no longer record: one that is all headers takes some thirty times its bytes in memory."""
 _COMPILED_GIVES_UP = (CorruptRecordException, UnicodeDecodeError, OverflowError, MemoryError)
 
 
@@ -64,11 +68,17 @@ class Terms(NamedTuple):
 
 class Answer(NamedTuple):
     """What a broker sent of a partition: the log's bytes, its end then, and (producer, first offset) of what was
-    aborted in it."""
+    aborted in it.
+
+    In a detour's answer the broker can read nothing before `begins`, and reading goes on at `beyond` where nothing
+    else tells. It may hold batches that lie before what is wanted.
+    """
 
     data: bytes
     highwater: int
     aborted: list[tuple[int, int]]
+    begins: int = 0
+    beyond: int | None = None
 
 
 class _Later(Exception):
@@ -80,7 +90,8 @@ class Unpacking:
 
     def __init__(self, tp: TopicPartition, start: int, answer: Answer, terms: Terms) -> None:
         self.next_fetch_offset = start
-        self._start = start
+        self._start, self._first = start, 0
+        self._begins, self._beyond = answer.begins, answer.beyond
         self._tp, self._terms, self._highwater = tp, terms, answer.highwater
         self._size, self._log = len(answer.data), memoryview(answer.data + _PADDING)
         self._aborted = sorted(answer.aborted, key=lambda pair: pair[1], reverse=True)
@@ -94,8 +105,9 @@ class Unpacking:
         return next(self._records)
 
     def _unpack(self) -> Iterator[Record]:
-        at: int | None = 0
+        at: int | None = 0 if self._size else None
         with suppress(_Later):
+            self._skip(self._begins, Unreadable("broker", "the broker cannot read its own log (CORRUPT_MESSAGE)"))
             while at is not None:
                 stop = None
                 try:
@@ -109,12 +121,13 @@ class Unpacking:
         """Where the batch ends; what is cut off at the end of an answer comes with the next."""
         left = self._size - at
         if left < LOG_OVERHEAD:
-            raise Unreadable("cut", f"{left} bytes") if at == 0 else _Later
+            raise Unreadable("cut", f"{left} bytes") if at == self._first else _Later
         length: int = _FRAME.unpack_from(self._log, at)[1]
         if length < _SHORTEST:
             raise Unreadable("header", f"a batch of {length} bytes")
         if length > left - LOG_OVERHEAD:
-            raise Unreadable("cut", f"{left} of {LOG_OVERHEAD + length} bytes") if at == 0 else _Later
+            said = f"{left} of {LOG_OVERHEAD + length} bytes"
+            raise Unreadable("cut", said) if at == self._first else _Later
         return at + LOG_OVERHEAD + length
 
     # What can be read
@@ -129,6 +142,10 @@ class Unpacking:
         else:
             header = read_header(batch)
             check(header, batch)
+            if self._beyond is not None and header.stop <= self.next_fetch_offset:
+                self._counts(header)  # of a batch before what is wanted: it may end what its producer had begun
+                self._first = stop
+                return
             self._check_place(header.base, header.stop, stop)
             end, records = header.stop, self._compiled(header, batch) if self._counts(header) else iter(())
         try:
@@ -165,14 +182,20 @@ class Unpacking:
     def _compiled(self, header: Header, batch: memoryview) -> Iterator[Record]:
         held = unpacked(header, batch, self._terms.limit)
         number, last = self._tp.partition, header.stop - 1
+        if len(held) > _LARGE_BYTES and has_longer_record(header, held, _LARGE_BYTES):
+            # Compiled code makes an object of each header before anyone can count them.
+            yield from self._plainly(read_records(header, held), last)
+            return
         try:
             for fetched in DefaultRecordBatch(_plain(header, batch, held) if header.codec else batch):
                 offset = fetched.offset
                 if self.next_fetch_offset <= offset <= last:
+                    headers = fetched.headers
+                    if headers and len(headers) > MOST_HEADERS:
+                        self._pass_over(offset)
+                        continue
                     self.next_fetch_offset = offset + 1
-                    yield as_record(
-                        (number, offset, fetched.timestamp, fetched.key, fetched.value, fetched.headers)
-                    )
+                    yield as_record((number, offset, fetched.timestamp, fetched.key, fetched.value, headers))
                 elif offset > last:
                     raise _beyond(offset, last)
             return
@@ -193,11 +216,19 @@ class Unpacking:
             if offset > last:
                 raise _beyond(offset, last)
             if offset >= self.next_fetch_offset:
+                if named is None:
+                    self._pass_over(offset)
+                    continue
                 self.next_fetch_offset = offset + 1
                 headers = [(name.decode("utf-8", "surrogateescape"), content) for name, content in named]
                 yield Record(number, offset, time_ms, key, value, headers)
 
     # What cannot
+
+    def _pass_over(self, offset: int) -> None:
+        """Skip one record of a sound batch, for its headers."""
+        self.next_fetch_offset = offset
+        self._skip(offset + 1, Unreadable("headers", f"a record with more than {MOST_HEADERS} headers"))
 
     def _skip(self, stop: int, error: Unreadable) -> None:
         """Move the position to `stop`; _Later where unreadable batches are refused."""
@@ -213,7 +244,8 @@ class Unpacking:
         found = self._resume(at, stop, claimed)
         if found is None:
             if self.next_fetch_offset == self._start:  # else, fetched again, it comes first, with more behind it
-                self._skip(max(min(claimed or 0, self._highwater), self._start + 1), error)
+                known = (self._beyond or 0) if claimed is None else min(claimed, self._highwater)
+                self._skip(max(known, self._start + 1), error)
             return None
         base = _FRAME.unpack_from(self._log, found)[0]
         self._skip(base if claimed is None else min(claimed, base), error)
