@@ -107,7 +107,7 @@ class Unpacking:
     def _unpack(self) -> Iterator[Record]:
         at: int | None = 0 if self._size else None
         with suppress(_Later):
-            self._skip(self._begins, Unreadable("broker", "the broker cannot read its own log (CORRUPT_MESSAGE)"))
+            self._skip(self._begins, Unreadable("broker", "the broker cannot read its own log there"))
             while at is not None:
                 stop = None
                 try:
