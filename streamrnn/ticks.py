@@ -4,7 +4,7 @@ Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress, repeat
 from typing import Any, NamedTuple
@@ -124,7 +124,8 @@ class TickBatch:
     missing; order (n,) int64 what a stream's ticks are ordered by, the event time or a sequence number; endings the
     states that end between them, if any; skipped how many null values beside them meant nothing; index (n,) int32
     where in its record's list each tick was, or NO_INDEX; None where no record is a list; outliers (F,)
-    how many values of each feature were outside its bounds, those of refused ticks too, None for none.
+    how many values of each feature were outside its bounds, those of refused ticks too, None for none; missing (F,)
+    how many ticks miss each feature, None for none; far how many event times are far (see far_times).
     """
 
     partition: NDArray[np.int32]
@@ -138,12 +139,14 @@ class TickBatch:
     skipped: int = 0
     index: NDArray[np.int32] | None = None
     outliers: NDArray[np.int64] | None = None
+    missing: NDArray[np.int64] | None = None
+    far: int = 0
 
     def __len__(self) -> int:
         return len(self.streams)
 
     def take(self, rows: Rows) -> "TickBatch":
-        """Some of the ticks, without what is between and beside them: endings, skipped and outliers."""
+        """Some of the ticks, without what is between them and without the counts beside them."""
         return TickBatch(
             self.partition[rows],
             self.offset[rows],
@@ -159,6 +162,15 @@ class TickBatch:
         """The places of some of the ticks, or of all."""
         index = repeat(NO_INDEX) if self.index is None else self.index[rows].tolist()
         return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=False))
+
+
+def tallied(ticks: TickBatch) -> TickBatch:
+    """The same ticks with `missing` and `far` counted; costs little where there are none of either."""
+    missing = None if np.isfinite(ticks.values).all() else np.isnan(ticks.values).sum(axis=0)
+    ahead = ticks.time_ms - ticks.arrival_ms
+    is_near = not len(ticks) or (ahead.min() >= -FAR_MS and ahead.max() <= FAR_MS)
+    far = 0 if is_near else int(far_times(ticks).sum())
+    return replace(ticks, missing=missing, far=far)
 
 
 def far_times(ticks: TickBatch) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from streamrnn import metrics
 from streamrnn.metrics import OUTCOMES, PHASES, STAGES, Held, Metrics
 from streamrnn.metrics.counting import WINDOW, Histogram, Recent, RollingErrors
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.ticks import DeadLetter, Endings, Errors, PredictionBatch, Record, TickBatch
+from streamrnn.ticks import DeadLetter, Endings, Errors, PredictionBatch, Record, TickBatch, tallied
 
 NOW_MS = 1_700_000_000_000
 SPEC = ModelSpec(
@@ -78,7 +78,7 @@ def used(kind: type[Metrics] = Metrics) -> Metrics:
     counted.state({0: "live", 3: "recovering"})
     two = batch([5, 5000], said=errors([1, 1, 1, 1]))
     two.ticks.values[1, 1] = np.nan
-    counted.batch(two, NOW_MS)
+    counted.batch(replace(two, ticks=tallied(two.ticks)), NOW_MS)
     for stage in STAGES:
         counted.stage(stage, 0.003)
     some = batch([])

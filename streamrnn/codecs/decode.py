@@ -22,7 +22,7 @@ from streamrnn.codecs.rows import Spreader
 from streamrnn.codecs.times import times_ms
 from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPolicy, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch
+from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch, tallied
 
 Refusals = dict[int, Refused]
 """The first reason found against each refused record, by its index."""
@@ -101,7 +101,7 @@ class Decoder:
             outliers=outliers,
         )
         if not refused:
-            return batch, []
+            return tallied(batch), []
         at = repeat(NO_INDEX) if indexes is None else map(indexes.__getitem__, sorted(refused))
         dead = [
             DeadLetter(records[i], "decode", why.code, str(why), index)
@@ -109,7 +109,7 @@ class Decoder:
         ]
         keep = np.ones(len(batch), dtype=bool)
         keep[list(refused)] = False
-        return replace(batch.take(keep), outliers=outliers), dead
+        return tallied(replace(batch.take(keep), outliers=outliers)), dead
 
     def _nothing(self) -> TickBatch:
         none = np.zeros(0, np.int64)
@@ -118,6 +118,8 @@ class Decoder:
 
     def _check_numbers(self, features: NDArray[np.floating], refused: Refusals) -> None:
         allowed = np.isfinite(features)
+        if allowed.all():
+            return
         if self._spec.missing != "reject":
             allowed |= np.isnan(features)
         for i in np.flatnonzero(~allowed.all(axis=1)).tolist():

@@ -32,7 +32,7 @@ from streamrnn.metrics.declared import (
     STAGES,
 )
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, PredictionBatch, far_times
+from streamrnn.ticks import DeadLetter, PredictionBatch
 
 
 class Held(NamedTuple):
@@ -89,8 +89,9 @@ class Metrics(Collector):
             self._by_feature("streamrnn_outliers_total", batch.ticks.outliers)
         if not n:
             return
-        self._by_feature("streamrnn_features_missing_total", np.isnan(batch.ticks.values).sum(axis=0))
-        self._add("streamrnn_times_far_total", int(far_times(batch.ticks).sum()))
+        if batch.ticks.missing is not None:
+            self._by_feature("streamrnn_features_missing_total", batch.ticks.missing)
+        self._add("streamrnn_times_far_total", batch.ticks.far)
         self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)
         self._batches.observe_one(n)
         self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))

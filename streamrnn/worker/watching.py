@@ -47,13 +47,11 @@ class InputWatch:
         """Take note of a batch and the records that it was read from."""
         if not len(ticks):
             return
-        absent = np.isnan(ticks.values)
-        self._push(len(ticks), absent.sum(axis=0))
+        self._push(len(ticks), 0 if ticks.missing is None else ticks.missing)
         if self._said or self._missing.any():
-            self._judge(ticks, records, absent)
-        far = far_times(ticks)
-        if far.any():
-            self._say_far(ticks, int(np.flatnonzero(far)[-1]))
+            self._judge(ticks, records)
+        if ticks.far:
+            self._say_far(ticks)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """By feature that most ticks miss: the share, and the field that it resembles or None."""
@@ -69,7 +67,7 @@ class InputWatch:
             oldest, gone = self._window.popleft()
             self._ticks, self._missing = self._ticks - oldest, self._missing - gone
 
-    def _judge(self, ticks: TickBatch, records: Sequence[Record], absent: Any) -> None:
+    def _judge(self, ticks: TickBatch, records: Sequence[Record]) -> None:
         if self._ticks < FEWEST:
             return
         most = set(np.flatnonzero(self._missing > MOST_MISSING * self._ticks).tolist())
@@ -82,10 +80,10 @@ class InputWatch:
         for f in sorted(most):
             if now - self._said.get(f, -np.inf) >= SAY_MISSING_S:
                 self._said[f] = now
-                self._say_missing(f, ticks, records, absent[:, f])
+                self._say_missing(f, ticks, records)
 
-    def _say_missing(self, f: int, ticks: TickBatch, records: Sequence[Record], absent: Any) -> None:
-        rows = np.flatnonzero(absent)
+    def _say_missing(self, f: int, ticks: TickBatch, records: Sequence[Record]) -> None:
+        rows = np.flatnonzero(np.isnan(ticks.values[:, f]))
         if len(rows):
             self._resembles[f] = self._meant(f, ticks.places(rows[-1:])[0], records)
         meant = self._resembles.get(f)
@@ -107,11 +105,12 @@ class InputWatch:
         names = names_in(record.value or b"", self._objects, base_path(self._given.path))
         return resembling(self._features[f], [name for name in names if name not in self._features])
 
-    def _say_far(self, ticks: TickBatch, row: int) -> None:
+    def _say_far(self, ticks: TickBatch) -> None:
         now = self._clock()
         if now - self._far_said < SAY_FAR_S:
             return
         self._far_said = now
+        row = int(np.flatnonzero(far_times(ticks))[-1])
         [(partition, offset, _)] = ticks.places(np.array([row]))
         is_guessed = self._given.time_unit == "auto"  # where the unit was named, old times are meant
         log.log(

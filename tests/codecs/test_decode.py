@@ -362,3 +362,14 @@ def test_a_feature_whose_name_no_field_can_have_is_refused_when_the_decoder_is_m
     spec = ModelSpec(name="m", features=(name,), targets=(name,), channels=(Channel(name),))
     with pytest.raises(BundleError, match="m@1: no tick can have a field of this name"):
         Decoder(spec)
+
+
+def test_missing_features_and_far_times_are_counted_of_the_accepted_ticks_alone():
+    far = ARRIVAL_MS - 2 * 86_400_000
+    values = [{"a": 1, "b c": 2}, {"a": 1}, {"b c": 2, "time": far}, {"a": 1, "time": far, "b c": 1e300}, {"a": 1}]
+    records = [record(msgspec.json.encode(value), offset=n) for n, value in enumerate(values)]
+    ticks, dead = json_decoder().decode(records)
+    assert (len(ticks), [letter.code for letter in dead]) == (4, ["not_finite"])
+    assert (ticks.missing.tolist(), ticks.far) == ([1, 2], 1)
+    whole, _ = json_decoder().decode(records[:1])
+    assert (whole.missing, whole.far) == (None, 0)

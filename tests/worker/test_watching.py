@@ -9,7 +9,7 @@ import pytest
 from streamrnn.codecs.formats.known import OBJECT_FORMATS
 from streamrnn.codecs.second_look import names_in, resembling
 from streamrnn.config.input import InputSettings
-from streamrnn.ticks import Record, TickBatch, far_times
+from streamrnn.ticks import Record, TickBatch, far_times, tallied
 from streamrnn.worker.watching import InputWatch
 
 from .conftest import MakeWorld, ticks
@@ -24,7 +24,7 @@ def batch(n: int, missing: int, time_ms: int = 0, arrival_ms: int = 0) -> tuple[
     offset, times, arrivals = np.arange(n), np.full(n, time_ms), np.full(n, arrival_ms)
     made = TickBatch(np.zeros(n, np.int32), offset, times, arrivals, [b"s"] * n, values, times)
     value = json.dumps({"load": 1.0, "Temp": 2.0}).encode()
-    return made, [Record(0, i, arrival_ms, b"s", value) for i in range(n)]
+    return tallied(made), [Record(0, i, arrival_ms, b"s", value) for i in range(n)]
 
 
 def test_a_feature_that_most_ticks_miss_is_said_once_a_minute_with_what_it_resembles(
