@@ -6,7 +6,7 @@ from pathlib import Path
 from streamrnn.commands.arguments import FILE_KINDS, add_table_arguments, columns_of
 from streamrnn.commands.flags import add_flags, given
 from streamrnn.config import Settings
-from streamrnn.retraining.request import USUAL_RECIPE, WORKED_OUT, Effort, Excerpt, Judging, RetrainJob
+from streamrnn.retraining.request import USUAL_RECIPE, WORKED_OUT, Effort, Excerpt, Judging, RetrainRequest
 from streamrnn.retraining.spec import USUAL, Wanted
 from streamrnn.train.recipe import Recipe
 
@@ -30,7 +30,7 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
     from streamrnn.retraining.job import retrain
 
     wanted = given(args, Wanted)
-    job = RetrainJob(
+    job = RetrainRequest(
         files=tuple(args.files),
         columns=columns_of(args),
         excerpt=Excerpt(**given(args, Excerpt)),

@@ -3,7 +3,6 @@
 Reports are read leniently: they may come from another release, and only what is shown is looked at.
 """
 
-import json
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from streamrnn.errors import BundleError
 from streamrnn.nn.manifest import LARGEST_HEADER_BYTES, WEIGHTS, Manifest
 from streamrnn.process.terminal import moment
 from streamrnn.registry import Registry
+from streamrnn.stores.tensor_header import LENGTH_BYTES, decode_header, header_length
 
 
 class ShownScore(msgspec.Struct, frozen=True):
@@ -164,12 +164,9 @@ def _summary(registry: Registry, name: str, version: int) -> tuple[Summary | Non
 def _parameters(registry: Registry, name: str, version: int) -> int:
     """How many numbers were trained: all in the weights' header but the statistics."""
     place = f"{registry.place(name, version)}/{WEIGHTS}"
-    count = int.from_bytes(registry.weights_start(name, version, 8), "little")
-    if not 2 <= count <= LARGEST_HEADER_BYTES:
-        raise BundleError(f"{place}: its header claims {count} bytes")
     try:
-        tensors = json.loads(registry.weights_start(name, version, 8 + count)[8:])
-        shapes = [t["shape"] for key, t in tensors.items() if not key.endswith(("_mean", "_std", "__metadata__"))]
-        return sum(math.prod(int(size) for size in shape) for shape in shapes)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        length = header_length(registry.weights_start(name, version, LENGTH_BYTES), LARGEST_HEADER_BYTES)
+        tensors = decode_header(registry.weights_start(name, version, LENGTH_BYTES + length)[LENGTH_BYTES:])
+    except ValueError as error:
         raise BundleError(f"{place}: not safetensors: {error}") from error
+    return sum(math.prod(of.shape) for key, of in tensors.items() if not key.endswith(("_mean", "_std")))

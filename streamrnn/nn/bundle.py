@@ -6,7 +6,6 @@ finite numbers before a model is made of them. Reports may lie beside them; they
 
 import hashlib
 import re
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +35,7 @@ from streamrnn.nn.manifest import (
 from streamrnn.nn.model import POSITIVE, Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.stores import add_folder, read_plain
+from streamrnn.stores.tensor_header import LENGTH_BYTES, header_length
 
 __all__ = [
     "LARGEST_HEADER_BYTES",
@@ -96,9 +96,10 @@ def decode_bundle(read: Read, folder: str, device: str = "cpu") -> Model:
 
 
 def _tensors(raw: bytes, path: str) -> dict[str, torch.Tensor]:
-    header_bytes = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else 0
-    if not 2 <= header_bytes <= min(LARGEST_HEADER_BYTES, len(raw) - 8):
-        raise BundleError(f"{path}: its header claims {header_bytes} bytes")
+    try:
+        header_length(raw, min(LARGEST_HEADER_BYTES, len(raw) - LENGTH_BYTES))
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
     try:
         return {name: tensor.clone() for name, tensor in load_tensors(raw).items()}
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

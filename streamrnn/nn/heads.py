@@ -120,7 +120,7 @@ POINT_LOSSES: dict[LossName, Loss] = {"mse": torch.square, "mae": torch.abs, "hu
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class NumberHead:
     """The meaning of a model's outputs; quantiles are ascending levels, none for a point."""
 
     quantity: type[Quantity]
@@ -157,6 +157,6 @@ class Head:
         return torch.maximum(levels * error, (levels - 1) * error)
 
 
-def head_of(spec: ModelSpec) -> Head:
+def head_of(spec: ModelSpec) -> NumberHead:
     """The head of a spec."""
-    return Head(QUANTITIES[spec.predicts], spec.quantiles)
+    return NumberHead(QUANTITIES[spec.predicts], spec.quantiles)

@@ -16,7 +16,7 @@ from streamrnn.config import InputSettings, Settings
 from streamrnn.nn.spec import ModelSpec, Precision
 from streamrnn.retraining.ordering import Ordering
 from streamrnn.retraining.outliers import Bounding, bounded
-from streamrnn.retraining.request import RetrainJob
+from streamrnn.retraining.request import RetrainRequest
 from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.spec import make_spec
 from streamrnn.tables.description import TableColumns
@@ -49,7 +49,7 @@ class Read(NamedTuple):
 
 @contextmanager
 def open_source(
-    settings: Settings, job: RetrainJob, champion: ModelSpec | None, screen: Screen
+    settings: Settings, job: RetrainRequest, champion: ModelSpec | None, screen: Screen
 ) -> Iterator[Source]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
@@ -80,7 +80,7 @@ def open_source(
 
 @contextmanager
 def _source(
-    spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: RetrainJob, screen: Screen
+    spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: RetrainRequest, screen: Screen
 ) -> Iterator[Source]:
     """The history as the service would take it, with the model's ranges and the precision that it needs."""
     cut, is_process = split_each if job.excerpt.split_each else split_by_time, given.outliers == "process"
@@ -105,14 +105,14 @@ def _precision(history: History) -> Precision:
     return "float64" if history.fine else "float32"
 
 
-def _columns(job: RetrainJob, champion: ModelSpec | None) -> TableColumns:
+def _columns(job: RetrainRequest, champion: ModelSpec | None) -> TableColumns:
     """The features asked for, else the champion's: a history has the features of its model and no others."""
     if champion is None or job.columns.features is not None or job.columns.wide:
         return job.columns
     return replace(job.columns, features=champion.features)
 
 
-def _spool(feed: Feed, spool: Spool, job: RetrainJob, ordering: Ordering, bounding: Bounding) -> Read:
+def _spool(feed: Feed, spool: Spool, job: RetrainRequest, ordering: Ordering, bounding: Bounding) -> Read:
     """The ticks between the bounds, without those that the service would refuse."""
     refused: Counter[str] = Counter()
     for batch in feed:

@@ -21,7 +21,7 @@ from streamrnn.retraining.champion import load_champion
 from streamrnn.retraining.fitting import make
 from streamrnn.retraining.history import open_source
 from streamrnn.retraining.judging import Case, check_season, judge_case, scales_to_judge_by
-from streamrnn.retraining.request import RetrainJob
+from streamrnn.retraining.request import RetrainRequest
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
 from streamrnn.train.judge import check_windows
@@ -30,7 +30,7 @@ from streamrnn.train.report import Report, Verdict
 from streamrnn.train.team import Team, join_team
 
 
-def retrain(settings: Settings, job: RetrainJob) -> int:
+def retrain(settings: Settings, job: RetrainRequest) -> int:
     """`streamrnn retrain`: 0 when a model was judged and published, whatever the verdict.
 
     Under torchrun every process reads the history and shares the fit; the first one shows, judges and publishes.
@@ -40,7 +40,7 @@ def retrain(settings: Settings, job: RetrainJob) -> int:
         return _retrain(settings, job, team, Screen(console, has_bar=not job.judging.no_live))
 
 
-def _retrain(settings: Settings, job: RetrainJob, team: Team, screen: Screen) -> int:
+def _retrain(settings: Settings, job: RetrainRequest, team: Team, screen: Screen) -> int:
     began_s = time.perf_counter()
     registry = _registry(settings, job.judging.bundle)
     champion = load_champion(registry, job.wanted.name, screen)

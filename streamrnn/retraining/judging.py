@@ -20,7 +20,7 @@ from streamrnn.retraining.fitting import Made
 from streamrnn.retraining.forecaster import Served
 from streamrnn.retraining.history import Source
 from streamrnn.retraining.notes import notes_of
-from streamrnn.retraining.request import Judging, RetrainJob
+from streamrnn.retraining.request import Judging, RetrainRequest
 from streamrnn.retraining.shrinking import shrink
 from streamrnn.retraining.verdict import Evidence, Rules, decide
 from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
@@ -36,7 +36,7 @@ class Case(NamedTuple):
     """What there is to judge: the job, its history and how that was parted, the model made of it, who serves now;
     scales (S, O) of errors; what was noted on the way."""
 
-    job: RetrainJob
+    job: RetrainRequest
     source: Source
     split: Split
     made: Made

@@ -92,7 +92,7 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     no_live: Annotated[bool, Meta(description="plain lines instead of a progress bar, as in a pipe")] = False
 
 
-class RetrainJob(msgspec.Struct, frozen=True, kw_only=True):
+class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. files: the history, the input topic if empty."""
 
     files: tuple[Path, ...]

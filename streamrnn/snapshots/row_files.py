@@ -5,15 +5,15 @@ float32; integers (n, V) int64.
 """
 
 import math
-import struct
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.snapshots.damage import Damaged
+from streamrnn.stores.tensor_header import LENGTH_BYTES, TensorPlace, encode_header, header_length
 from streamrnn.ticks import StreamRows
 
 LARGEST_HEADER_BYTES = 4096
@@ -21,20 +21,13 @@ LARGEST_HEADER_BYTES = 4096
 
 Ended = Callable[[StreamRows], NDArray[np.bool_]]
 """(n,) which rows only tell that their streams' states have ended."""
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class _Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    dtype: str
-    shape: tuple[Natural, ...]
-    data_offsets: tuple[Natural, Natural]
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    ends: _Tensor
-    floats: _Tensor
-    integers: _Tensor
-    keys: _Tensor
+    ends: TensorPlace
+    floats: TensorPlace
+    integers: TensorPlace
+    keys: TensorPlace
 
 
 _HEADER = msgspec.json.Decoder(_Header)
@@ -78,39 +71,40 @@ def encode_rows(pieces: Sequence[RowSlice]) -> memoryview:
         "floats": ("F32", [np.asarray(piece.rows.floats, np.float32) for piece in pieces]),
         "keys": ("U8", [np.frombuffer(piece.keys, np.uint8) for piece in pieces]),
     }
-    header: dict[str, _Tensor] = {}
+    header: dict[str, TensorPlace] = {}
     end = 0
     for name, (dtype, arrays) in columns.items():
         start, end = end, end + sum(array.nbytes for array in arrays)
         shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
-        header[name] = _Tensor(dtype, shape, (start, end))
-    text = msgspec.json.encode(header)
-    text += b" " * (-len(text) % 8)
-    raw = np.empty(8 + len(text) + end, np.uint8)
-    raw[: 8 + len(text)] = np.frombuffer(struct.pack("<Q", len(text)) + text, np.uint8)
+        header[name] = TensorPlace(dtype, shape, (start, end))
+    text = encode_header(header)
+    raw = np.empty(len(text) + end, np.uint8)
+    raw[: len(text)] = np.frombuffer(text, np.uint8)
     for name, (_, arrays) in columns.items():
         start, end = header[name].data_offsets
-        place = raw[8 + len(text) :][start:end].view(arrays[0].dtype).reshape(header[name].shape)
+        place = raw[len(text) :][start:end].view(arrays[0].dtype).reshape(header[name].shape)
         np.concatenate(arrays, out=place)
     return raw.data
 
 
 def read_layout(start: bytes, total_bytes: int, place: str) -> FileLayout:
     """The layout of a file of so many bytes that begins with these; Damaged names the place."""
-    length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else 0
-    if not 2 <= length <= min(LARGEST_HEADER_BYTES, len(start)) - 8:
-        raise Damaged(f"{place}: its header claims {length} bytes")
     try:
-        header = _HEADER.decode(start[8 : 8 + length])
+        length = header_length(start, min(LARGEST_HEADER_BYTES, len(start)) - LENGTH_BYTES)
+    except ValueError as error:
+        raise Damaged(f"{place}: {error}") from error
+    data_at = LENGTH_BYTES + length
+    try:
+        header = _HEADER.decode(start[LENGTH_BYTES:data_at])
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Damaged(f"{place}: not a part of a snapshot: {error}") from error
-    return _layout(header, 8 + length, total_bytes, place)
+    return _layout(header, data_at, total_bytes, place)
 
 
 def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> FileLayout:
     kinds = (("ends", "I64", 1, 8), ("floats", "F32", 2, 4), ("integers", "I64", 2, 8), ("keys", "U8", 1, 1))
     for name, dtype, dimensions, item_bytes in kinds:
-        tensor: _Tensor = getattr(header, name)
+        tensor: TensorPlace = getattr(header, name)
         start, end = tensor.data_offsets
         is_right = tensor.dtype == dtype and len(tensor.shape) == dimensions
         if not is_right or end - start != math.prod(tensor.shape) * item_bytes or data_at + end > total_bytes:

@@ -9,7 +9,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from streamrnn.nn.heads import QUANTITIES, Head, head_of
+from streamrnn.nn.heads import QUANTITIES, NumberHead, head_of
 from streamrnn.nn.kernels.heads import counts, decode, target, write_row
 from streamrnn.nn.kernels.transforms import read_lags, transforms_of
 from streamrnn.nn.model import Model
@@ -197,4 +197,4 @@ def test_the_middle_of_quantiles_is_the_prediction(quantiles: tuple[float, ...])
 def test_every_quantity_has_its_own_code_and_heads_are_equal_that_say_the_same() -> None:
     assert set(QUANTITIES) == set(PREDICTS)
     assert len({quantity.code for quantity in QUANTITIES.values()}) == len(PREDICTS)
-    assert head_of(make_spec("level", (0.5,))) == Head(QUANTITIES["level"], (0.5,))
+    assert head_of(make_spec("level", (0.5,))) == NumberHead(QUANTITIES["level"], (0.5,))
