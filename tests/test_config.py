@@ -21,7 +21,7 @@ from streamrnn.errors import ConfigError
 OPTIONS = {option.key: option for option in config.options()}
 SECRETS = [option for option in OPTIONS.values() if option.secret]
 SECRET = "hunter2"
-SOURCES = ("file", "environment", "flag")
+SOURCES = ("file", "secret files", "environment", "flag")
 Load = Callable[[Mapping[str, str]], Settings]
 
 
@@ -45,7 +45,26 @@ def toml(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def load_from(toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Load]:
+def secret_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], Path]:
+    """Write files by name into a folder that the environment names; gives the folder."""
+
+    def write(files: Mapping[str, str]) -> Path:
+        folder = tmp_path / "secrets"
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text + "\n", encoding="utf-8")
+        monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(folder))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def load_from(
+    toml: Callable[[str], Path],
+    secret_files: Callable[[Mapping[str, str]], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Load]:
     """Per source, a way to load these options from it."""
 
     def from_file(values: Mapping[str, str]) -> Settings:
@@ -57,7 +76,16 @@ def load_from(toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> d
             monkeypatch.setenv(f"STREAMRNN_{key.replace('.', '__').upper()}", value)
         return load_settings()
 
-    return {"file": from_file, "environment": from_environment, "flag": lambda v: load_settings(overrides=v)}
+    def from_secret_files(values: Mapping[str, str]) -> Settings:
+        secret_files({key.replace(".", "__"): value for key, value in values.items()})
+        return load_settings()
+
+    return {
+        "file": from_file,
+        "secret files": from_secret_files,
+        "environment": from_environment,
+        "flag": lambda v: load_settings(overrides=v),
+    }
 
 
 def other_than_the_default(option: Option) -> str:
@@ -92,11 +120,16 @@ def test_every_option_can_come_from_every_source(source: str, load_from: dict[st
         assert {key: value_of(loaded, key) for key in OPTIONS} == asked
 
 
-@pytest.mark.parametrize("present", [p for n in range(4) for p in itertools.combinations(SOURCES, n)])
-def test_a_flag_goes_over_the_environment_over_the_file_over_the_default(
-    present: tuple[str, ...], toml: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("present", [p for n in range(5) for p in itertools.combinations(SOURCES, n)])
+def test_a_flag_goes_over_the_environment_over_secret_files_over_the_file_over_the_default(
+    present: tuple[str, ...],
+    toml: Callable[[str], Path],
+    secret_files: Callable[[Mapping[str, str]], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = toml('[kafka]\ngroup = "file"\nclient_id = "kept"\n' if "file" in present else "")
+    if "secret files" in present:
+        secret_files({"kafka__group": "secret files"})
     if "environment" in present:
         monkeypatch.setenv("STREAMRNN_KAFKA__GROUP", "environment")
     loaded = load_settings(path, {"kafka.group": "flag"} if "flag" in present else {})
@@ -145,6 +178,54 @@ def test_an_unknown_variable_is_refused_with_the_nearest_right_one(
     message = refusal()
     assert f"unknown variable {wrong}; did you mean STREAMRNN_KAFKA__GROUP?" in message
     assert SECRET not in message
+
+
+def test_secret_files_are_read_as_an_orchestrator_mounts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes links each name to ..data/name, and ..data to a folder that is hidden too."""
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026" / "kafka__sasl_password").write_text(f" {SECRET} \n\n")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "kafka__sasl_password").symlink_to("..data/kafka__sasl_password")
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path))
+    assert value_of(load_settings(), "kafka.sasl_password") == SECRET
+
+
+@pytest.mark.parametrize("name", ["kafka__sasl_pasword", "STREAMRNN_KAFKA__SASL_PASSWORD", "sasl_password"])
+def test_an_unknown_secret_file_is_refused_with_the_nearest_right_one(
+    name: str, secret_files: Callable[[Mapping[str, str]], Path]
+) -> None:
+    folder = secret_files({name: SECRET})
+    message = refusal()
+    assert message == f"{folder}: unknown file {name.lower()}; did you mean kafka__sasl_password?"
+
+
+def test_a_wrong_secret_is_named_and_not_shown(secret_files: Callable[[Mapping[str, str]], Path]) -> None:
+    folder = secret_files({"retrain__token": f"{SECRET} é"})
+    assert (message := refusal()).startswith("retrain.token: ")
+    (folder / "retrain__token").write_bytes(SECRET.encode() + b"\xe9")
+    assert refusal() == f"{folder}: a file is not UTF-8"
+    assert SECRET not in message
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for folder in (tmp_path / "nowhere", tmp_path / "file"):
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(folder))
+        assert refusal() == f"STREAMRNN_SECRETS_DIR: there is no folder {folder}"
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", "")
+    assert load_settings() == Settings()
+
+
+def test_a_file_may_be_a_pipe() -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe:
+        pipe.write('[kafka]\ngroup = "piped"\n')
+    try:
+        assert load_settings(Path(f"/dev/fd/{read}")).kafka.group == "piped"
+    finally:
+        os.close(read)
 
 
 def test_variables_of_others_and_of_the_tests_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,10 @@ async def test_the_job_loads_the_daemons_settings_wherever_they_came_from_but_no
     monkeypatch.setenv("STREAMRNN_INPUT__TOPIC", "of the environment")
     monkeypatch.setenv("STREAMRNN_RETRAIN__TOKEN", SECRET)
     monkeypatch.setenv("STREAMRNN_TEST_ODD", "kept")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "retrain__token").write_text("of a file")
+    (tmp_path / "secrets" / "kafka__oauth_token").write_text("handed on")
+    monkeypatch.setenv("STREAMRNN_SECRETS_DIR", str(tmp_path / "secrets"))
     toml = tmp_path / "streamrnn.toml"
     toml.write_text('[output]\ncompression = "zstd"\n[kafka]\nssl_check_hostname = false\n[model]\npath = "m"\n')
     flags = {"kafka.sasl_password": "p w'\"é", "kafka.group": "streamrnn", "limits.dead_letter_share": "0.1"}

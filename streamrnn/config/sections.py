@@ -214,7 +214,7 @@ class LogSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All options of the daemon."""
+    """All options of the daemon. Made by hand it has what it is given; `load_settings` reads what users set."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True
@@ -262,5 +262,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the caller merged: see loading.py, which owns the precedence."""
+        """What is given, nothing else: `load_settings` reads the sources, and owns which goes before which."""
         return (init_settings,)
