@@ -241,11 +241,11 @@ def encoded(count: int) -> list[EncodedTicks]:
     ]
 
 
-async def test_a_lost_broker_is_waited_for_and_the_reason_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamrnn.replay.sender.RETRY_S", (0.01, 0.02))
+async def test_a_lost_broker_is_waited_for_and_the_reason_shown() -> None:
     broker, seen = Broker(away=3), watch()
     pacer = Pacer(0, None, asyncio.sleep)
-    await TickSender(broker, "ticks", pacer, seen, broker.stop).run(iter(encoded(5)))  # type: ignore[arg-type]
+    sender = TickSender(broker, "ticks", pacer, seen, broker.stop, retry_s=(0.01, 0.02))  # type: ignore[arg-type]
+    await sender.run(iter(encoded(5)))
     assert [record.value for record in broker.got] == [b"0", b"1", b"2", b"3", b"4"]
     said = seen._console.file.getvalue()  # type: ignore[attr-defined]
     assert said.count("trying again, up to 1 ticks may come twice: nobody at broker:9092\n") == 3

@@ -18,10 +18,19 @@ class Stopped(Exception):
 
 
 class TickSender:
-    """Chunks to the input topic, in order, until there are none or `stop` is set."""
+    """Sends encoded ticks to the input topic, in order, until there are none or `stop` is set."""
 
-    def __init__(self, sink: Sink, topic: str, pacer: Pacer, watch: Watch, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        topic: str,
+        pacer: Pacer,
+        watch: Watch,
+        stop: asyncio.Event,
+        retry_s: tuple[float, float] = RETRY_S,
+    ) -> None:
         self._sink, self._topic, self._pacer, self._watch, self._stop = sink, topic, pacer, watch, stop
+        self._retry_s = retry_s
 
     async def run(self, encoded: Iterator[EncodedTicks]) -> None:
         """Stopped when told to, once what was under way is acknowledged."""
@@ -35,7 +44,7 @@ class TickSender:
             await asyncio.gather(coming, return_exceptions=True)
 
     async def _publish(self, chunk: EncodedTicks, start: int, stop: int) -> None:
-        pause_s, longest_s = RETRY_S
+        pause_s, longest_s = self._retry_s
         while True:
             try:
                 await self._sink.publish(self._topic, chunk.records(start, stop))

@@ -1,12 +1,13 @@
-"""A snapshot being written: parts as their rows come, the manifest last. Knows no order among snapshots.
+"""A snapshot being written. Knows no order among snapshots.
 
-Until the manifest is there, nothing is; whatever fails removes what was written and leaves all older ones as they
-were.
+Parts are written as their rows come, the manifest last. A snapshot without a manifest does not exist, so a crash at
+any moment leaves files that nobody reads. A failure removes what was written; older snapshots are never touched.
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,18 @@ from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.row_files import Ended, RowSlice, none_ended, piece_of
 from streamrnn.ticks import StreamRows
 
-MOST_PART_BYTES = 8 * 2**20
-"""Of rows in one part, unless a single one is larger: to copy them stops other threads for some milliseconds."""
+
+class PartBounds(NamedTuple):
+    """How large a part may become: in rows, and in bytes of rows unless a single row is larger.
+
+    To copy a part's rows stops other threads; 8 MiB do so for some milliseconds.
+    """
+
+    rows: int = MOST_ROWS
+    bytes: int = 8 * 2**20
+
+
+PART_BOUNDS = PartBounds()
 
 
 class Draft:
@@ -50,8 +61,9 @@ class Draft:
         cold: ColdRows | None,
         born: str,
         has_ended: Ended = none_ended,
+        bounds: PartBounds = PART_BOUNDS,
     ) -> None:
-        self._born, self._has_ended = born, has_ended
+        self._born, self._has_ended, self._bounds = born, has_ended, bounds
         self._drawer, self._identity, self._cold = drawer, identity, cold
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
@@ -71,10 +83,10 @@ class Draft:
         return sum(part.bytes for part in self._parts)
 
     def add(self, rows: StreamRows) -> None:
-        """More rows, no stream twice in a draft; the arrays must not change until the draft is finished.
+        """Add rows, no stream twice in a draft; the arrays must not change until the draft is finished.
 
-        Of streams whose state has ended a full one says nothing: there is no older row to override.
-        Written in parts of at most 65,536 rows and 8 MiB, each as soon as it is full.
+        Rows are written in parts within the bounds, each as soon as it is full. A full draft leaves out streams
+        whose state has ended: there is no older row to override.
         """
         with self._abandoning():
             if self._carries:
@@ -89,8 +101,8 @@ class Draft:
         through = np.cumsum(lengths + row_bytes)
         start = before = 0
         while start < len(rows.streams):
-            fit = int(np.searchsorted(through, before + MOST_PART_BYTES - self._bytes, "right"))
-            end = min(fit, start + MOST_ROWS - self._rows)
+            fit = int(np.searchsorted(through, before + self._bounds.bytes - self._bytes, "right"))
+            end = min(fit, start + self._bounds.rows - self._rows)
             if end <= start:
                 if self._rows:
                     self._write()
@@ -115,17 +127,18 @@ class Draft:
             self._hashed = []
 
     def finish(self) -> Chain:
-        """Write what is pending and the manifest, once the parts of the base proved to be there still.
+        """Write the pending rows and then the manifest; the snapshot exists once this returns.
 
         A full draft takes over the rows of streams that only the cold tier has. Damaged where a part of the base
-        or of the cold tier is gone or wrong, or one of its own was removed: take a full snapshot then.
+        or of the cold tier is gone or wrong, or where one of its own parts was removed: take a full snapshot then.
         """
-        while self.carry():
+        while self.carry():  # 1. rows that only the cold tier has
             pass
         with self._abandoning():
             if self._rows:
-                self._write()
-            chain = self._seal()
+                self._write()  # 2. the last part
+            chain = self._seal()  # 3. all parts proved to be there; then the manifest, last of all files
+        # 4. only now is there a snapshot that the cold tier may read from
         self._is_open, self._streams = False, set()
         if self._cold is not None:
             noted = zip(self._parts, self._hashes, strict=True)
@@ -133,9 +146,9 @@ class Draft:
         return chain
 
     def carry(self) -> bool:
-        """Take over a part's worth of rows that only the cold tier has; whether there may be more.
+        """Take over one part's worth of rows that only the cold tier has; whether there may be more.
 
-        `finish` does what is left; who would not wait for all of it at once calls this before.
+        `finish` takes over whatever is left. A caller that must not wait so long calls this first, again and again.
         """
         with self._abandoning():
             if not self._carries or self._cold is None:
@@ -148,7 +161,7 @@ class Draft:
             return rows is not None
 
     def refuse(self) -> None:
-        """Whatever becomes of this draft, the cold tier is not to take it on; waits for nothing, on any thread."""
+        """Have the cold tier ignore this draft, even if it is finished later; on any thread, without waiting."""
         if self._cold is not None:
             self._cold.refuse(self._number)
 
@@ -182,12 +195,15 @@ class Draft:
         return Chain(name, digest, identity.partition, *at, identity.device, base, parts)
 
     def abandon(self) -> None:
-        """Remove what was written; nothing after `finish`. Never raises: what cannot be removed is nobody's."""
+        """Remove the files written so far; does nothing after `finish`.
+
+        Never raises: a file that cannot be removed belongs to no snapshot, and a later prune takes it.
+        """
         if not self._is_open:
             return
         self._is_open = False
         self._pending, self._streams = [], set()
-        with suppress(OSError):  # a manifest whose writing failed may be there: without its parts it must not be
+        with suppress(OSError):  # the manifest first: its writing may have failed after all of it was there
             self._drawer.delete([name_manifest(self._offset, self._token), *(part.name for part in self._parts)])
 
     @contextmanager

@@ -27,7 +27,7 @@ from streamrnn.snapshots.chain import (
 )
 from streamrnn.snapshots.cold_rows import ColdRows
 from streamrnn.snapshots.damage import Damaged
-from streamrnn.snapshots.draft import Draft
+from streamrnn.snapshots.draft import PART_BOUNDS, Draft, PartBounds
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.row_files import Ended, none_ended
 from streamrnn.stores import open_store
@@ -46,7 +46,7 @@ class PassedOver(NamedTuple):
 
 
 class FoundSnapshot(NamedTuple):
-    """The newest snapshot to be trusted, if any, and what would have been newer, newest first."""
+    """The newest snapshot that can be trusted, if any, and the newer ones that were passed over, newest first."""
 
     chain: Chain | None
     passed_over: list[PassedOver]
@@ -55,8 +55,8 @@ class FoundSnapshot(NamedTuple):
 class Shelf:
     """Snapshots of all partitions of a topic under one model.
 
-    keep: how many snapshots at or below the committed offset `prune` spares; has_ended: see ColdRows. What fails is
-    an OSError that names the place; ConfigError for a URL that cannot be served.
+    keep: how many snapshots at or below the committed offset `prune` spares. has_ended: see ColdRows. bounds: of
+    the parts it writes. A failure is an OSError that names the place; ConfigError for a URL that cannot be served.
     """
 
     def __init__(
@@ -70,11 +70,12 @@ class Shelf:
         device: str,
         keep: int = 2,
         has_ended: Ended = none_ended,
+        bounds: PartBounds = PART_BOUNDS,
     ) -> None:
         self._store = open_store(url, seal="manifest")
         self._above, self._model = f"{_name(app)}/{_name(topic)}", f"{_name(label)}-{_name(fingerprint[:16])}"
         self._told = Identity(label, fingerprint, columns, device, -1)
-        self._keep, self._has_ended = keep, has_ended
+        self._keep, self._has_ended, self._bounds = keep, has_ended, bounds
         self._damaged: dict[str, str] = {}
 
     def place(self, partition: int) -> str:
@@ -110,7 +111,7 @@ class Shelf:
         if base is not None and cold is not None and (cold.parts != base.parts or cold.needs_full):
             raise ValueError(f"the cold tier is not of {base.name}, or needs a full snapshot")
         drawer, identity = self._drawer(partition), self._identity(partition)
-        return Draft(drawer, identity, since, offset, base, cold, born, self._has_ended)
+        return Draft(drawer, identity, since, offset, base, cold, born, self._has_ended, self._bounds)
 
     def find(
         self, partition: int, at_most: int, since: int | None = None, born: str | None = None
@@ -147,10 +148,11 @@ class Shelf:
         return chain
 
     def load(self, chain: Chain, cold: ColdRows | None = None) -> Generator[StreamRows, None, None]:
-        """A snapshot's rows, part by part, oldest first: a stream may come again, and then as it was later.
+        """Yield a snapshot's rows, part by part, oldest first. A stream's later row overrides its earlier one.
 
-        Each part is checked before it is yielded; `cold` is cleared and notes each. Damaged where one is not what
-        the manifest says: then what was yielded is to be dropped, and `find` tells of the next one.
+        Each part is checked before it is yielded; `cold` is cleared and notes each. Damaged where a part is not
+        what the manifest says. The caller then drops what was yielded and calls `find` again, which passes this
+        snapshot over.
         """
         if cold is not None:
             turn = cold.clear(chain.since)
@@ -174,9 +176,9 @@ class Shelf:
     def prune(self, partition: int, committed: int, since: int | None = None, born: str | None = None) -> int:
         """Remove what no restore at or above `committed` needs; how many files went.
 
-        `keep` whole snapshots at or below it, of this beginning if given, stay, all above, all their parts, and
-        whatever is not below the oldest of them: so neither a snapshot nor a draft goes that another writer makes
-        at or above `committed`, also where this one has long lost the partition. With fewer nothing goes.
+        The newest `keep` whole snapshots at or below `committed`, of this beginning if given, stay with all their
+        parts. Nothing at or above the oldest of them is removed: so another worker's snapshots and drafts are safe
+        even if this worker lost the partition long ago. With fewer than `keep` nothing is removed.
         """
         drawer = self._drawer(partition)
         sizes = drawer.files()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.snapshots import Chain, ColdRows, Damaged, Draft, Shelf
+from streamrnn.snapshots.draft import PartBounds
 from streamrnn.ticks import StreamRows
 
 FINGERPRINT = "0123456789abcdef" * 4
@@ -15,6 +16,11 @@ State = dict[bytes, int]
 def make_shelf(url: object, **other: Any) -> Shelf:
     asked = {"label": "oil@7", "fingerprint": FINGERPRINT, "columns": "a b|c", "device": "cpu"} | other
     return Shelf(str(url), "app", "ticks", **asked)
+
+
+def small_shelf(url: object, bytes: int = 2**20, **other: Any) -> Shelf:
+    """A shelf whose parts have three rows at most."""
+    return make_shelf(url, bounds=PartBounds(rows=3, bytes=bytes), **other)
 
 
 def rows_of(state: Mapping[bytes, int]) -> StreamRows:

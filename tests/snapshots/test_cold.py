@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamrnn.snapshots import Chain, ColdRows, Damaged, Shelf, draft
+from streamrnn.snapshots import Chain, ColdRows, Damaged, Shelf
 from streamrnn.snapshots.index import Index, hash_keys
 from streamrnn.ticks import StreamRows
 from tests.backends import empty_all
@@ -20,20 +20,15 @@ from tests.snapshots.shelves import (
     fill,
     has_ended,
     load,
-    make_shelf,
     names,
     restore,
     rows_of,
+    small_shelf,
     state_of,
     write,
 )
 
 pytestmark = pytest.mark.usefixtures("memory")
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft, "MOST_ROWS", 3)
 
 
 def colliding(streams: Collection[bytes]) -> NDArray[np.int64]:
@@ -113,7 +108,7 @@ def test_a_stream_that_was_let_go_comes_back_as_it_was(
     url: str, hashed: Any, acts: list[tuple[str, bytes]]
 ) -> None:
     empty_all()
-    shelf, told = make_shelf(url, has_ended=has_ended), State()
+    shelf, told = small_shelf(url, has_ended=has_ended), State()
     memory = Memory(shelf, cold_of(shelf, hashed))
     kept = State()
     for offset, (act, stream) in enumerate(acts):
@@ -147,7 +142,7 @@ def test_what_is_found_is_the_newest_row_of_each_and_in_the_order_asked_for(
     writes: list[State], data: st.DataObject
 ) -> None:
     empty_all()
-    shelf, state, base = make_shelf("memory://m"), State(), None
+    shelf, state, base = small_shelf("memory://m"), State(), None
     cold = cold_of(shelf, colliding)
     for offset, changes in enumerate(writes):
         base, state = write(shelf, offset, changes, base, cold), state | changes
@@ -165,7 +160,7 @@ def test_what_is_found_is_the_newest_row_of_each_and_in_the_order_asked_for(
 
 @pytest.mark.parametrize("hashed", [colliding, hash_keys])
 def test_rows_are_found_wherever_the_parts_lie(root: str, hashed: Any) -> None:
-    shelf = make_shelf(root)
+    shelf = small_shelf(root)
     state = dict(zip(names(range(50)), range(50), strict=True))
     base = write(shelf, 1, state)
     chain = write(shelf, 2, {b"s7": -7, b"new": 1}, base)
@@ -178,7 +173,7 @@ def test_rows_are_found_wherever_the_parts_lie(root: str, hashed: Any) -> None:
 
 
 def test_what_is_not_held_is_known_without_looking_into_a_part() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     assert cold.holds([b"a"]).tolist() == [False]
     assert cold.find([b"a"]).streams == cold.find([]).streams == []
@@ -206,7 +201,7 @@ def test_an_index_takes_sixteen_bytes_a_row() -> None:
 
 
 def test_a_full_snapshot_takes_over_what_is_cold_and_drops_what_is_overridden() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = cold_of(shelf, colliding)
     base = write(shelf, 1, {b"a": 1, b"b": 2, b"c": 3, b"d": 4}, None, cold)
     base = write(shelf, 2, {b"a": 5, b"e": 6}, base, cold)
@@ -217,7 +212,7 @@ def test_a_full_snapshot_takes_over_what_is_cold_and_drops_what_is_overridden() 
 
 
 def test_a_full_snapshot_says_nothing_of_streams_that_have_ended_and_brings_none_of_their_rows_back() -> None:
-    shelf = make_shelf("memory://m", has_ended=has_ended)
+    shelf = small_shelf("memory://m", has_ended=has_ended)
     cold = cold_of(shelf)
     base = write(shelf, 1, {b"a": 1, b"b": 2, b"c": 3, b"d": 4}, None, cold)
     base = write(shelf, 2, {b"a": ENDED, b"e": 6}, base, cold)
@@ -229,7 +224,7 @@ def test_a_full_snapshot_says_nothing_of_streams_that_have_ended_and_brings_none
 
 
 def test_an_abandoned_draft_changes_nothing_in_the_cold_tier() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     base = write(shelf, 1, {b"a": 1}, None, cold)
     for on in (None, base):
@@ -239,7 +234,7 @@ def test_an_abandoned_draft_changes_nothing_in_the_cold_tier() -> None:
 
 def test_what_is_forgotten_while_a_full_draft_is_written_stays_forgotten() -> None:
     """Its row in the draft is that of a stream whose later ticks were lost with it."""
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     write(shelf, 1, {b"a": 1, b"b": 1}, None, cold)
     cold.forget([b"b"])
@@ -255,7 +250,7 @@ def test_what_is_forgotten_while_a_full_draft_is_written_stays_forgotten() -> No
 
 
 def test_a_cold_tier_of_another_chain_is_refused() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     base = write(shelf, 1, {b"a": 1})
     cold = shelf.cold(3)
     with pytest.raises(ValueError, match=f"not of {base.name}"):
@@ -274,7 +269,7 @@ def test_a_cold_tier_of_another_chain_is_refused() -> None:
 
 
 def test_loading_an_older_snapshot_leaves_nothing_of_the_newer_one() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     old = write(shelf, 1, {b"a": 1}, None, cold)
     write(shelf, 2, {b"a": 2, b"b": 2}, None, cold)
@@ -284,7 +279,7 @@ def test_loading_an_older_snapshot_leaves_nothing_of_the_newer_one() -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "header", "ends"])
 def test_a_part_that_is_gone_or_wrong_is_said_to_be(damage: str, tmp_path: Path) -> None:
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     cold = shelf.cold(3)
     chain = write(shelf, 1, {b"a": 1, b"b": 2}, None, cold)
     path = Path(shelf.place(3)) / chain.parts[0].name
@@ -307,7 +302,7 @@ def test_a_part_that_is_gone_or_wrong_is_said_to_be(damage: str, tmp_path: Path)
 def test_a_search_whose_parts_are_superseded_meanwhile_goes_on_in_the_new_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shelf = make_shelf("memory://m", keep=2)
+    shelf = small_shelf("memory://m", keep=2)
     cold = shelf.cold(3)
     write(shelf, 1, {b"a": 1, b"b": 2}, None, cold)
     read, turned = ColdRows._read, []
@@ -326,7 +321,7 @@ def test_a_search_whose_parts_are_superseded_meanwhile_goes_on_in_the_new_ones(
 
 def test_rows_are_those_of_the_moment_a_draft_was_given_them() -> None:
     """What comes back from the cold while a full draft is written is in it as it was when it was cold."""
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     write(shelf, 1, {b"a": 1, b"b": 2}, None, cold)
     begun = shelf.draft(3, 0, 2, None, cold)

@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from streamrnn.snapshots import Chain, draft, drawer
-from tests.snapshots.shelves import fill, make_shelf, restore, write
+from streamrnn.snapshots import Chain, drawer
+from tests.snapshots.shelves import fill, restore, small_shelf, write
 
 pytestmark = pytest.mark.usefixtures("memory")
 
 OLD = {b"%d" % n: n for n in range(4)}
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft, "MOST_ROWS", 3)
-
-
 def test_a_prune_keeps_so_many_below_all_above_and_their_parts_alone() -> None:
-    shelf = make_shelf("memory://m", keep=2)
+    shelf = small_shelf("memory://m", keep=2)
     chain: Chain | None = None
     for offset in (1, 2, 3, 4, 5, 6):
         chain = write(shelf, offset, {b"%d" % offset: offset}, chain if offset % 3 else None)
@@ -32,7 +27,7 @@ def test_a_prune_keeps_so_many_below_all_above_and_their_parts_alone() -> None:
 
 
 def test_a_damaged_snapshot_does_not_count_among_those_kept(tmp_path: Path) -> None:
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     chains = [write(shelf, offset, OLD) for offset in range(1, 6)]
     folder = Path(shelf.place(3))
     (folder / chains[4].name).write_bytes(b"{")
@@ -46,7 +41,7 @@ def test_a_damaged_snapshot_does_not_count_among_those_kept(tmp_path: Path) -> N
 
 def test_beside_a_manifest_that_it_cannot_read_a_prune_removes_no_parts(tmp_path: Path) -> None:
     """One of a later version, or one just being written, may name any."""
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     chains = [write(shelf, offset, OLD) for offset in (1, 2, 3)]
     (Path(shelf.place(3)) / f"{4:020d}-00000000.json").write_bytes(b'{"form')
     assert shelf.prune(3, 9) == 1
@@ -54,7 +49,7 @@ def test_beside_a_manifest_that_it_cannot_read_a_prune_removes_no_parts(tmp_path
 
 
 def test_what_a_dead_writer_left_goes_once_it_is_old_and_below_what_is_kept(tmp_path: Path) -> None:
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     folder = Path(shelf.place(3))
     fill(shelf.draft(3, 0, 1), OLD)
     for offset in (2, 3):
@@ -72,13 +67,13 @@ def test_what_a_dead_writer_left_goes_once_it_is_old_and_below_what_is_kept(tmp_
 
 
 def test_a_prune_touches_no_file_that_is_not_its_own(tmp_path: Path) -> None:
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     for offset in range(1, 5):
         write(shelf, offset, OLD)
     strange = ["notes.txt", f"{1:020d}.json", f"{1:020d}-0000000g.json", f"{1:020d}-00000000-0000.safetensors.bak"]
     for name in strange:
         (Path(shelf.place(3)) / name).touch()
-    write(make_shelf(tmp_path, label="oil@8"), 1, OLD)
+    write(small_shelf(tmp_path, label="oil@8"), 1, OLD)
     shelf.prune(3, 9)
     assert {path.name for path in Path(shelf.place(3)).iterdir()} >= set(strange)
-    assert restore(make_shelf(tmp_path, label="oil@8"), 1)[1] == OLD
+    assert restore(small_shelf(tmp_path, label="oil@8"), 1)[1] == OLD

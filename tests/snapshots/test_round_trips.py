@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from streamrnn.snapshots import Chain, Shelf, draft
+from streamrnn.snapshots import Chain, Shelf
 from streamrnn.snapshots.shelf import _name
 from streamrnn.ticks import StreamRows
 from tests.backends import empty_all
-from tests.snapshots.shelves import State, fill, load, make_shelf, restore, rows_of, state_of, write
+from tests.snapshots.shelves import State, fill, load, restore, rows_of, small_shelf, state_of, write
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -26,18 +26,13 @@ STEPS = st.lists(
 )
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft, "MOST_ROWS", 3)
-
-
 @settings(max_examples=60, deadline=None)
 @given(STEPS, st.integers(2, 3))
 def test_a_restore_at_any_offset_gives_the_state_of_the_newest_snapshot_below_it(
     steps: list[tuple[State, str, bool]], keep: int
 ) -> None:
     empty_all()
-    shelf, state, dirty = make_shelf("memory://m", keep=keep), State(), State()
+    shelf, state, dirty = small_shelf("memory://m", keep=keep), State(), State()
     written: dict[int, State] = {}
     base: Chain | None = None
     for offset, (changes, how, is_pruned) in enumerate(steps, 1):
@@ -53,24 +48,24 @@ def test_a_restore_at_any_offset_gives_the_state_of_the_newest_snapshot_below_it
             pruned_to = sorted(written)[-keep:]
             written = {offset: written[offset] for offset in pruned_to}
     for at_most in range(len(steps) + 2):
-        chain, restored = restore(make_shelf("memory://m"), at_most)
+        chain, restored = restore(small_shelf("memory://m"), at_most)
         best = max((offset for offset in written if offset <= at_most), default=None)
         assert (chain.offset if chain else None) == best
         assert restored == (written[best] if best is not None else {})
 
 
 def test_a_snapshot_is_the_same_from_a_folder_and_from_an_object_store(root: str) -> None:
-    shelf = make_shelf(root)
+    shelf = small_shelf(root)
     base = write(shelf, 5, {b"a": 1, b"b": 2, b"c": 3, b"d": 4})
     chain = write(shelf, 9, {b"b": 7, b"e": 5}, base)
-    assert restore(make_shelf(root), 100, since=0) == (chain, {b"a": 1, b"b": 7, b"c": 3, b"d": 4, b"e": 5})
-    assert restore(make_shelf(root), 8) == (base, {b"a": 1, b"b": 2, b"c": 3, b"d": 4})
+    assert restore(small_shelf(root), 100, since=0) == (chain, {b"a": 1, b"b": 7, b"c": 3, b"d": 4, b"e": 5})
+    assert restore(small_shelf(root), 8) == (base, {b"a": 1, b"b": 2, b"c": 3, b"d": 4})
     assert (chain.offset, chain.since, chain.rows, chain.base_rows, chain.device) == (9, 0, 6, 4, "cpu")
     assert shelf.place(3).endswith(FOLDER)
 
 
 def test_parts_are_what_safetensors_reads(tmp_path: Path) -> None:
-    chain = write(make_shelf(tmp_path), 5, {b"ab": 1, b"": 2, b"c": 3})
+    chain = write(small_shelf(tmp_path), 5, {b"ab": 1, b"": 2, b"c": 3})
     tensors = load_file(tmp_path / FOLDER / chain.parts[0].name)
     assert tensors["keys"].tobytes() == b"abc"
     assert tensors["ends"].tolist() == [2, 2, 3]
@@ -79,7 +74,7 @@ def test_parts_are_what_safetensors_reads(tmp_path: Path) -> None:
 
 
 def test_later_parts_come_later_so_a_newer_row_is_never_followed_by_an_older_one() -> None:
-    shelf, chain = make_shelf("memory://m"), None
+    shelf, chain = small_shelf("memory://m"), None
     for offset in range(1, 9):
         chain = write(shelf, offset, {b"a": offset, b"s%d" % offset: 0}, chain)
     assert chain is not None
@@ -90,7 +85,7 @@ def test_later_parts_come_later_so_a_newer_row_is_never_followed_by_an_older_one
 def test_rows_of_any_floats_come_back_to_the_bit() -> None:
     bits = np.array([[0x7FC00001, 0x80000000], [0xFF800000, 0x00000001]], np.uint32)
     rows = StreamRows([b"a", b"b"], bits.view(np.float32), np.array([[-(2**63)], [2**63 - 1]]))
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     begun = shelf.draft(3, 0, 1)
     begun.add(rows)
     (again,) = shelf.load(begun.finish())
@@ -102,7 +97,7 @@ def test_rows_of_any_floats_come_back_to_the_bit() -> None:
 @pytest.mark.parametrize(("width", "integer_width"), [(0, 2), (2, 0), (0, 0)])
 def test_rows_may_lack_floats_or_integers(width: int, integer_width: int) -> None:
     rows = StreamRows([b"a", b"b"], np.ones((2, width), np.float32), np.ones((2, integer_width), np.int64))
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     cold = shelf.cold(3)
     begun = shelf.draft(3, 0, 1, None, cold)
     begun.add(rows)
@@ -112,7 +107,7 @@ def test_rows_may_lack_floats_or_integers(width: int, integer_width: int) -> Non
 
 
 def test_a_partition_without_streams_has_snapshots_too() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     base = write(shelf, 5, {})
     assert restore(shelf, 9) == (base, {})
     assert not base.is_due_full
@@ -122,7 +117,7 @@ def test_a_partition_without_streams_has_snapshots_too() -> None:
 
 
 def test_a_full_snapshot_is_due_when_new_rows_outweigh_the_base_or_make_many_parts() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     base = write(shelf, 1, {b"a": 1, b"b": 1, b"c": 1})
     equal = write(shelf, 2, {b"a": 2, b"b": 2, b"c": 2}, base)
     assert not equal.is_due_full
@@ -137,21 +132,21 @@ def test_a_full_snapshot_is_due_when_new_rows_outweigh_the_base_or_make_many_par
     assert due == [False] * 32 + [True] * 2
 
 
-def test_parts_are_written_as_they_fill_and_bounded_in_rows_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf = make_shelf("memory://m")
+def test_parts_are_written_as_they_fill_and_bounded_in_rows_and_bytes() -> None:
+    shelf = small_shelf("memory://m")
     begun = shelf.draft(3, 0, 1)
     for n in range(0, 10, 5):
         begun.add(rows_of({b"%d" % row: row for row in range(n, n + 5)}))
     assert [part.streams for part in begun._parts] == [3, 3, 3]
     assert [part.streams for part in begun.finish().parts] == [3, 3, 3, 1]
-    monkeypatch.setattr(draft, "MOST_PART_BYTES", 100)
+    shelf = small_shelf("memory://m", bytes=100)
     chain = write(shelf, 2, {b"a" * 30: 1, b"b" * 29: 2, b"c" * 900: 3, b"d": 4, b"e": 5, b"f": 6})
     assert [part.streams for part in chain.parts] == [1, 1, 1, 2, 1]
     assert load(shelf, chain)[b"c" * 900] == 3
 
 
 def test_a_draft_is_closed_once_finished_or_abandoned_and_then_cannot_remove_what_it_made() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     begun = fill(shelf.draft(3, 0, 1), {b"a": 1})
     chain = begun.finish()
     begun.abandon()
@@ -165,7 +160,7 @@ def test_a_draft_is_closed_once_finished_or_abandoned_and_then_cannot_remove_wha
 
 
 def test_a_base_of_another_state_is_refused() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     base = write(shelf, 5, {b"a": 1}, since=2)
     for partition, since, offset in ((4, 2, 6), (3, 1, 6), (3, 2, 4)):
         with pytest.raises(ValueError, match="on top of"):
@@ -173,7 +168,7 @@ def test_a_base_of_another_state_is_refused() -> None:
 
 
 def test_a_load_that_is_left_early_leaves_no_thread_behind() -> None:
-    shelf = make_shelf("memory://m")
+    shelf = small_shelf("memory://m")
     chain = write(shelf, 1, {b"%d" % n: n for n in range(30)})
     before = threading.active_count()
     rows = shelf.load(chain)

@@ -12,18 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.snapshots import Chain, Damaged, Shelf, draft
+from streamrnn.snapshots import Chain, Damaged, Shelf
 from tests.backends import Backend, Turns, empty_all, full_at, stand_before
-from tests.snapshots.shelves import State, fill, load, make_shelf, restore, write
+from tests.snapshots.shelves import State, fill, load, restore, small_shelf, write
 
 pytestmark = pytest.mark.usefixtures("memory")
 
 OLD, NEW = {b"%d" % n: n for n in range(4)}, {b"%d" % n: -n for n in range(3, 10)}
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft, "MOST_ROWS", 3)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +35,7 @@ def files() -> set[str]:
 def test_a_store_full_at_any_write_leaves_nothing_and_the_older_snapshot_stands(is_full: bool) -> None:
     for at in itertools.count(1):
         empty_all()
-        shelf = make_shelf("fake://m")
+        shelf = small_shelf("fake://m")
         old = write(shelf, 5, OLD)
         before = files()
         full_at(at)
@@ -64,7 +59,7 @@ def test_a_store_full_at_any_write_leaves_nothing_and_the_older_snapshot_stands(
 def test_a_disk_full_at_any_write_leaves_nothing_in_a_folder(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf, calls = make_shelf(tmp_path), itertools.count(1)
+    shelf, calls = small_shelf(tmp_path), itertools.count(1)
     old = write(shelf, 5, OLD)
     before = set(os.listdir(shelf.place(3)))
 
@@ -81,7 +76,7 @@ def test_a_disk_full_at_any_write_leaves_nothing_in_a_folder(
 
 
 def test_a_store_that_went_away_for_good_hides_no_error_and_what_it_keeps_is_no_snapshot() -> None:
-    shelf = make_shelf("fake://m")
+    shelf = small_shelf("fake://m")
     old = write(shelf, 5, OLD)
     begun = shelf.draft(3, 0, 6)
     fill(begun, OLD)
@@ -103,7 +98,7 @@ def test_a_store_that_went_away_for_good_hides_no_error_and_what_it_keeps_is_no_
 
 def test_a_manifest_whose_answer_was_lost_is_taken_back() -> None:
     """It was written, and the writer was told that it was not: with its parts removed it must not stay."""
-    shelf = make_shelf("fake://m")
+    shelf = small_shelf("fake://m")
     old = write(shelf, 5, OLD)
     begun = fill(shelf.draft(3, 0, 6), OLD)
     write_file = Backend.pipe_file
@@ -123,7 +118,7 @@ def test_a_manifest_whose_answer_was_lost_is_taken_back() -> None:
 
 @pytest.mark.parametrize("gone", ["base", "own"])
 def test_a_draft_whose_parts_are_gone_is_not_finished(gone: str, tmp_path: Path) -> None:
-    shelf = make_shelf(tmp_path)
+    shelf = small_shelf(tmp_path)
     base = write(shelf, 5, OLD)
     begun = fill(shelf.draft(3, 0, 6, base), OLD)
     name = base.parts[0].name if gone == "base" else begun._parts[0].name
@@ -135,7 +130,7 @@ def test_a_draft_whose_parts_are_gone_is_not_finished(gone: str, tmp_path: Path)
 
 
 def test_two_writers_at_one_offset_overwrite_nothing_of_each_other() -> None:
-    first, second = make_shelf("memory://m"), make_shelf("memory://m")
+    first, second = small_shelf("memory://m"), small_shelf("memory://m")
     chains = [write(first, 5, OLD), write(second, 5, OLD)]
     for chain in chains:
         assert load(first, chain) == OLD
@@ -162,7 +157,7 @@ class Writer:
     """One worker: rows in memory at a position, and its chain; whether it is still the owner it cannot know."""
 
     def __init__(self, state: Callable[[int], State]) -> None:
-        self.shelf, self._state = make_shelf("memory://m"), state
+        self.shelf, self._state = small_shelf("memory://m"), state
         self.position = self.known = 0
         self.base: Chain | None = None
 
@@ -214,7 +209,7 @@ def test_whatever_an_owner_and_a_zombie_do_the_newest_committed_snapshots_are_fo
             writer.write(what == "full")
             finished.add(writer.position)
         newest = max((offset for offset in finished if offset <= committed), default=None)
-        chain, restored = restore(make_shelf("memory://m"), committed)
+        chain, restored = restore(small_shelf("memory://m"), committed)
         assert (chain.offset if chain else None) == newest
         assert restored == (state(newest) if newest is not None else {})
 
@@ -224,7 +219,7 @@ def test_in_any_order_of_their_steps_a_zombies_prune_spares_the_owners_snapshot_
     chance, turns = random.Random(7), [0] * 12 + [1] * 12
     for _ in range(150):
         empty_all()
-        owner, zombie = make_shelf("fake://m"), make_shelf("fake://m")
+        owner, zombie = small_shelf("fake://m"), small_shelf("fake://m")
         chains = [write(owner, offset, OLD) for offset in (6, 8, 10, 12)]
         done: dict[str, Chain] = {}
 
@@ -249,7 +244,7 @@ def test_in_any_order_of_their_steps_a_zombies_prune_spares_the_owners_snapshot_
 
 def test_a_zombie_that_looks_at_every_moment_removes_nothing_that_the_owner_needs() -> None:
     """Between any two steps of the owner's draft and prune the zombie prunes."""
-    owner, zombie = make_shelf("fake://m"), make_shelf("fake://m")
+    owner, zombie = small_shelf("fake://m"), small_shelf("fake://m")
     chains = [write(owner, offset, OLD) for offset in (6, 8, 10, 12)]
     inside = False
 
