@@ -16,7 +16,7 @@ from streamrnn.config.input import Codec
 from streamrnn.engine.engine import Engine
 from streamrnn.engine.step import compiled
 from streamrnn.nn.kernels.cells import sigmoid, tanh
-from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
+from streamrnn.nn.kernels.matmul import add_product, pack, padded, set_product
 from streamrnn.nn.model import POSITIVE, Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
@@ -146,16 +146,29 @@ def test_a_product_is_the_exact_one_rounded_and_each_rows_bits_are_its_own(
     a, weight = rng.normal(size=(rows, k)).astype(np.float32), np.zeros((wide, k), np.float32)
     weight[:outputs] = rng.normal(size=(outputs, k))
     bias = rng.normal(size=wide).astype(np.float32)
-    packed, c = pack(weight).ravel(), np.zeros((rows, wide), np.float32)
-    start_with(c, rows, 0, bias)
-    add_product(a, rows, k, packed, c, 0, wide)
+    c = np.zeros((rows, wide), np.float32)
+    set_product(a, rows, k, pack(weight).ravel(), bias, c, 0, wide)
     exact = a.astype(np.float64) @ weight.T.astype(np.float64) + bias
     np.testing.assert_allclose(c, exact, atol=1e-6 * (k + 8))
     for row in range(rows):
         alone = np.zeros((1, wide), np.float32)
-        start_with(alone, 1, 0, bias)
-        add_product(a[row : row + 1].copy(), 1, k, packed, alone, 0, wide)
+        set_product(a[row : row + 1].copy(), 1, k, pack(weight).ravel(), bias, alone, 0, wide)
         assert alone[0].tobytes() == c[row].tobytes()
+
+
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_product_added_to_another_goes_on_with_its_chains(rows: int, k: int, more: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(rows, k + more)).astype(np.float32)
+    weight = rng.normal(size=(32, k + more)).astype(np.float32)
+    bias, whole, parts = rng.normal(size=32).astype(np.float32), *np.zeros((2, rows, 40), np.float32)
+    set_product(a, rows, k + more, pack(weight).ravel(), bias, whole, 8, 32)
+    set_product(a[:, :k].copy(), rows, k, pack(weight[:, :k].copy()).ravel(), bias, parts, 8, 32)
+    add_product(a[:, k:].copy(), rows, more, pack(weight[:, k:].copy()).ravel(), parts, 8, 32)
+    assert whole.tobytes() == parts.tobytes()
+    assert whole[:, 8:].any()
+    assert not whole[:, :8].any()
 
 
 def test_tanh_and_sigmoid_are_within_their_stated_errors_of_the_exact_ones_and_keep_nan() -> None:

@@ -15,12 +15,13 @@ from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_
 from streamrnn.engine.step.score import SMOOTHING
 from streamrnn.nn.kernels.cells import step_layer
 from streamrnn.nn.kernels.heads import counts, write_row
-from streamrnn.nn.kernels.matmul import add_product, start_with
+from streamrnn.nn.kernels.matmul import add_product, set_product
 from streamrnn.nn.kernels.transforms import read_lags, read_row
 
 TILE = 32
 """Rows stepped together: their states and gates stay in the first-level cache."""
 _SMOOTHING = np.float32(SMOOTHING)
+_MAGNITUDE, _INFINITE, _NO_BITS = np.int32(0x7FFFFFFF), np.int32(0x7F800000), np.int32(0)
 
 
 class Network(NamedTuple):
@@ -73,11 +74,22 @@ class Scratch(NamedTuple):
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _is_finite(row: Any, width: int) -> bool:
+def _is_finite(said: Any) -> bool:
+    """Whether no number of a prediction is NaN or infinite."""
     odd = False
-    for j in range(width):
-        odd |= row[j] - row[j] != 0
+    for number in said.flat:
+        odd |= number - number != 0
     return not odd
+
+
+@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _has_finite(row: Any) -> bool:
+    """Whether no float32 of a contiguous row is NaN or infinite: by its greatest bits, which vectors can find."""
+    greatest = _NO_BITS
+    for bits in row.view(np.int32):
+        magnitude = bits & _MAGNITUDE
+        greatest = magnitude if magnitude > greatest else greatest
+    return greatest < _INFINITE
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -87,7 +99,7 @@ def _copy(source: Any, target: Any) -> None:
         target[j] = source[j]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _load_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> None:
     for layer in range(len(at.states)):
         h, c = at.states[layer, 0], at.states[layer, 1]
@@ -96,13 +108,13 @@ def _load_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> None:
             _copy(row[c : c + hidden], scratch.c[layer, r, :hidden])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _store_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> bool:
     """Write row r's new state back unless part of it is NaN or Inf; whether it was written."""
     for layer in range(len(at.states)):
-        if not _is_finite(scratch.h[layer, r], hidden):
+        if not _has_finite(scratch.h[layer, r, :hidden]):
             return False
-        if at.states[layer, 1] >= 0 and not _is_finite(scratch.c[layer, r], hidden):
+        if at.states[layer, 1] >= 0 and not _has_finite(scratch.c[layer, r, :hidden]):
             return False
     for layer in range(len(at.states)):
         h, c = at.states[layer, 0], at.states[layer, 1]
@@ -121,8 +133,7 @@ def _step_tile(net: Any, scratch: Any, rows: int) -> None:
         c = scratch.c[layer]
         step_layer(net.kind, net.hidden, place, net.weights, x, h, c, scratch.a, scratch.u, rows)
     outputs = len(net.head_bias)
-    start_with(scratch.head, rows, 0, net.head_bias)
-    add_product(scratch.h[len(net.places) - 1], rows, net.hidden, net.head, scratch.head, 0, outputs)
+    set_product(scratch.h[len(net.places) - 1], rows, net.hidden, net.head, net.head_bias, scratch.head, 0, outputs)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -144,7 +155,7 @@ def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any,
                 scratch.head[r, (k * targets + o) * quantiles + q] += scratch.skipped[r, kq]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
     """The oldest leaves, the newest comes last."""
     targets = len(t.targets)
@@ -154,7 +165,7 @@ def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
         row[at.lags + (lags - 1) * targets + o] = last[t.targets[o]]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persistence: Any) -> None:
     """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
     kept, depth = len(at.horizons), at.horizons[-1]
@@ -165,7 +176,7 @@ def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persist
             persistence[k, o] = row[at.past + place * targets + o]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _remember(
     t: Any, at: Any, floats: Any, row: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
 ) -> None:
@@ -181,7 +192,7 @@ def _remember(
             row[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _roll(floats: Any, place: int, error: Any) -> None:
     now = np.float32(error * error)
     if not math.isnan(now):
@@ -189,7 +200,7 @@ def _roll(floats: Any, place: int, error: Any) -> None:
         floats[place] = now if math.isnan(before) else before + _SMOOTHING * (now - before)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _refusal(rules: Any, at: Any, integers: Any, slot: int, time_ms: int, order: int) -> int:
     """Why a tick is not to be stepped on this slot's row, OK if it is (policies.py)."""
     if integers[slot, at.steps] > 0:
@@ -203,7 +214,7 @@ def _refusal(rules: Any, at: Any, integers: Any, slot: int, time_ms: int, order:
     return QUARANTINED if beyond >= 0 and (beyond + 1) % rules.retry != 0 else OK
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None:
     """Note a tick that was stepped."""
     integers[slot, at.steps] += 1
@@ -213,7 +224,7 @@ def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None
     integers[slot, at.poisoned] = 0
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persistence: Any) -> None:
     """Note a tick that was not, and that it is the truth of nothing."""
     if status in (NOT_FINITE, QUARANTINED):
@@ -236,7 +247,8 @@ def run_tile(
     for r in range(rows):
         slot, i = slots[r], ticks[r]
         if fresh[i]:
-            floats[slot], integers[slot] = blank_floats[0], blank_integers[0]
+            _copy(blank_floats[0], floats[slot])
+            _copy(blank_integers[0], integers[slot])
         row = numbers[slot]
         out.status[i] = _refusal(rules, at, integers, slot, time_ms[i], order[i])
         last = row[at.last : at.last + values.shape[1]]
@@ -253,9 +265,7 @@ def run_tile(
         slot, i = slots[r], ticks[r]
         row, said, status = numbers[slot], out.said[i], out.status[i]
         write_row(t, scratch.head[r], scratch.filled[r], said)
-        if status == OK and not (
-            _is_finite(said.ravel(), said.size) and _store_state(at, net.hidden, floats[slot], scratch, r)
-        ):
+        if status == OK and not (_is_finite(said) and _store_state(at, net.hidden, floats[slot], scratch, r)):
             status = NOT_FINITE
         due, naive = out.forecast[i], out.persistence[i]
         if status == OK:

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.nn.cells import Cell, Stack
-from streamrnn.nn.kernels.matmul import add_product, pack, padded, start_with
+from streamrnn.nn.kernels.matmul import add_product, fma, pack, padded, set_product
 from streamrnn.nn.spec import CellKind
 
 KINDS: dict[CellKind, int] = {"elman": 0, "gated": 1, "gru": 2, "lstm": 3, "mingru": 4}
@@ -85,14 +85,14 @@ def tanh(x: Any) -> Any:
     x = _EDGE if x > _EDGE else x
     x = -_EDGE if x < -_EDGE else x
     s = x * x
-    p = x * (_P1 + s * (_P3 + s * (_P5 + s * (_P7 + s * (_P9 + s * (_P11 + s * _P13))))))
-    return p / (_Q0 + s * (_Q2 + s * (_Q4 + s * _Q6)))
+    p = fma(s, fma(s, fma(s, fma(s, fma(s, fma(s, _P13, _P11), _P9), _P7), _P5), _P3), _P1)
+    return x * p / fma(s, fma(s, fma(s, _Q6, _Q4), _Q2), _Q0)
 
 
 @njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)) within 1.6e-7."""
-    return _HALF + _HALF * tanh(_HALF * x)
+    return fma(_HALF, tanh(_HALF * x), _HALF)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -105,25 +105,25 @@ def _elman(a: Any, h: Any, wide: int) -> None:
 def _gated(a: Any, h: Any, c: Any, wide: int) -> None:
     g, i, f, n = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide], a[3 * wide : 4 * wide]
     for j in range(wide):
-        c[j] = sigmoid(g[j]) * c[j] + sigmoid(i[j]) * tanh(n[j])
+        c[j] = fma(sigmoid(g[j]), c[j], sigmoid(i[j]) * tanh(n[j]))
     for j in range(wide):
-        h[j] = sigmoid(f[j]) * h[j] + c[j]
+        h[j] = fma(sigmoid(f[j]), h[j], c[j])
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _gru(a: Any, u: Any, h: Any, wide: int) -> None:
     r, z, n = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide]
     for j in range(wide):
-        u[j] = tanh(n[j] + sigmoid(r[j]) * u[j])
+        u[j] = tanh(fma(sigmoid(r[j]), u[j], n[j]))
     for j in range(wide):
-        h[j] = u[j] + sigmoid(z[j]) * (h[j] - u[j])
+        h[j] = fma(sigmoid(z[j]), h[j] - u[j], u[j])
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _lstm(a: Any, h: Any, c: Any, wide: int) -> None:
     i, f, g, o = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide], a[3 * wide : 4 * wide]
     for j in range(wide):
-        c[j] = sigmoid(f[j]) * c[j] + sigmoid(i[j]) * tanh(g[j])
+        c[j] = fma(sigmoid(f[j]), c[j], sigmoid(i[j]) * tanh(g[j]))
     for j in range(wide):
         h[j] = sigmoid(o[j]) * tanh(c[j])
 
@@ -132,7 +132,7 @@ def _lstm(a: Any, h: Any, c: Any, wide: int) -> None:
 def _mingru(a: Any, h: Any, wide: int) -> None:
     z, n = a[:wide], a[wide : 2 * wide]
     for j in range(wide):
-        h[j] = h[j] + sigmoid(z[j]) * (n[j] - h[j])
+        h[j] = fma(sigmoid(z[j]), n[j] - h[j], h[j])
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -142,12 +142,10 @@ def step_layer(
     """Move h and c (m, P) of one layer by x (m, >= D), in place; a (m, 4 P) and u (m, P) are scratch."""
     wide, width = h.shape[1], place[0]
     gates = 4 if kind in (_GATED, _LSTM) else 3 if kind == _GRU else 1 if kind == _ELMAN else 2
-    start_with(a, rows, 0, weights[place[2] : place[2] + gates * wide])
-    add_product(x, rows, width, weights[place[1] :], a, 0, gates * wide)
+    set_product(x, rows, width, weights[place[1] :], weights[place[2] :], a, 0, gates * wide)
     if kind == _GRU:
-        start_with(u, rows, 0, weights[place[4] : place[4] + wide])
         add_product(h, rows, hidden, weights[place[3] :], a, 0, 2 * wide)
-        add_product(h, rows, hidden, weights[place[3] + 2 * wide * hidden :], u, 0, wide)
+        set_product(h, rows, hidden, weights[place[3] + 2 * wide * hidden :], weights[place[4] :], u, 0, wide)
     elif kind in (_ELMAN, _GATED, _LSTM):
         add_product(h, rows, hidden, weights[place[3] :], a, 0, gates * wide)
     for r in range(rows):

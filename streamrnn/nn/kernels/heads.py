@@ -35,7 +35,7 @@ def decode(quantity: int, number: Any, base: Any) -> Any:
     return number
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
     """Whether a truth of target o at horizon k, forecast from a base value, is within the bound."""
     mean, bound = t.target_mean[k, o], t.target_bound[k, o]
@@ -46,7 +46,7 @@ def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
     return bool(is_base_within and abs(target(t.quantity, truth, base) - mean) <= most)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
     """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""
     horizons, targets, quantiles = said.shape

@@ -73,7 +73,7 @@ def transforms_of(model: Model) -> Transforms:
     )
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: Any, filled: Any, kept: Any) -> None:
     """One tick's values (F,) to input columns x (D,), filled (F,) and the last values to carry, kept (F,)."""
     for f in range(len(values)):
@@ -91,7 +91,7 @@ def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: An
             x[column + f] = math.isnan(values[f])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _channel(kind: int, filled: Any, last: Any, feature: int) -> Any:
     now = filled[feature]
     then = now if math.isnan(last[feature]) else last[feature]
@@ -102,7 +102,7 @@ def _channel(kind: int, filled: Any, last: Any, feature: int) -> Any:
     return now
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int) -> int:
     """Write a time feature's columns from `column` on; the column after them."""
     if kind == _LOG_GAP:
@@ -115,7 +115,7 @@ def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int
     return column + 2
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def read_lags(t: Any, o: int, lags: Any, now: Any, relative: Any) -> None:
     """What the skip sees of one target: lags (P O,) of the row, its value now, to relative (P,)."""
     targets, std = len(t.targets), t.lag_std[o]
@@ -128,7 +128,7 @@ def read_lags(t: Any, o: int, lags: Any, now: Any, relative: Any) -> None:
             relative[p] = _ZERO if abs(relative[p]) > limit else relative[p]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _lag_limit(t: Any, o: int, lags: Any, relative: Any) -> Any:
     """Beyond which one target's lags are unknown: the row's own where streams differ in size."""
     least, most = t.lag_least[o], t.lag_bound[o]
