@@ -89,7 +89,7 @@ def _has_finite(row: Any) -> bool:
     for bits in row.view(np.int32):
         magnitude = bits & _MAGNITUDE
         greatest = magnitude if magnitude > greatest else greatest
-    return greatest < _INFINITE
+    return bool(greatest < _INFINITE)
 
 
 @njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
