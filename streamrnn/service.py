@@ -11,14 +11,14 @@ from typing import Any
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerError, BrokerUnavailable, StreamrnnError, TopicReplaced
+from streamrnn.errors import BrokerUnavailable, StreamrnnError
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.kafka.admin import prepare_topics
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import Delivery
-from streamrnn.metrics import Held, Metrics
+from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.process.ending import leave, unless
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
@@ -30,8 +30,7 @@ from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import Stateful, make_delivery, make_stateful, make_worker
 
 log = logging.getLogger(__name__)
-STALLED_S = 60.0
-LONGEST_CLOSING_S, LONGEST_LOOK_S = 8.0, 2.0
+LONGEST_CLOSING_S = 8.0
 
 
 class Service:
@@ -44,7 +43,6 @@ class Service:
         self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
         self._started_s = time.monotonic()
-        self._source: Source | None = None
         self._waiting_for = "loading the model"
         self.url = ""
 
@@ -110,7 +108,6 @@ class Service:
     async def _serve(self, stop: asyncio.Event) -> None:
         source = Source(self.settings)
         delivery = make_delivery(self.settings, source)
-        self._source = source
         try:
             if await self._until_joined(source, delivery, stop):
                 self.worker = make_worker(self.settings, source, delivery, self._loaded, self.metrics)
@@ -144,7 +141,6 @@ class Service:
         self._say_memory(partitions)
         await delivery.start()
         await source.start()
-        self._waiting_for = "waiting for partitions"
         self.metrics.broker_up(True)
 
     def _say_memory(self, partitions: int) -> None:
@@ -155,14 +151,11 @@ class Service:
         )
 
     async def _drive(self, worker: Worker, stop: asyncio.Event) -> None:
-        """Run the worker and its observers; the budget runs from the moment `stop` is set."""
+        """Run the worker; the budget runs from the moment `stop` is set."""
         running = asyncio.create_task(worker.run(stop), name="worker")
-        watching = asyncio.create_task(self._watch(worker), name="watch")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            await asyncio.wait({running, watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             budget_s = self.settings.limits.shutdown_budget_s
             await asyncio.wait({running}, timeout=budget_s - self._closing_s)
             if not running.done():
@@ -170,72 +163,17 @@ class Service:
                 raise BrokerUnavailable(f"{late}; what was not committed will be read again")
             running.result()
         finally:
-            for task in (running, watching, stopping):
+            for task in (running, stopping):
                 task.cancel()
-            await asyncio.gather(running, watching, stopping, return_exceptions=True)
-
-    async def _watch(self, worker: Worker) -> None:
-        """Every second: the connection, residents, lag and the event loop's own lateness."""
-        while True:
-            due = time.perf_counter() + 1.0
-            await asyncio.sleep(1.0)
-            self.metrics.loop_lag(max(0.0, time.perf_counter() - due))
-            engine = self.engine
-            self.metrics.resident(
-                Held(
-                    engine.resident,
-                    engine.parked,
-                    engine.slab_bytes,
-                    engine.evicted_total,
-                    engine.brought_back_total,
-                    engine.forgotten_total,
-                )
-            )
-            # All at once: one that is assigned while another is dropped is then restored behind its own drop.
-            thread = self._loaded.thread
-            await asyncio.gather(*(thread.call(engine.drop, number) for number in worker.assigner.expired()))
-            await self._observe_broker(worker)
-
-    async def _observe_broker(self, worker: Worker) -> None:
-        assert self._source is not None
-        self.metrics.skipped(self._source.skipped)
-        if not self._source.is_connected():
-            return worker.complaints.note("connect", f"no connection to {self.settings.kafka.bootstrap}")
-        worker.complaints.note("connect")
-        positions = worker.assigner.positions()
-        try:
-            async with asyncio.timeout(LONGEST_LOOK_S):
-                await self._source.look_at_topic()
-                ends = await self._source.end_offsets(positions)
-        except TopicReplaced:
-            raise
-        except (BrokerError, TimeoutError) as error:
-            return log.debug("lag unknown: %s", error)
-        for number, position in positions.items():
-            behind = max(0, ends.get(number, position) - position)
-            late_s = worker.sender.lateness_s(number) if behind else 0.0
-            self.metrics.lag(number, behind, late_s)
-        return None
+            await asyncio.gather(running, stopping, return_exceptions=True)
 
     def is_alive(self) -> bool:
         """False when the worker's loop has made no round for a minute."""
-        return self.worker is None or time.monotonic() - self.worker.beat_s < STALLED_S
+        return self.worker is None or self.worker.health.is_alive()
 
     def ready(self) -> tuple[bool, str]:
         """Whether every partition is live, with the reason when not."""
-        worker = self.worker
-        if worker is None or not worker.assigner.is_assigned:
-            return False, self._waiting_for
-        if not worker.complaints.is_none:
-            return False, "the broker is away"
-        if self._source is not None and self._source.is_topic_missing:
-            return False, f"no broker knows the topic {self.settings.input.topic} any more"
-        if worker.sender.breaker.is_open(time.monotonic()):
-            return False, "too many dead letters: the breaker is open"
-        if worker.is_overfull:
-            return False, "too many streams wait for a snapshot: see the log for why none is written"
-        waiting = {n: phase for n, phase in worker.assigner.phases().items() if phase != "live"}
-        return not waiting, f"partitions not live: {waiting}" if waiting else "ok"
+        return (False, self._waiting_for) if self.worker is None else self.worker.health.readiness()
 
     def metrics_text(self) -> bytes:
         """The exposition for Prometheus."""
@@ -267,8 +205,8 @@ class Service:
             "device": engine and str(engine.device),
             "ready": is_ready,
             "reason": why,
-            "partitions": self.worker.assigner.phases() if self.worker else {},
-            "features_missing": self.worker.sender.watch.status() if self.worker else {},
+            "partitions": self.worker.health.phases() if self.worker else {},
+            "features_missing": self.worker.health.features_missing() if self.worker else {},
             "guarantee": self.settings.delivery.guarantee,
             "streams": engine.resident if engine else 0,
             "parked": engine.parked if engine else 0,

@@ -14,20 +14,20 @@ from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Rebalanced, Unsettled
 from streamrnn.metrics import Metrics
 from streamrnn.worker.partition import Partition, Phase
+from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.recovery import Recovery
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
-LONGEST_PARKED_S = 600.0
-"""For which the rows of a partition that has gone are kept: rebalances come in bursts."""
 
 
 class Assigner:
     """The partitions of one worker, from assignment to live."""
 
-    def __init__(self, source: TickSource, recovery: Recovery, metrics: Metrics, at_once: int) -> None:
-        self._source, self._recovery, self._metrics = source, recovery, metrics
+    def __init__(
+        self, source: TickSource, recovery: Recovery, metrics: Metrics, at_once: int, pauses: Pauses
+    ) -> None:
+        self._source, self._recovery, self._metrics, self._pauses = source, recovery, metrics, pauses
         self._partitions: dict[int, Partition] = {}
         self._parked: dict[int, Partition] = {}
         self._parked_s: dict[int, float] = {}
@@ -113,17 +113,19 @@ class Assigner:
         self.is_assigned = True
         self._metrics.state(self.phases())
 
-    def expired(self) -> list[int]:
-        """Partitions whose rows are to be dropped, for they were others' for long or are of no use; each is told
-        once and parked no more."""
-        limit_s = time.monotonic() - LONGEST_PARKED_S
+    def drop_expired(self) -> list[int]:
+        """Drop rows that were others' for long or are of no use; of which partitions.
+
+        It awaits nothing: a partition that is assigned later is restored behind its own drop.
+        """
+        limit_s = time.monotonic() - self._pauses.parked_s
         gone = {number for number, since_s in self._parked_s.items() if since_s < limit_s}
         for number in gone:
             del self._parked[number], self._parked_s[number]
         gone |= self._broken_off
         self._broken_off = set()
         for number in gone:
-            self._recovery.forget(number)
+            self._recovery.drop(number)
         return sorted(gone)
 
     def _spawn(self, partition: Partition) -> None:
@@ -151,11 +153,11 @@ class Assigner:
             except Unsettled as error:  # a vanished worker's transaction, which the broker will end
                 partition.phase = Phase.GATED
                 log.info("partition %d waits: %s", partition.number, error)
-                await asyncio.sleep(FIRST_RETRY_S)
+                await asyncio.sleep(self._pauses.first_retry_s)
             except Rebalanced as error:  # a new assignment is on its way
                 partition.phase = Phase.GATED
                 log.debug("partition %d: %s", partition.number, error)
-                await asyncio.sleep(FIRST_RETRY_S)
+                await asyncio.sleep(self._pauses.first_retry_s)
             except (TopicReplaced, WorkerFenced):
                 raise
             except (BrokerError, StoreUnavailable) as error:
@@ -165,7 +167,7 @@ class Assigner:
                 self._metrics.recovery_failed()
                 self._metrics.state(self.phases())
                 log.warning("partition %d stays gated, try %d: %s", partition.number, partition.attempts, error)
-                await asyncio.sleep(min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(partition.attempts - 1, 10)))
+                await asyncio.sleep(self._pauses.after_failures(partition.attempts))
 
     async def _recover_once(self, partition: Partition) -> None:
         partition.phase = Phase.RECOVERING

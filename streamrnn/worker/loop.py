@@ -26,10 +26,12 @@ from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRef
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
-from streamrnn.worker.complaints import Complaints
+from streamrnn.worker.broker_health import BrokerHealth
+from streamrnn.worker.health import Health
 from streamrnn.worker.interval import Batch, Interval, Stepped
 from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.pace import Pace
+from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.sending import Sender
 from streamrnn.worker.source import TickSource
 
@@ -55,6 +57,7 @@ class Worker:
         assigner: Assigner,
         decoder: Decoder,
         keeper: Keeper,
+        pauses: Pauses,
     ) -> None:
         self._settings, self._source, self._delivery, self._thread = settings, source, delivery, thread
         self._engine, self._metrics, self._decoder, self.assigner = thread.engine, metrics, decoder, assigner
@@ -62,19 +65,23 @@ class Worker:
         self._is_exact = settings.delivery.guarantee == "exactly_once"
         self._encoder = Encoder(self._engine.spec, settings.output.codec, settings.input.key)
         self.sender = Sender(settings, delivery, self._engine.spec, metrics, decoder)
-        self.complaints = Complaints(metrics)
-        self.beat_s, self.is_overfull = time.monotonic(), False
+        self._broker = BrokerHealth(metrics)
+        self.health = Health(settings, source, self._engine, assigner, self.sender, self._broker, metrics, pauses)
         self._membership: Membership | None = None
         self._in_flight: Batch | None = None
         self._interval, self._committed_at = Interval(), 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
-        keeping = asyncio.create_task(self._keeper.run(self.assigner.owned), name="snapshots")
-        keeping.add_done_callback(self.assigner.ended)
+        aside = [
+            asyncio.create_task(self._keeper.run(self.assigner.owned), name="snapshots"),
+            asyncio.create_task(self.health.watch(), name="watch"),
+        ]
+        for task in aside:
+            task.add_done_callback(self.assigner.ended)
         try:
             while not stop.is_set():
-                self.beat_s = time.monotonic()
+                self.health.beat()
                 self.assigner.raise_failure()
                 try:
                     await self._follow_assignment()
@@ -83,8 +90,9 @@ class Worker:
                     await self._go_back(error)
             await self._finish()
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in aside:
+                task.cancel()
+            await asyncio.gather(*aside, return_exceptions=True)
             await self.assigner.close()
             self._keeper.close()
 
@@ -114,7 +122,7 @@ class Worker:
             return
         await (self._abandon() if self._is_exact else self._let_go())
         for doing in ("publish", "commit"):
-            self.complaints.note(doing)
+            self._broker.note(doing)
         self._membership = self._source.membership()
         self._metrics.rebalance()
         await self.assigner.admit(assignment.partitions)
@@ -144,7 +152,7 @@ class Worker:
             log.warning("%s", error)
             await asyncio.sleep(RETRY_S)
         else:
-            self.complaints.note("publish", str(error))
+            self._broker.note("publish", str(error))
             await asyncio.sleep(RETRY_S)
         self._metrics.undone()
         if not self._source.has_rebalanced():
@@ -169,8 +177,8 @@ class Worker:
         started = time.perf_counter()
         is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
         self._metrics.breaker(is_open)
-        self.is_overfull = await self._keeper.is_overfull(live)
-        live = [] if is_open or self.is_overfull else live
+        self.health.is_overfull = await self._keeper.is_overfull(live)
+        live = [] if is_open or self.health.is_overfull else live
         if not live and self._in_flight is None:
             await asyncio.sleep(IDLE_FETCH_MS / 1000)
         try:
@@ -178,10 +186,10 @@ class Worker:
         except Rebalanced:
             return []
         except BrokerUnavailable as error:
-            self.complaints.note("fetch", str(error))
+            self._broker.note("fetch", str(error))
             await asyncio.sleep(RETRY_S)
             return []
-        self.complaints.note("fetch")
+        self._broker.note("fetch")
         if records:
             self._metrics.stage("fetch", time.perf_counter() - started)
         return records
@@ -248,9 +256,9 @@ class Worker:
         except BrokerUnavailable as error:
             if self._is_exact:
                 raise
-            return self.complaints.note("commit", str(error))
+            return self._broker.note("commit", str(error))
         for doing in ("publish", "commit"):
-            self.complaints.note(doing)
+            self._broker.note(doing)
         self.assigner.committed(interval.positions)
         self.sender.committed(interval.positions)
         self._metrics.stage("commit", time.perf_counter() - started)
@@ -276,7 +284,7 @@ class Worker:
         try:
             await self._flush()
             await self._commit()
-            while self._interval.steps and self.complaints.has("commit") and not self._source.has_rebalanced():
+            while self._interval.steps and self._broker.fails("commit") and not self._source.has_rebalanced():
                 await asyncio.sleep(RETRY_S)
                 await self._commit()
         except _WAYS_BACK as error:

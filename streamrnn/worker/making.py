@@ -20,6 +20,7 @@ from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.keeper import Keeper, NoKeeper
 from streamrnn.worker.keeping import SnapshotKeeper
 from streamrnn.worker.loop import Worker
+from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.recovery import Recovery
 from streamrnn.worker.source import TickSource
 
@@ -79,13 +80,14 @@ def make_worker(
     delivery: Delivery,
     kept: Stateful,
     metrics: Metrics,
+    pauses: Pauses = Pauses(),  # noqa: B008
 ) -> Worker:
     """A worker that steps this engine."""
     keeper = _make_keeper(settings, kept, metrics)
     decoder = make_decoder(kept.engine.spec, settings)
-    recovery = Recovery(settings, source, kept.thread, decoder, metrics, keeper, kept.fingerprint)
-    assigner = Assigner(source, recovery, metrics, settings.limits.recoveries)
-    return Worker(settings, source, delivery, kept.thread, metrics, assigner, decoder, keeper)
+    recovery = Recovery(settings, source, kept.thread, decoder, metrics, keeper, kept.fingerprint, pauses)
+    assigner = Assigner(source, recovery, metrics, settings.limits.recoveries, pauses)
+    return Worker(settings, source, delivery, kept.thread, metrics, assigner, decoder, keeper, pauses)
 
 
 def _make_keeper(settings: Settings, kept: Stateful, metrics: Metrics) -> Keeper:

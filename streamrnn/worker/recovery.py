@@ -21,6 +21,7 @@ from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
 from streamrnn.worker.keeper import Keeper, Restored
 from streamrnn.worker.partition import Partition
+from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.recovery_plan import (
     FROM_FRESH_ROWS,
     Note,
@@ -37,8 +38,6 @@ from streamrnn.worker.recovery_plan import (
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
-SAY_S = 10.0
-"""Pause between lines on a recovery's progress."""
 
 
 class Recovery:
@@ -53,9 +52,10 @@ class Recovery:
         metrics: Metrics,
         keeper: Keeper,
         fingerprint: str,
+        pauses: Pauses,
     ) -> None:
         self._settings, self._source, self._thread, self._engine = settings, source, thread, thread.engine
-        self._decoder, self._metrics, self._keeper = decoder, metrics, keeper
+        self._decoder, self._metrics, self._keeper, self._pauses = decoder, metrics, keeper, pauses
         kept = settings.snapshots
         self._terms = RecoveryTerms(
             model=self._engine.spec.label,
@@ -139,9 +139,10 @@ class Recovery:
         await self._source.commit({partition.number: Mark(rows.position, rows.pedigree.to_text())})
         partition.committed = rows.position
 
-    def forget(self, number: int) -> None:
-        """The partition's rows are about to be dropped, for it is another worker's."""
+    def drop(self, number: int) -> None:
+        """Let go of the rows of a partition that is another worker's, before whatever is done with it next."""
         self._keeper.forget(number)
+        self._thread.post(self._engine.drop, number)
 
     # What the log says
 
@@ -189,7 +190,7 @@ class Recovery:
         start, pedigree = rows.position, rows.pedigree
         if start >= stop:
             return 0
-        left = _Left(partition.number, start, stop, self._metrics)
+        left = _Left(partition.number, start, stop, self._metrics, self._pauses.say_s)
         most = self._settings.input.max_poll_records
         async with aclosing(self._source.read_again(partition.number, start, stop, most)) as batches:
             while (records := await self._next(partition.number, batches)) is not None:
@@ -218,15 +219,16 @@ class Recovery:
 class _Left:
     """How much of a replay is left, and about how long that takes: told at every batch, said now and then."""
 
-    def __init__(self, number: int, start: int, stop: int, metrics: Metrics) -> None:
+    def __init__(self, number: int, start: int, stop: int, metrics: Metrics, say_s: float) -> None:
         self._number, self._start, self._stop, self._metrics = number, start, stop, metrics
         self._begun_s = self._said_s = time.monotonic()
+        self._say_s = say_s
 
     def note(self, position: int) -> None:
         """All below `position` has been replayed."""
         now_s, left = time.monotonic(), self._stop - position
         seconds = (now_s - self._begun_s) / (position - self._start) * left
         self._metrics.recovering(self._number, left, seconds)
-        if now_s - self._said_s > SAY_S:
+        if now_s - self._said_s > self._say_s:
             self._said_s = now_s
             log.info("partition %d: %d offsets to replay, about %.0f s", self._number, left, seconds)

@@ -55,7 +55,7 @@ class RecoveryTerms(NamedTuple):
 
 
 class RowsInMemory(NamedTuple):
-    """What this worker still has of a partition: as Held and Partition say."""
+    """What this worker still has of a partition: as Standing and Partition say."""
 
     position: int
     committed: int | None

@@ -1,5 +1,6 @@
 """What the worker asks of whoever gives it ticks, as a member of a group. Knows no broker."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Protocol
 
@@ -13,7 +14,7 @@ class TickSource(Protocol):
     What fails is a BrokerError. Rebalanced where this worker no longer holds what the call is about.
     """
 
-    # The topic
+    # The topic and its broker
 
     @property
     def topic_id(self) -> str:
@@ -22,6 +23,13 @@ class TickSource(Protocol):
     @property
     def is_topic_missing(self) -> bool:
         """Whether no broker knew the input topic when last looked at."""
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Offsets that were passed over as unreadable since the start, by reason."""
+
+    def is_connected(self) -> bool:
+        """Whether a connection to any broker is open."""
 
     async def look_at_topic(self) -> None:
         """TopicReplaced once it is sure that the input topic was deleted, or made anew under its name."""

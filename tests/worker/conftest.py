@@ -18,10 +18,11 @@ from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
-from streamrnn.worker import assignment, keeping, loop, making
+from streamrnn.worker import keeping, loop, making
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_stateful, make_worker
+from streamrnn.worker.pauses import Pauses
 
 from .fakes import FakeDelivery, FakeSource, Journal, Place, place_of, published
 
@@ -34,6 +35,7 @@ SPEC = ModelSpec(
     predicts="log_change",
 )
 FIRST_TIME_MS = 1_700_000_000_000
+SHORT = Pauses(first_retry_s=0.001, watch_s=0.01)
 POISON = 3e38
 """A tick whose prediction is above the largest float32: its row is rolled back."""
 
@@ -141,13 +143,13 @@ class World:
 MakeWorld = Callable[..., World]
 
 
-def assemble(settings: Settings, source: FakeSource) -> World:
+def assemble(settings: Settings, source: FakeSource, pauses: Pauses = SHORT) -> World:
     """A worker as the service makes it, on a source and a delivery that are lists."""
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
     kept = make_stateful(make_model(), settings)
     assert isinstance(kept.engine, TappedEngine)
-    worker = make_worker(settings, source, delivery, kept, metrics)
+    worker = make_worker(settings, source, delivery, kept, metrics, pauses)
     source.assign(*source.ticks)
     return World(source, delivery, kept.thread, kept.engine, worker, settings, journal, metrics)
 
@@ -161,20 +163,23 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     worlds: list[World] = []
     monkeypatch.setattr(loop, "IDLE_FETCH_MS", 1)
     monkeypatch.setattr(loop, "RETRY_S", 0.001)
-    monkeypatch.setattr(assignment, "FIRST_RETRY_S", 0.001)
     monkeypatch.setattr(keeping, "LOOK_S", 0.001)
     monkeypatch.setattr(making, "make_engine", make_tapped)
     monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
 
     def make(
-        topic: dict[int, list[Record]], poll: int = 1000, after: World | None = None, **sections: dict[str, object]
+        topic: dict[int, list[Record]],
+        poll: int = 1000,
+        after: World | None = None,
+        pauses: Pauses = SHORT,
+        **sections: dict[str, object],
     ) -> World:
         settings = Settings(**{"delivery": {"commit_interval_ms": 0}} | sections)
         source = FakeSource([], topic, poll)
         if after is not None:  # another process on the same broker
             source.journal, source.offsets = after.journal, after.source.offsets
             source.metadata, source.log_starts = after.source.metadata, after.source.log_starts
-        worlds.append(assemble(settings, source))
+        worlds.append(assemble(settings, source, pauses))
         return worlds[-1]
 
     yield make

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -44,6 +44,9 @@ class FakeSource:
         self.log_starts: dict[int, int] = {}
         self.fetched: list[Place] = []
         self.polls = 0
+        self.skipped: Counter[str] = Counter()
+        self.has_connection = True
+        self.look_errors: deque[Exception] = deque()
         self.commit_errors: deque[Exception | None] = deque()
         self.fetch_errors: deque[Exception] = deque()
         self.committed_errors: dict[int, deque[Exception]] = {}
@@ -61,8 +64,12 @@ class FakeSource:
     def is_topic_missing(self) -> bool:
         return False
 
+    def is_connected(self) -> bool:
+        return self.has_connection
+
     async def look_at_topic(self) -> None:
-        """It is there."""
+        if self.look_errors:
+            raise self.look_errors.popleft()
 
     def revoke(self) -> None:
         """A rebalance begins: what was held is held no longer."""

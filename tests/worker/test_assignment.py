@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
 from streamrnn.errors import BrokerUnavailable, EngineError
-from streamrnn.worker import assignment
 
-from .conftest import MakeWorld, World, alone, ticks
+from .conftest import SHORT, MakeWorld, World, alone, ticks
 from .fakes import Committed, check_order_of_durability
 
 
@@ -101,18 +101,24 @@ async def test_a_partition_whose_offset_another_worker_moved_is_rebuilt(world: M
     check_values(w)
 
 
-async def test_rows_of_a_partition_that_has_gone_are_kept_for_a_while_only(
-    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rows_of_a_partition_that_has_gone_are_kept_for_a_while(world: MakeWorld) -> None:
     w = world({0: ticks(0, 20), 1: ticks(1, 20)})
     async with w.serving():
         await w.until(lambda: settled(w))
         w.source.assign(1)
         await w.until(lambda: w.worker.assigner.phases() == {1: "live"})
-        assert w.worker.assigner.expired() == []
-        monkeypatch.setattr(assignment, "LONGEST_PARKED_S", 0.0)
-        assert w.worker.assigner.expired() == [0]
-        assert w.worker.assigner.expired() == []
+        assert w.worker.assigner.drop_expired() == []
+        await asyncio.sleep(0.05)
+        assert w.engine.resident == 6
+
+
+async def test_rows_that_were_parked_too_long_are_dropped_by_the_worker_itself(world: MakeWorld) -> None:
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)}, pauses=replace(SHORT, parked_s=0.0))
+    async with w.serving():
+        await w.until(lambda: settled(w))
+        w.source.assign(1)
+        await w.until(lambda: w.worker.assigner.phases() == {1: "live"} and w.engine.resident == 3)
+        assert w.worker.assigner.drop_expired() == []
         warm: list[bool] = []
         w.engine.on_step = warm.append
         w.source.assign(0, 1)
@@ -122,16 +128,18 @@ async def test_rows_of_a_partition_that_has_gone_are_kept_for_a_while_only(
     check_values(w)
 
 
-async def test_rows_of_a_recovery_that_was_broken_off_are_dropped_once(world: MakeWorld) -> None:
-    w = world({0: ticks(0, 20), 1: ticks(1, 20)})
+async def test_rows_of_a_recovery_that_was_broken_off_are_dropped(world: MakeWorld) -> None:
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)}, pauses=replace(SHORT, watch_s=3600.0))
     async with w.serving():
         await w.until(lambda: settled(w))
         for partition in w.worker.assigner.owned():
             partition.serving.void()  # as one that is being restored
         w.source.assign(1)
         await w.until(lambda: w.worker.assigner.phases() == {1: "live"})
-        assert w.worker.assigner.expired() == [0]
-        assert w.worker.assigner.expired() == []
+        assert w.engine.resident == 6
+        assert w.worker.assigner.drop_expired() == [0]
+        assert w.worker.assigner.drop_expired() == []
+        await w.until(lambda: w.engine.resident == 3)
 
 
 async def test_what_was_published_and_not_yet_committed_is_committed_when_the_partition_comes_back(

@@ -281,7 +281,7 @@ async def test_the_input_waits_while_no_snapshot_takes_what_memory_cannot_hold(
     async with w.serving():
         with monkeypatch.context() as disk:
             disk.setattr(Drawer, "write", full)
-            await w.until(lambda: w.worker.is_overfull)
+            await w.until(lambda: w.worker.health.is_overfull)
             held, polls = w.engine.parked, w.source.polls
             assert held <= 20 + 2 * 10
             await w.until(lambda: w.source.polls > polls + 20)

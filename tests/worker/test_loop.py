@@ -7,10 +7,9 @@ import pytest
 
 from streamrnn.errors import BrokerUnavailable, EngineError, StreamrnnError, TopicError
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.service import Service
 from streamrnn.ticks import OutRecord
 
-from .conftest import POISON, MakeWorld, World, alone, make_model, tick, ticks
+from .conftest import POISON, MakeWorld, World, alone, tick, ticks
 from .fakes import check_order_of_durability, published
 
 AWAY = BrokerUnavailable("nobody there")
@@ -46,10 +45,10 @@ async def test_while_the_broker_is_away_a_batch_is_tried_again_and_nothing_is_co
         await w.until(lambda: w.sink.attempts >= 5)
         assert w.source.offsets == {0: 0}
         assert {offset for _, offset in w.source.fetched} <= set(range(14)), "no more than two batches are held"
-        assert not w.worker.complaints.is_none
+        assert not w.worker.health.is_broker_good
         w.sink.errors.clear()
         await w.until(lambda: all_committed(w))
-        assert w.worker.complaints.is_none
+        assert w.worker.health.is_broker_good
     check_each_once_and_right(w)
     assert [m for m in caplog.messages if "broker" in m] == [
         "broker is away, waiting for it: nobody there",
@@ -63,8 +62,8 @@ async def test_a_commit_that_fails_is_made_up_for_without_new_ticks(world: MakeW
         await w.until(lambda: w.source.offsets == {0: 0})
         w.source.commit_errors = deque([AWAY] * 3)
         w.source.ticks[0] += ticks(0, 20)
-        await w.until(lambda: len(w.predictions()) == 20 and not w.worker.complaints.is_none)
-        await w.until(lambda: all_committed(w) and w.worker.complaints.is_none)
+        await w.until(lambda: len(w.predictions()) == 20 and not w.worker.health.is_broker_good)
+        await w.until(lambda: all_committed(w) and w.worker.health.is_broker_good)
     check_each_once_and_right(w)
 
 
@@ -74,7 +73,7 @@ async def test_a_fetch_that_may_succeed_later_is_tried_again(world: MakeWorld, e
     w.source.fetch_errors = deque([error] * 3)
     async with w.serving():
         await w.until(lambda: all_committed(w))
-        assert w.worker.complaints.is_none
+        assert w.worker.health.is_broker_good
     check_each_once_and_right(w)
 
 
@@ -243,10 +242,9 @@ async def test_too_many_dead_letters_pause_fetching_and_readiness_until_the_paus
 ) -> None:
     limits = {"dead_letter_window": 20, "dead_letter_share": 0.5, "breaker_pause_s": 0.3}
     w = world({0: [r._replace(value=poison) for r in ticks(0, 100)]}, poll=10, limits=limits)
-    service = Service(w.settings, make_model())
-    service.worker = w.worker
+    ready = w.worker.health.readiness
     async with w.serving():
-        await w.until(lambda: service.ready() == (False, "too many dead letters: the breaker is open"))
+        await w.until(lambda: ready() == (False, "too many dead letters: the breaker is open"))
         assert "fetching pauses 0.3 s: over 50 % of the last 20 records are dead letters" in caplog.text
         await asyncio.sleep(0.05)
         before, polls = list(w.source.fetched), w.source.polls
@@ -256,5 +254,5 @@ async def test_too_many_dead_letters_pause_fetching_and_readiness_until_the_paus
         assert w.source.polls > polls, "the group sees a worker that polls"
         await w.until(lambda: len(w.source.fetched) > len(before))
         w.source.ticks[0][60:] = ticks(0, 100)[60:]
-        await w.until(lambda: all_committed(w) and service.ready() == (True, "ok"))
+        await w.until(lambda: all_committed(w) and ready() == (True, "ok"))
     check_order_of_durability(w.journal)
