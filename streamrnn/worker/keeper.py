@@ -30,7 +30,10 @@ class Keeper(Protocol):
 
     @property
     def damaged(self) -> set[int]:
-        """Partitions some of whose rows only snapshots held that turned out to be damaged: restore them."""
+        """Partitions that lost rows because the only snapshot holding them is damaged.
+
+        Each must be restored from an older one.
+        """
 
     async def is_overfull(self, numbers: Collection[int]) -> bool:
         """Whether so many rows wait for a snapshot that the input must wait too.

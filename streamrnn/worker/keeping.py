@@ -36,7 +36,6 @@ OVERFULL = 2
 """Times engine.max_parked: so many rows that no snapshot holds may wait in memory."""
 HURRY_S = 1.0
 """Between two snapshots of a partition while the input waits for one."""
-LOOK_S = 0.05
 LONGEST_WAIT_S = 60.0
 """For a commit to reach the position of a snapshot that is otherwise done."""
 
@@ -61,11 +60,12 @@ class SnapshotKeeper:
         metrics: Metrics,
         patience_s: float = 60.0,
         max_parked: int = 1_000_000,
+        look_s: float = 0.05,
     ) -> None:
-        """patience_s: longest wait for one answer of the store."""
+        """patience_s: longest wait for one answer of the store. look_s: between two looks at what is due."""
         self._settings, self._shelf, self._engine, self._metrics = settings, shelf, thread.engine, metrics
         self._thread, self._cold, self._patience_s = thread, cold, patience_s
-        self._max_parked, self._is_full = max_parked, False
+        self._max_parked, self._look_s, self._is_full = max_parked, look_s, False
         self._threads = ThreadPoolExecutor(THREADS, "snapshots")
         self._taken: dict[int, _Taken] = {}
         self._turn = asyncio.Lock()
@@ -141,7 +141,7 @@ class SnapshotKeeper:
     async def run(self, partitions: Callable[[], Iterable[Partition]]) -> None:
         """One after the other; a failure is counted, said, and made up for when the next is due."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._look_s)
             for partition in partitions():
                 if self._is_due(partition):
                     async with self._turn:
@@ -236,7 +236,7 @@ class SnapshotKeeper:
             taking.check()
             if time.monotonic() > until:
                 raise CaptureVoid(f"{taking.position} was not committed in {LONGEST_WAIT_S:g} s")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._look_s)
         taking.check()
         return await self._in_thread(taking.draft.finish)
 

@@ -36,12 +36,10 @@ from streamrnn.worker.sending import Sender
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
-IDLE_FETCH_MS = 50
-RETRY_S = 0.5
 SNAPSHOT_SHARE = 0.4
 """Of the shutdown budget, for last snapshots."""
 _WAYS_BACK = (BrokerUnavailable, StoreUnavailable, Rebalanced, RecordsRefused, TicksLost)
-"""What ends an interval, not the process."""
+"""Errors after which the interval is undone and done again; every other error ends the process."""
 
 
 class Worker:
@@ -61,7 +59,7 @@ class Worker:
     ) -> None:
         self._settings, self._source, self._delivery, self._thread = settings, source, delivery, thread
         self._engine, self._metrics, self._decoder, self.assigner = thread.engine, metrics, decoder, assigner
-        self._keeper, self._pace = keeper, Pace(settings.input.max_poll_records)
+        self._keeper, self._pauses, self._pace = keeper, pauses, Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
         self._encoder = Encoder(self._engine.spec, settings.output.codec, settings.input.key)
         self.sender = Sender(settings, delivery, self._engine.spec, metrics, decoder)
@@ -103,7 +101,8 @@ class Worker:
         records = await self._fetch()
         if self._source.has_rebalanced():
             return  # positions are void: what was fetched comes again from where the rows are
-        # Before anything is awaited: a rebalance voids them. A gated partition's is of an interval that was undone.
+        # Read positions before the next await, because a rebalance invalidates them. Gated partitions are left out:
+        # their position belongs to an interval that was undone.
         live = set(self.assigner.live())
         positions = {p: at for p, at in self._source.positions().items() if p in live}
         stepped, self._in_flight = self._in_flight, None
@@ -150,10 +149,10 @@ class Worker:
             log.info("%s", error)
         elif isinstance(error, StoreUnavailable | TicksLost):
             log.warning("%s", error)
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(self._pauses.retry_s)
         else:
             self._broker.note("publish", str(error))
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(self._pauses.retry_s)
         self._metrics.undone()
         if not self._source.has_rebalanced():
             self.assigner.readmit()
@@ -180,14 +179,14 @@ class Worker:
         self.health.is_overfull = await self._keeper.is_overfull(live)
         live = [] if is_open or self.health.is_overfull else live
         if not live and self._in_flight is None:
-            await asyncio.sleep(IDLE_FETCH_MS / 1000)
+            await asyncio.sleep(self._pauses.idle_s)
         try:
             records = await self._source.fetch(live, timeout_ms=self._patience_ms(), most=self._pace.records)
         except Rebalanced:
             return []
         except BrokerUnavailable as error:
             self._broker.note("fetch", str(error))
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(self._pauses.retry_s)
             return []
         self._broker.note("fetch")
         if records:
@@ -198,9 +197,10 @@ class Worker:
         """How long a fetch may wait: not at all for a step under way, no longer than to the next commit."""
         if self._in_flight is not None:
             return 0
-        if not self._interval.steps:
-            return IDLE_FETCH_MS
-        return min(IDLE_FETCH_MS, max(1, int(1000 * self._due_in_s())))
+        wait_s = self._pauses.idle_s
+        if self._interval.steps:
+            wait_s = min(wait_s, self._due_in_s())
+        return max(1, int(1000 * wait_s))
 
     def _begin(self, records: list[Record], positions: dict[int, int]) -> Batch | None:
         """Decode, and start the step on the engine thread."""
@@ -285,7 +285,7 @@ class Worker:
             await self._flush()
             await self._commit()
             while self._interval.steps and self._broker.fails("commit") and not self._source.has_rebalanced():
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._pauses.retry_s)
                 await self._commit()
         except _WAYS_BACK as error:
             log.warning("the end comes before the last commit, whose ticks will be read again: %s", error)

@@ -83,14 +83,14 @@ def make_worker(
     pauses: Pauses = Pauses(),  # noqa: B008
 ) -> Worker:
     """A worker that steps this engine."""
-    keeper = _make_keeper(settings, kept, metrics)
+    keeper = _make_keeper(settings, kept, metrics, pauses)
     decoder = make_decoder(kept.engine.spec, settings)
     recovery = Recovery(settings, source, kept.thread, decoder, metrics, keeper, kept.fingerprint, pauses)
     assigner = Assigner(source, recovery, metrics, settings.limits.recoveries, pauses)
     return Worker(settings, source, delivery, kept.thread, metrics, assigner, decoder, keeper, pauses)
 
 
-def _make_keeper(settings: Settings, kept: Stateful, metrics: Metrics) -> Keeper:
+def _make_keeper(settings: Settings, kept: Stateful, metrics: Metrics, pauses: Pauses) -> Keeper:
     if kept.shelf is None:
         if settings.delivery.guarantee == "exactly_once":
             log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
@@ -103,4 +103,5 @@ def _make_keeper(settings: Settings, kept: Stateful, metrics: Metrics) -> Keeper
         metrics,
         settings.limits.recovery_stall_s,
         settings.engine.max_parked,
+        pauses.snapshot_look_s,
     )

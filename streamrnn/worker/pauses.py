@@ -7,6 +7,12 @@ from dataclasses import dataclass
 class Pauses:
     """The waits of one worker, in seconds."""
 
+    idle_s: float = 0.05
+    """Longest wait of a fetch for records, and between two looks when nothing may be fetched."""
+    retry_s: float = 0.5
+    """After the broker or the store failed the loop."""
+    snapshot_look_s: float = 0.05
+    """Between two looks at which snapshot is due, and whether one's position has been committed."""
     first_retry_s: float = 0.5
     """After a first recovery that failed; doubled after each further one."""
     longest_retry_s: float = 8.0

@@ -18,7 +18,7 @@ from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
-from streamrnn.worker import keeping, loop, making
+from streamrnn.worker import making
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_stateful, make_worker
@@ -35,7 +35,7 @@ SPEC = ModelSpec(
     predicts="log_change",
 )
 FIRST_TIME_MS = 1_700_000_000_000
-SHORT = Pauses(first_retry_s=0.001, watch_s=0.01)
+SHORT = Pauses(idle_s=0.001, retry_s=0.001, snapshot_look_s=0.001, first_retry_s=0.001, watch_s=0.01)
 POISON = 3e38
 """A tick whose prediction is above the largest float32: its row is rolled back."""
 
@@ -161,9 +161,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     Pauses are a thousandth.
     """
     worlds: list[World] = []
-    monkeypatch.setattr(loop, "IDLE_FETCH_MS", 1)
-    monkeypatch.setattr(loop, "RETRY_S", 0.001)
-    monkeypatch.setattr(keeping, "LOOK_S", 0.001)
     monkeypatch.setattr(making, "make_engine", make_tapped)
     monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
 
