@@ -16,6 +16,7 @@ from streamrnn.worker.breaker import Breaker
 from streamrnn.worker.interval import Interval, Sent
 from streamrnn.worker.letters import Refusals, refused_ticks
 from streamrnn.worker.outliers import OutlierNotes
+from streamrnn.worker.too_fine import TooFine
 from streamrnn.worker.watching import InputWatch
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Sender:
     ) -> None:
         self._element, self._notes = decoder.element, OutlierNotes(spec.features, decoder.outliers)
         self.watch = InputWatch(spec.features, settings.input, decoder.element)
+        self._too_fine = TooFine(spec, settings)
         self._settings, self._delivery, self._model, self._metrics = settings, delivery, spec.label, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
@@ -65,6 +67,7 @@ class Sender:
         self._compare_clocks(records)
         self._notes.note(predictions.ticks)
         self.watch.note(predictions.ticks, records)
+        self._too_fine.note(records)
 
     def _compare_clocks(self, records: list[Record]) -> None:
         """Say once when a batch's newest record was written in our future: then latency is not to be known."""
