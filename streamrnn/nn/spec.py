@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from streamrnn.errors import BundleError
-
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 
@@ -126,14 +124,3 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"ranges lead from a low number to a higher one: {odd[:5]}")
         if any(not 0 < q < 1 for q in self.quantiles):
             raise ValueError(f"quantiles lie between 0 and 1: {list(self.quantiles)}")
-
-
-_SPEC = msgspec.json.Decoder(ModelSpec)
-
-
-def spec_from_json(raw: bytes, where: str) -> ModelSpec:
-    """Decode and check a spec; BundleError names `where` and the field."""
-    try:
-        return _SPEC.decode(raw)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise BundleError(f"{where}: not a model spec: {error}") from error

@@ -56,7 +56,7 @@ class SeasonalNaive:
 
     def __init__(self, targets: Sequence[str], horizons: Sequence[int], season: int) -> None:
         self.name = f"seasonal naive ({season} ticks)"
-        self._targets, self._season = targets, season
+        self._targets = targets
         ahead = np.array(horizons)
         self._back = season * -(-ahead // season) - ahead
 

@@ -185,11 +185,8 @@ class Fit:
         rate = set_rate(self._optimizer, self._recipe, number)
         train_loss, norms = self._train(number)
         with self._average.in_place():
-            total, count = self._summed_on(self._split.validation or self._split.train)
-            self._keep_if_best(number, total / count if count else math.nan)
-        if not count:
-            raise DataError("the validation part is too short: no tick in it has its truth in it")
-        validation_loss = total / count
+            validation_loss = self.loss_on(self._split.validation or self._split.train)
+            self._keep_if_best(number, validation_loss)
         if not math.isfinite(train_loss + validation_loss):
             raise DataError(
                 f"the loss of epoch {number} is not finite (largest gradient norm {max(norms):.3g}): "
@@ -268,9 +265,14 @@ class Fit:
         return head, state
 
     def loss_on(self, extents: Sequence[Extent]) -> float:
-        """Mean loss over a part of the history, each piece warmed up by the ticks before it; NaN without truths."""
+        """Mean loss over the validation part, or another, each piece warmed up by the ticks before it.
+
+        DataError without a truth in it.
+        """
         total, count = self._summed_on(extents)
-        return total / count if count else math.nan
+        if not count:
+            raise DataError("the validation part is too short: no tick in it has its truth in it")
+        return total / count
 
     @torch.no_grad()
     def _summed_on(self, extents: Sequence[Extent]) -> tuple[float, float]:

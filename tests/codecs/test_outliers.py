@@ -11,8 +11,8 @@ import pytest
 from streamrnn.codecs import Decoder
 from streamrnn.config.input import OutlierPolicy
 from streamrnn.config.ranges import parse_ranges
-from streamrnn.errors import BundleError, ConfigError
-from streamrnn.nn.spec import Channel, ModelSpec, spec_from_json
+from streamrnn.errors import ConfigError
+from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import Record
 
 OLD = ModelSpec(name="t", features=("temp", "load"), targets=("temp",), channels=(Channel("temp"),))
@@ -69,8 +69,8 @@ def test_given_bounds_go_before_the_models_and_may_leave_a_side_open() -> None:
 
 
 def test_a_bundle_without_ranges_has_no_outliers_but_by_bounds_that_are_given() -> None:
-    assert spec_from_json(msgspec.json.encode({k: v for k, v in msgspec.to_builtins(OLD).items() if k != "ranges"}),
-                          "here") == OLD  # fmt: skip
+    without = msgspec.json.encode({k: v for k, v in msgspec.to_builtins(OLD).items() if k != "ranges"})
+    assert msgspec.json.decode(without, type=ModelSpec) == OLD
     ticks, dead = read(ROWS, spec=OLD, outliers="dead-letter")
     assert (len(ticks), dead, ticks.outliers) == (6, [], None)
     ticks, _ = read(ROWS, spec=OLD, outliers="missing", ranges="load=0:1")
@@ -126,5 +126,5 @@ def test_bounds_that_mean_nothing_are_refused(text: str, why: str) -> None:
 @pytest.mark.parametrize("ranges", [[[0, 1]], [[1, 0], None], [[0, 0], None]])
 def test_a_spec_whose_ranges_mean_nothing_is_refused(ranges: Any) -> None:
     raw = msgspec.json.encode(msgspec.to_builtins(OLD) | {"ranges": ranges})
-    with pytest.raises(BundleError, match="range"):
-        spec_from_json(raw, "here")
+    with pytest.raises(msgspec.ValidationError, match="range"):
+        msgspec.json.decode(raw, type=ModelSpec)
