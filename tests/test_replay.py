@@ -217,13 +217,14 @@ def test_a_limit_counts_rows_and_the_shares_join(tmp_path: Path, limit: int | No
 
 
 class Broker:
-    """A sink that is away for the first `away` calls, and can be told to stop after some."""
+    """An appender that is away for the first `away` calls, and can be told to stop after some."""
 
     def __init__(self, away: int = 0) -> None:
         self.away, self.got, self.stop = away, [], asyncio.Event()
 
-    async def publish(self, topic: str, records: list[OutRecord]) -> None:
+    async def append(self, topic: str, records: list[OutRecord], number: int) -> None:
         assert topic == "ticks"
+        assert number == len(self.got) + 1
         if self.away:
             self.away -= 1
             raise BrokerUnavailable("nobody at broker:9092")

@@ -82,7 +82,7 @@ async def loop_by_hand(settings: Settings, predict: Predict, published: Publishe
 
 @asynccontextmanager
 async def _clients(settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaProducer]]:
-    """A consumer of the whole input without a group, and a producer as the sink's."""
+    """A consumer of the whole input without a group, and a producer as the service's."""
     seconds = settings.kafka.request_timeout_ms / 1000
     reading = {"auto_offset_reset": "earliest", "enable_auto_commit": False, "fetch_max_wait_ms": POLL_MS}
     writing = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamrnn.bench.job import Job, make_settings
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
 START_MS = 1_700_000_000_000
@@ -29,30 +29,30 @@ async def lay_out(job: Job) -> None:
 async def fill(job: Job) -> None:
     """Write the backlog of `job.ticks` ticks."""
     records = _ticks(job)
-    sink = Sink(make_settings(job))
+    appender = Appender(make_settings(job))
     try:
         for start in range(0, job.ticks, CHUNK):
-            await sink.publish(job.topic, [next(records) for _ in range(min(CHUNK, job.ticks - start))])
+            await appender.append(job.topic, [next(records) for _ in range(min(CHUNK, job.ticks - start))])
     finally:
-        await sink.stop()
+        await appender.stop()
 
 
 async def tick(job: Job) -> None:
     """Write `job.rate` ticks a second, stamped with the moment they are written, until cancelled."""
     records = _ticks(job)
-    sink = Sink(make_settings(job))
+    appender = Appender(make_settings(job))
     try:
-        await sink.start()
+        await appender.start()
         began, sent = time.perf_counter(), 0
         while True:
             elapsed = time.perf_counter() - began
             due = int(elapsed * job.rate) - sent
             now_ms = time.time_ns() // 1_000_000
-            await sink.publish(job.topic, [next(records)._replace(timestamp_ms=now_ms) for _ in range(due)])
+            await appender.append(job.topic, [next(records)._replace(timestamp_ms=now_ms) for _ in range(due)])
             sent += due
             await asyncio.sleep(max(0.0, began + elapsed + SLOT_S - time.perf_counter()))
     finally:
-        await sink.stop()
+        await appender.stop()
 
 
 def _ticks(job: Job) -> Iterator[OutRecord]:

@@ -20,7 +20,7 @@ from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.reading.tail import tail
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.process.signals import stop_signals
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord
@@ -160,9 +160,9 @@ class Show:
 
     async def _play(self) -> None:
         """Send the feed at its speed, each bundle stamped with the moment it is sent."""
-        records, sink, plan = _records(self._plan.feed), Sink(self._settings), self._plan
+        records, appender, plan = _records(self._plan.feed), Appender(self._settings), self._plan
         try:
-            await sink.start()
+            await appender.start()
             self._began_s = time.monotonic()
             while self._played < len(plan.feed) and not self._stop.is_set():
                 elapsed_s = time.monotonic() - self._began_s
@@ -171,11 +171,11 @@ class Show:
                 due = int(plan.ticks_per_s * elapsed_s) if plan.ticks_per_s else self._played + BUNDLE_TICKS
                 count = min(due, len(plan.feed)) - self._played
                 now_ms = time.time_ns() // 1_000_000
-                await sink.publish(TOPIC, [next(records)._replace(timestamp_ms=now_ms) for _ in range(count)])
+                await appender.append(TOPIC, [next(records)._replace(timestamp_ms=now_ms) for _ in range(count)])
                 self._played += count
                 await asyncio.sleep(BUNDLE_S if plan.ticks_per_s else 0)
         finally:
-            await sink.stop()
+            await appender.stop()
 
     async def _read(self) -> None:
         """Follow the output topic as any consumer would."""

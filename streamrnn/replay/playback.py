@@ -12,7 +12,7 @@ from pathlib import Path
 from streamrnn.config import Settings
 from streamrnn.errors import TopicError
 from streamrnn.kafka.admin import create_topic, partition_count
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.process.interpreter import tuned_interpreter
 from streamrnn.process.signals import stop_signals
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
@@ -56,16 +56,17 @@ def replay(settings: Settings, playback: Playback) -> int:
 
 
 async def _replay(settings: Settings, playback: Playback, feed: Feed, watch: Watch) -> int:
-    encoder, sink, stop = TickEncoder(feed.features, settings.input, feed.whole), Sink(settings), asyncio.Event()
+    encoder, appender = TickEncoder(feed.features, settings.input, feed.whole), Appender(settings)
+    stop = asyncio.Event()
     places = Places(await _partitions(settings, playback.create_partitions), settings.input.key)
     pacer = Pacer(playback.speed, playback.max_gap_s, partial(pause, stop))
-    sender = TickSender(sink, settings.input.topic, pacer, watch, stop)
+    sender = TickSender(appender, settings.input.topic, pacer, watch, stop)
     try:
-        await sink.start()
+        await appender.start()
         with stop_signals(stop) as came, suppress(Stopped), _summary(settings, watch, places, came), watch:
             await sender.run(chunks(feed, encoder, places, playback.limit))
     finally:
-        await sink.stop()
+        await appender.stop()
     return 130 if signal.SIGINT in came else 0
 
 

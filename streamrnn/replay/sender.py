@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.replay.encoding import EncodedTicks
 from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.watch import Watch
@@ -22,14 +22,14 @@ class TickSender:
 
     def __init__(
         self,
-        sink: Sink,
+        appender: Appender,
         topic: str,
         pacer: Pacer,
         watch: Watch,
         stop: asyncio.Event,
         retry_s: tuple[float, float] = RETRY_S,
     ) -> None:
-        self._sink, self._topic, self._pacer, self._watch, self._stop = sink, topic, pacer, watch, stop
+        self._appender, self._topic, self._pacer, self._watch, self._stop = appender, topic, pacer, watch, stop
         self._retry_s = retry_s
 
     async def run(self, encoded: Iterator[EncodedTicks]) -> None:
@@ -47,7 +47,7 @@ class TickSender:
         pause_s, longest_s = self._retry_s
         while True:
             try:
-                await self._sink.publish(self._topic, chunk.records(start, stop))
+                await self._appender.append(self._topic, chunk.records(start, stop), self._watch.sent + 1)
                 break
             except BrokerUnavailable as error:
                 self._watch.say(f"trying again, up to {stop - start:,} ticks may come twice: {error}")

@@ -18,7 +18,7 @@ from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, TopicError
 from streamrnn.kafka import client
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord, Record
@@ -39,10 +39,10 @@ def ticks(first: int, count: int) -> list[OutRecord]:
 
 
 async def publish(settings: Settings, records: list[OutRecord]) -> None:
-    sink = Sink(settings)
-    await sink.start()
-    await sink.publish(settings.input.topic, records)
-    await sink.stop()
+    appender = Appender(settings)
+    await appender.start()
+    await appender.append(settings.input.topic, records)
+    await appender.stop()
 
 
 async def in_the_log(settings: Settings, topic: str) -> list[Record]:
@@ -111,16 +111,18 @@ async def test_a_broker_that_dies_under_load_and_returns_costs_no_tick_and_no_bi
 @real_only
 async def test_a_producer_that_lost_its_place_in_the_sequence_is_replaced(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
-    sink = Sink(s)
-    await sink.start()
+    appender = Appender(s)
+    await appender.start()
     first, second = ([OutRecord(0, 1_000, b"k", b"%d" % n)] for n in (1, 2))
-    await sink.publish(s.input.topic, first)
-    sequence = sink._producer._txn_manager
+    await appender.append(s.input.topic, first)
+    producer = appender._publisher.producer
+    assert producer is not None
+    sequence = producer._txn_manager
     sequence.increment_sequence_number(TopicPartition(s.input.topic, 0), 7)
     with pytest.raises(BrokerUnavailable, match="OutOfOrderSequenceNumber"):
-        await sink.publish(s.input.topic, second)
-    await sink.publish(s.input.topic, second)
-    await sink.stop()
+        await appender.append(s.input.topic, second)
+    await appender.append(s.input.topic, second)
+    await appender.stop()
     found = [r.value async for records in read_range(s, 0, 0, 10, 10) for r in records]
     assert found == [b"1", b"2"]
 

@@ -16,7 +16,7 @@ import pytest
 from streamrnn.config import Settings
 from streamrnn.errors import CorruptBatch
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.ticks import OutRecord
 from streamrnn.verifying.verify import verify
@@ -73,13 +73,13 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def write(bootstrap: str) -> None:
     """Eight batches of ten ticks into each topic."""
     s = settings_of(bootstrap, "checksum")
-    sink = Sink(s)
-    await sink.start()
+    appender = Appender(s)
+    await appender.start()
     for topic in DAMAGES:
         await create_topic(s.kafka, topic, 1)
         for k in range(BATCHES):
-            await sink.publish(topic, [OutRecord(0, 1_000, b"s", tick(TEN * k + n)) for n in range(TEN)])
-    await sink.stop()
+            await appender.append(topic, [OutRecord(0, 1_000, b"s", tick(TEN * k + n)) for n in range(TEN)])
+    await appender.stop()
 
 
 def settings_of(bootstrap: str, topic: str, corrupt: str = "skip") -> Settings:

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,15 +18,16 @@ from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.member import Rebalanced, Source
-from streamrnn.kafka.writing import unacknowledged as sending
 from streamrnn.kafka.writing.delivery import (
     AtLeastOnce,
     BatchTooLarge,
     Delivery,
+    Receipt,
     RecordsRefused,
-    Sent,
 )
-from streamrnn.kafka.writing.unacknowledged import Place
+from streamrnn.kafka.writing.interval import Publisher
+from streamrnn.kafka.writing.producing import start_producer
+from streamrnn.kafka.writing.unacknowledged import Bounds, Place
 from streamrnn.ticks import NO_INDEX, OutRecord
 from tests.kafka.reading_back import read_range
 
@@ -89,7 +91,7 @@ async def delivering(settings: Settings) -> AsyncIterator[tuple[AtLeastOnce, Sou
 async def test_many_batches_of_a_partition_are_under_way_and_keep_their_order(settings: SettingsFactory) -> None:
     s = await settings(partitions=2, output={"batch_bytes": 2_000})
     await create_topic(s.kafka, s.output.topic, 2)
-    done: list[Sent] = []
+    done: list[Receipt] = []
     async with delivering(s) as (delivery, source):
         sents = []
         for first in range(0, 600, 20):
@@ -111,30 +113,29 @@ async def test_small_sends_that_queue_up_share_a_batch(settings: SettingsFactory
         await delivery.acknowledged()
         for n in range(1, 200):
             await delivery.send(s.output.topic, predictions(1, first=n))
-        assert len(delivery._publisher._sending._under_way) <= 3  # type: ignore[union-attr]
+        assert delivery._publisher.interval.batches <= 3
         await delivery.acknowledged()
     assert await numbers(s, s.output.topic) == list(range(200))
 
 
-async def test_a_send_waits_while_too_much_is_unacknowledged(
-    settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sending, "MOST_UNACKNOWLEDGED_BYTES", 10_000)
+async def test_a_send_waits_while_too_much_is_unacknowledged(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
     await create_topic(s.kafka, s.output.topic, 1)
-    async with delivering(s) as (delivery, _):
-        for first in range(0, 200, 10):
-            await delivery.send(s.output.topic, predictions(10, first=first, size=1_000))
-            assert delivery._publisher._sending._bytes < 10_000 + 11_000  # type: ignore[union-attr]
-        await delivery.acknowledged()
-        assert delivery._publisher._sending._bytes == 0  # type: ignore[union-attr]
+    publisher = Publisher(1_000_000, Bounds(10.0, unacknowledged_bytes=10_000), partial(start_producer, s))
+    await publisher.begin()
+    for first in range(0, 200, 10):
+        await publisher.send(s.output.topic, predictions(10, first=first, size=1_000))
+        assert publisher.interval.bytes < 10_000 + 11_000
+    await publisher.acknowledged()
+    assert publisher.interval.bytes == 0
+    await publisher.discard()
     assert await numbers(s, s.output.topic) == list(range(200))
 
 
 async def test_a_callback_added_late_is_called_at_once_and_one_of_nothing_too(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
     await create_topic(s.kafka, s.output.topic, 1)
-    done: list[Sent] = []
+    done: list[Receipt] = []
     async with delivering(s) as (delivery, _):
         empty = await delivery.send(s.output.topic, [])
         sent = await delivery.send(s.output.topic, predictions(3))
@@ -247,7 +248,7 @@ async def test_a_broker_that_goes_away_is_told_in_time_and_the_next_interval_goe
         await delivery.begin(member)
         sent = await delivery.send(s.output.topic, predictions(1))
         await delivery.acknowledged()
-    done: list[Sent] = []
+    done: list[Receipt] = []
     async with asyncio.timeout(12):
         sent = await delivery.send(s.output.topic, predictions(1, first=1))
         sent.add_done_callback(done.append)

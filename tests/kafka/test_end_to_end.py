@@ -13,7 +13,7 @@ from bokeh_sampledata import __file__ as sample_data
 
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.service import Service
@@ -96,10 +96,10 @@ def one_tick(number: int, symbol: str, time: int, close: float, volume: float) -
 
 
 async def publish(settings: Settings, records: list[OutRecord]) -> None:
-    sink = Sink(settings)
-    await sink.start()
-    await sink.publish(settings.input.topic, records)
-    await sink.stop()
+    appender = Appender(settings)
+    await appender.start()
+    await appender.append(settings.input.topic, records)
+    await appender.stop()
 
 
 @asynccontextmanager

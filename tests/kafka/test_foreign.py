@@ -16,7 +16,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 
 from streamrnn.config import Settings
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.ticks import OutRecord
 from streamrnn.verifying.verify import verify
@@ -140,10 +140,10 @@ async def test_a_header_with_any_key_goes_through_the_service_into_the_dead_lett
     s = await settings(partitions=1, delivery={"guarantee": guarantee}, engine={"device": "cpu"})
     bad = [OutRecord(0, 1_000, b"s", value, ODD) for value in (b"no tick", None)]
     good = [OutRecord(0, 1_000, b"s", tick(n), ODD if n == 3 else []) for n in range(6)]
-    sink = Sink(s)
-    await sink.start()
-    await sink.publish(s.input.topic, [*good[:3], *bad, *good[3:]])
-    await sink.stop()
+    appender = Appender(s)
+    await appender.start()
+    await appender.append(s.input.topic, [*good[:3], *bad, *good[3:]])
+    await appender.stop()
     async with start(s, bundle) as daemon:
         await daemon.until_metric("streamrnn_predictions_total", 6)
     letters = s.model_copy(update={"input": s.input.model_copy(update={"topic": s.dead_letter_topic})})

@@ -36,7 +36,7 @@ from urllib.parse import quote
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, embedded_only
@@ -53,10 +53,10 @@ async def publish(settings: Settings, names: Sequence[str] = ("s",), shift_s: fl
     now_ms = int((time.time() + shift_s) * 1000)
     values = [json.dumps({"time": n, "x": n}).encode() for n in range(len(names))]
     records = [OutRecord(0, now_ms, name.encode(), value) for name, value in zip(names, values, strict=True)]
-    sink = Sink(settings)
-    await sink.start()
-    await sink.publish(settings.input.topic, records)
-    await sink.stop()
+    appender = Appender(settings)
+    await appender.start()
+    await appender.append(settings.input.topic, records)
+    await appender.stop()
 
 
 async def test_streams_are_found_by_url_and_by_inspect_whatever_they_are_called(

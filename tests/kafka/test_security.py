@@ -16,7 +16,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from streamrnn.kafka.admin import create_topic, prepare_topics
 from streamrnn.kafka.reading.member import Source
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
 from .conftest import kafka_home, real_kafka
@@ -111,11 +111,11 @@ async def prepare(settings: Settings) -> None:
 
 
 async def start_sink(settings: Settings) -> None:
-    sink = Sink(settings)
+    appender = Appender(settings)
     try:
-        await sink.start()
+        await appender.start()
     finally:
-        await sink.stop()
+        await appender.stop()
 
 
 async def start_source(settings: Settings) -> None:
@@ -148,11 +148,11 @@ async def test_the_right_credentials_serve_end_to_end_and_no_log_line_shows_them
     given = base.model_dump(exclude_defaults=True)["kafka"] | {"sasl_password": PASSWORD}
     s = Settings(kafka=given, input={"topic": topic}, output={"topic": f"{topic}-out"})
     await create_topic(s.kafka, topic, 2)
-    sink = Sink(s)
-    await sink.start()
+    appender = Appender(s)
+    await appender.start()
     value = json.dumps({"x": 1.0}).encode()
-    await sink.publish(topic, [OutRecord(n % 2, 1_000, b"s", value) for n in range(100)])
-    await sink.stop()
+    await appender.append(topic, [OutRecord(n % 2, 1_000, b"s", value) for n in range(100)])
+    await appender.stop()
     async with start(s, bundle, "--log.level=debug", STREAMRNN_KAFKA__SASL_PASSWORD=PASSWORD) as served:
         await served.until_metric("streamrnn_predictions_total", 100)
         assert await served.stop(SIGTERM) == 0

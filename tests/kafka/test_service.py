@@ -14,7 +14,7 @@ from streamrnn.cli import main
 from streamrnn.config import Settings
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, embedded_only
@@ -32,10 +32,10 @@ def ticks(count: int, partitions: int = 2) -> list[OutRecord]:
 
 
 async def publish(settings: Settings, records: list[OutRecord]) -> None:
-    sink = Sink(settings)
-    await sink.start()
-    await sink.publish(settings.input.topic, records)
-    await sink.stop()
+    appender = Appender(settings)
+    await appender.start()
+    await appender.append(settings.input.topic, records)
+    await appender.stop()
 
 
 def crash(broker: EmbeddedBroker) -> None:

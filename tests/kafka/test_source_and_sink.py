@@ -1,4 +1,4 @@
-"""What goes in through the sink comes out of the source: both brokers, no mock."""
+"""What an appender puts in comes out of the source: both brokers, no mock."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from streamrnn.errors import TopicError
 from streamrnn.kafka.admin import _Admin, create_topic, prepare_topics
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.member import Assignment, Rebalanced, Source
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord, Record
 
 from .conftest import SettingsFactory
@@ -29,7 +29,7 @@ def ticks(count: int, partitions: int = 2, first: int = 0, size: int = 0) -> lis
 
 
 @asynccontextmanager
-async def running(thing: Source | Sink) -> AsyncIterator[None]:
+async def running(thing: Source | Appender) -> AsyncIterator[None]:
     await thing.start()
     try:
         yield
@@ -69,9 +69,9 @@ async def fetched(source: Source, live: frozenset[int], count: int, timeout_s: f
 
 
 async def publish(settings: Settings, records: list[OutRecord], topic: str | None = None) -> None:
-    sink = Sink(settings)
-    async with running(sink):
-        await sink.publish(topic or settings.input.topic, records)
+    appender = Appender(settings)
+    async with running(appender):
+        await appender.append(topic or settings.input.topic, records)
 
 
 async def test_records_come_back_whole_and_in_order(settings: SettingsFactory) -> None:

@@ -18,7 +18,7 @@ from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import Unsettled, committed_marks
 from streamrnn.kafka.reading.member import Rebalanced, Source
-from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused, Sent
+from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, Receipt, RecordsRefused
 from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.ticks import NO_INDEX
 
@@ -72,7 +72,7 @@ async def delivering(settings: Settings) -> AsyncIterator[tuple[ExactlyOnce, Sou
 @real_only
 async def test_a_read_committed_reader_sees_nothing_before_the_commit(made: SettingsFactory) -> None:
     s = await made()
-    done: list[Sent] = []
+    done: list[Receipt] = []
     async with delivering(s) as (delivery, source):
         (await delivery.send(s.output.topic, predictions(3, 2))).add_done_callback(done.append)
         await delivery.acknowledged()

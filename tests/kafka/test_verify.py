@@ -12,7 +12,7 @@ from streamrnn.config import Settings, SnapshotSettings
 from streamrnn.config.sections import DeliverySettings
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.reading.log import log_extent, read_whole
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.bundle import save_bundle
 from streamrnn.ticks import OutRecord, Record
 from streamrnn.verifying.verify import Options, verify
@@ -115,11 +115,11 @@ async def test_a_service_that_goes_on_meanwhile_is_clean_at_every_moment(
 
 async def feed(settings: Settings, records: list[OutRecord]) -> None:
     """Some at a time."""
-    sink = Sink(settings)
+    appender = Appender(settings)
     for at in range(0, len(records), 5):
-        await sink.publish(settings.input.topic, records[at : at + 5])
+        await appender.append(settings.input.topic, records[at : at + 5])
         await asyncio.sleep(0.04)
-    await sink.stop()
+    await appender.stop()
 
 
 async def test_an_output_that_was_tampered_with_is_not_clean_and_each_fault_is_named(
@@ -135,9 +135,9 @@ async def test_an_output_that_was_tampered_with_is_not_clean_and_each_fault_is_n
     first[30] = first[30]._replace(value=first[30].value.replace(b'"steps":', b'"steps":1'))
     gone = first.pop(7)
     rest.append(rest[3])
-    sink = Sink(forged)
-    await sink.publish(output.topic, [OutRecord(*record[:1], *record[2:]) for record in (*first, *rest)])
-    await sink.stop()
+    appender = Appender(forged)
+    await appender.append(output.topic, [OutRecord(*record[:1], *record[2:]) for record in (*first, *rest)])
+    await appender.stop()
     report = await verify(forged, make_model())
     assert report.counts == {"missing": 1, "doubled": 1, "differing": 1}
     assert report.faults == {"missing": 1, "differing": 1}

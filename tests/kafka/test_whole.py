@@ -10,7 +10,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
 from streamrnn.kafka.reading.records import log as whole
-from streamrnn.kafka.writing.sink import Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
 from .conftest import SettingsFactory, real_only
@@ -25,10 +25,10 @@ async def offsets(settings: Settings, start: int, stop: int, max_records: int = 
 
 
 async def write(settings: Settings, count: int) -> None:
-    sink = Sink(settings)
+    appender = Appender(settings)
     records = [OutRecord(0, 1_700_000_000_000, b"k", b"%d" % n) for n in range(count)]
-    await sink.publish(settings.input.topic, records)
-    await sink.stop()
+    await appender.append(settings.input.topic, records)
+    await appender.stop()
 
 
 async def test_a_log_is_read_whole_or_between_offsets(settings: SettingsFactory) -> None:

@@ -5,19 +5,17 @@ An interval is all that is sent between `begin` and `commit` or `abort`. The oth
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 from streamrnn.config import Settings
 from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.reading.member import Source
-from streamrnn.kafka.writing.interval import Publisher
-from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sent
+from streamrnn.kafka.writing.interval import make_publisher
+from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, Receipt, RecordsRefused
 from streamrnn.ticks import OutRecord
 
-__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "RecordsRefused", "Sent"]
+__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "Receipt", "RecordsRefused"]
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +37,7 @@ class Delivery(Protocol):
     async def begin(self, member: Membership) -> None:
         """Start an interval of this member."""
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """Queue records in order per partition; waits only while very much is not yet acknowledged."""
 
     async def acknowledged(self) -> None:
@@ -61,12 +59,11 @@ class AtLeastOnce:
 
     def __init__(self, settings: Settings, source: Source) -> None:
         self._source = source
-        deadline_s, make = settings.kafka.request_timeout_ms / 1000, partial(start_producer, settings)
-        self._publisher = Publisher(settings.output.batch_bytes, deadline_s, make)
+        self._publisher = make_publisher(settings)
 
     async def start(self) -> None:
         """See Delivery."""
-        await self._publisher.ready()
+        await self._publisher.connect()
 
     async def stop(self) -> None:
         """See Delivery; what is under way is not waited for."""
@@ -77,7 +74,7 @@ class AtLeastOnce:
         """See Delivery; the source knows which member commits."""
         await self._publisher.begin()
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """See Delivery."""
         return await self._publisher.send(topic, records)
 

@@ -7,12 +7,15 @@ without an answer, and what aiokafka calls fatal all end with it. Knows no trans
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
-from streamrnn.errors import TopicError
+from streamrnn.config import Settings
+from streamrnn.errors import RecordRefused, TopicError
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.internals.outgoing import Producer
 from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, RecordsRefused, Sending, Sent
+from streamrnn.kafka.writing.producing import start_producer
+from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, Bounds, Receipt, Unacknowledged
 from streamrnn.ticks import OutRecord
 
 DISCARD_S = 1.0
@@ -25,19 +28,19 @@ class Publisher:
     def __init__(
         self,
         batch_bytes: int,
-        deadline_s: float,
+        bounds: Bounds,
         make: Callable[[int], Awaitable[Producer]],
-        ready: Callable[[], None] = lambda: None,
+        before_queueing: Callable[[], None] = lambda: None,
     ) -> None:
-        """`make` starts a producer of batches so large; `ready` is called right before records are queued."""
+        """`make` starts a producer of batches so large; `before_queueing` is called right before records are."""
         self.producer: Producer | None = None
         self._most_bytes = self._batch_bytes = batch_bytes
-        self._deadline_s, self._make, self._ready = deadline_s, make, ready
+        self._bounds, self._make, self._before_queueing = bounds, make, before_queueing
         self._starting = asyncio.Lock()
-        self._sending: Sending | None = None
+        self._interval: Unacknowledged | None = None
         self._is_spoilt = False
 
-    async def ready(self) -> Producer:
+    async def connect(self) -> Producer:
         """The present producer, or a new one; BrokerRefused or BrokerUnavailable when there can be none."""
         async with self._starting:
             if self.producer is None:
@@ -49,32 +52,38 @@ class Publisher:
         """Start an interval, with another producer if the present one has failed and was not given up."""
         if self._is_spoilt:
             await self.discard()
-        self._sending = Sending(await self.ready(), self._deadline_s, self._ready)
+        producer = await self.connect()
+        self._interval = Unacknowledged(producer, self._bounds, self._before_queueing)
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+    @property
+    def interval(self) -> Unacknowledged:
+        """What was sent since `begin`."""
+        assert self._interval is not None, "begin comes before send"
+        return self._interval
+
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """See Delivery.send."""
-        assert self._sending is not None, "begin comes before send"
         with self.spoiling():
-            return await self._sending.send(topic, records)
+            return await self.interval.send(topic, records)
 
     async def acknowledged(self) -> None:
         """See Delivery.acknowledged."""
-        if self._sending is not None:
+        if self._interval is not None:
             with self.spoiling():
-                await self._sending.acknowledged()
+                await self._interval.acknowledged()
 
     def close(self) -> None:
         """End an interval of which all is acknowledged."""
-        self._sending = None
+        self._interval = None
 
     async def give_up(self, seconds: float) -> bool:
         """End the interval, waiting so long for what is under way; whether the producer is as good as new."""
-        sending, self._sending = self._sending, None
-        is_good = not self._is_spoilt and (sending is None or await sending.is_settled(seconds))
+        interval, self._interval = self._interval, None
+        is_good = not self._is_spoilt and (interval is None or await interval.is_settled(seconds))
         return is_good and not self._is_spoilt
 
     async def discard(self) -> None:
-        """Close the producer whatever its state, bounded; the next `ready` makes another."""
+        """Close the producer whatever its state, bounded; the next `connect` makes another."""
         producer, self.producer = self.producer, None
         if producer is not None:
             await stop_producer(producer, DISCARD_S)
@@ -90,6 +99,12 @@ class Publisher:
             self._is_spoilt = True
             if isinstance(error, BatchTooLarge):
                 self._batch_bytes = max(1, error.size // 2)
-            elif isinstance(error, RecordsRefused):
+            elif isinstance(error, RecordRefused):
                 self._batch_bytes = self._most_bytes
             raise
+
+
+def make_publisher(settings: Settings) -> Publisher:
+    """A publisher without transactions."""
+    bounds = Bounds(settings.kafka.request_timeout_ms / 1000)
+    return Publisher(settings.output.batch_bytes, bounds, partial(start_producer, settings))

@@ -38,7 +38,7 @@ from streamrnn.kafka.offsets import STALE, raise_for
 from streamrnn.kafka.wire import FencedOffsetCommit, read_errors
 from streamrnn.kafka.writing.interval import Publisher
 from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import Sent
+from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt
 from streamrnn.ticks import OutRecord
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,13 @@ class ExactlyOnce:
         self._member: Membership | None = None
         # Once the broker has given a transaction up, waiting longer for it is in vain.
         self._deadline_s = min(kafka.request_timeout_ms, delivery.transaction_timeout_ms) / 1000
-        self._publisher = Publisher(settings.output.batch_bytes, self._deadline_s, self._make, self._open)
+        self._publisher = Publisher(
+            settings.output.batch_bytes, Bounds(self._deadline_s), self._make, before_queueing=self._open
+        )
 
     async def start(self) -> None:
         """See Delivery; ends what an earlier producer of this transactional id has left pending."""
-        await self._publisher.ready()
+        await self._publisher.connect()
 
     async def stop(self) -> None:
         """See Delivery."""
@@ -78,7 +80,7 @@ class ExactlyOnce:
         self._member = member
         await self._publisher.begin()
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """See Delivery."""
         with self._telling():
             return await self._publisher.send(topic, records)
@@ -111,7 +113,7 @@ class ExactlyOnce:
         await self._publisher.discard()
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await self._publisher.ready()
+                await self._publisher.connect()
         except (BrokerError, TimeoutError) as error:
             log.warning("no new producer for %s yet: %s", self.transactional_id, error)
 

@@ -6,8 +6,10 @@ along: nothing overtakes it. Knows neither offsets nor transactions.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
@@ -18,8 +20,16 @@ from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
 from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
 from streamrnn.ticks import OutRecord, Place
 
-MOST_UNACKNOWLEDGED_BYTES = 16 * 2**20
-"""Above it a send waits; one send may exceed it by its own size."""
+
+class Bounds(NamedTuple):
+    """How long and how much is waited for.
+
+    deadline_s: of a send, and of the wait for acknowledgements. unacknowledged_bytes: above them a send waits; one
+    send may exceed them by its own size.
+    """
+
+    deadline_s: float
+    unacknowledged_bytes: int = 16 * 2**20
 
 
 class RecordsRefused(RecordRefused):
@@ -42,20 +52,22 @@ class BatchTooLarge(BrokerUnavailable):
         super().__init__(f"{topic}: a batch of {size} bytes is more than the broker takes (see output.batch_bytes)")
 
 
-class Sent:
-    """The records of one `send`, on their way."""
+class Receipt:
+    """What has become of the records of one `send`."""
 
     def __init__(self) -> None:
+        self.in_log: Counter[int] = Counter()
+        """How many of its records are acknowledged, by partition: always the first of a partition."""
         self._batches = 0
         self._is_queued = False
-        self._callbacks: list[Callable[[Sent], object]] = []
+        self._callbacks: list[Callable[[Receipt], object]] = []
 
     @property
     def is_done(self) -> bool:
         """Whether all its records are queued and acknowledged."""
         return self._is_queued and self._batches == 0
 
-    def add_done_callback(self, call: "Callable[[Sent], object]") -> None:
+    def add_done_callback(self, call: "Callable[[Receipt], object]") -> None:
         """Have `call` called, with this, once all its records are acknowledged; never if one of them is not."""
         if self.is_done:
             call(self)
@@ -63,15 +75,16 @@ class Sent:
             self._callbacks.append(call)
 
     def joined(self) -> None:
-        """Records of it are in one batch more."""
+        """Some of its records have joined a batch."""
         self._batches += 1
 
     def queued(self) -> None:
-        """No batch more will be joined."""
+        """All of its records have joined one."""
         self._is_queued = True
 
-    def acknowledge(self) -> None:
-        """One of its batches is in the log."""
+    def acknowledge(self, partition: int, count: int) -> None:
+        """So many records that have joined a batch are in the log with it."""
+        self.in_log[partition] += count
         self._batches -= 1
         if self.is_done:
             calls, self._callbacks = self._callbacks, []
@@ -85,39 +98,45 @@ class _Batch(QueuedBatch):
     def __init__(self, producer: Producer, tp: TopicPartition, first: OutRecord) -> None:
         super().__init__(producer, tp)
         self.first = first
-        self.sents: list[Sent] = []
+        self.receipts: list[tuple[Receipt, int]] = []
 
 
-class Sending:
+class Unacknowledged:
     """What was sent through one producer since the last commit."""
 
-    def __init__(self, producer: Producer, deadline_s: float, ready: Callable[[], None]) -> None:
-        """`ready` is called right before records are queued, and may raise."""
-        self._producer, self._deadline_s, self._ready = producer, deadline_s, ready
+    def __init__(self, producer: Producer, bounds: Bounds, before_queueing: Callable[[], None]) -> None:
+        """`before_queueing` is called right before records are queued, and may raise."""
+        self._producer, self._bounds, self._before_queueing = producer, bounds, before_queueing
         self._turn = asyncio.Lock()
         self._under_way: dict[asyncio.Future[object], _Batch] = {}
         self._newest: dict[TopicPartition, _Batch] = {}
         self._failed: list[tuple[_Batch, BaseException]] = []
-        self._bytes = 0
+        self.bytes = 0
+        """Of the batches that are not yet acknowledged."""
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Sent:
+    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """Queue records, in order per partition, waiting first while too much is unacknowledged."""
-        sent, lists = Sent(), by_partition(records)
+        receipt, lists = Receipt(), by_partition(records)
         async with self._turn:
-            async with deadline(self._deadline_s, f"publishing to {topic}"):
+            async with deadline(self._bounds.deadline_s, f"publishing to {topic}"):
                 await check_partitions(self._producer, topic, lists)
-                while self._bytes >= MOST_UNACKNOWLEDGED_BYTES and not self._failed:
+                while self.bytes >= self._bounds.unacknowledged_bytes and not self._failed:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             self.raise_failure()
-            self._ready()
+            self._before_queueing()
             for partition, mine in lists.items():
-                self._queue(TopicPartition(topic, partition), mine, sent)
-        sent.queued()
-        return sent
+                self._queue(TopicPartition(topic, partition), mine, receipt)
+        receipt.queued()
+        return receipt
+
+    @property
+    def batches(self) -> int:
+        """How many are not yet acknowledged."""
+        return len(self._under_way)
 
     async def acknowledged(self) -> None:
         """Wait until all is acknowledged; what is not, raises."""
-        async with deadline(self._deadline_s, "publishing"):
+        async with deadline(self._bounds.deadline_s, "publishing"):
             while self._under_way:
                 await asyncio.wait(self._under_way)
         self.raise_failure()
@@ -133,26 +152,37 @@ class Sending:
     def raise_failure(self) -> None:
         """The worst of what is known to have failed: refused records before refused batches before the rest."""
         refused = [(batch, error) for batch, error in self._failed if isinstance(error, TOO_MUCH)]
-        single = [(batch, error) for batch, error in refused if batch.record_count == 1]
+        single = self._refused()
         if single:
             raise _refusal(single) from single[0][1]
         if refused:
             batch, error = min(refused, key=lambda pair: pair[0].size_bytes)
             raise BatchTooLarge(batch.tp.topic, batch.size_bytes) from error
-        errors = [error for _, error in self._failed if not isinstance(error, NotSent)]
+        self.raise_lost()
+
+    def raise_lost(self) -> None:
+        """What failed for a reason that lies not in the records: they may be in the log all the same."""
+        errors = [error for _, error in self._failed if not isinstance(error, (NotSent, *TOO_MUCH))]
         ended = self._producer.failure
         if ended is not None:
             errors.append(ended)
         if errors:
             raise _verdict(errors[0]) from errors[0]
 
-    def _queue(self, tp: TopicPartition, records: list[OutRecord], sent: Sent) -> None:
+    def refused(self) -> list[tuple[OutRecord, str]]:
+        """Records that are refused for good, each the first of its partition that is not in the log, and why."""
+        return [(batch.first, type(error).__name__) for batch, error in self._refused()]
+
+    def _refused(self) -> list[tuple[_Batch, BaseException]]:
+        return [(batch, e) for batch, e in self._failed if isinstance(e, TOO_MUCH) and batch.record_count == 1]
+
+    def _queue(self, tp: TopicPartition, records: list[OutRecord], receipt: Receipt) -> None:
         done = 0
         while done < len(records):
             batch = self._newest.get(tp)
-            taken = self._fill(batch, records[done:], sent) if batch is not None and batch.is_open() else 0
+            taken = self._fill(batch, records[done:], receipt) if batch is not None and batch.is_open() else 0
             if not taken:
-                self._fill(self._append(tp, records[done]), records[done : done + 1], sent)
+                self._fill(self._append(tp, records[done]), records[done : done + 1], receipt)
                 taken = 1
             done += taken
 
@@ -164,24 +194,24 @@ class Sending:
         batch.future.add_done_callback(self._done)
         return batch
 
-    def _fill(self, batch: _Batch, records: list[OutRecord], sent: Sent) -> int:
+    def _fill(self, batch: _Batch, records: list[OutRecord], receipt: Receipt) -> int:
         before = batch.size_bytes
         count = batch.take(records)
         if count:
-            self._bytes += batch.size_bytes - before
-            batch.sents.append(sent)
-            sent.joined()
+            self.bytes += batch.size_bytes - before
+            batch.receipts.append((receipt, count))
+            receipt.joined()
         return count
 
     def _done(self, future: "asyncio.Future[object]") -> None:
         batch = self._under_way.pop(future)
-        self._bytes -= batch.size_bytes
+        self.bytes -= batch.size_bytes
         error = future.exception()
         if error is not None:
             self._failed.append((batch, error))
             return
-        for sent in batch.sents:
-            sent.acknowledge()
+        for receipt, count in batch.receipts:
+            receipt.acknowledge(batch.tp.partition, count)
 
 
 def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:

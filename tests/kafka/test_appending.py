@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.errors import BrokerError, BrokerUnavailable, RecordRefused, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
-from streamrnn.kafka.writing.sink import IndexesRefused, Sink
+from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range
 
@@ -49,19 +49,21 @@ async def test_compressed_batches_come_back(settings: SettingsFactory, compressi
     assert len(await everything(s, 0, 50)) == 50
 
 
-async def test_a_missing_partition_is_a_topic_error_and_the_sink_lives_on(settings: SettingsFactory) -> None:
+async def test_a_missing_partition_is_a_topic_error_and_the_appender_lives_on(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
-    sink = Sink(s)
-    async with running(sink):
+    appender = Appender(s)
+    async with running(appender):
         with pytest.raises(TopicError, match="no partition 1"):
-            await sink.publish(s.input.topic, ticks(2, partitions=2))
-        await sink.publish(s.input.topic, ticks(2, partitions=1))
+            await appender.append(s.input.topic, ticks(2, partitions=2))
+        await appender.append(s.input.topic, ticks(2, partitions=1))
     assert len(await everything(s, 0, 2)) == 2
 
 
-async def test_publishing_nothing_is_nothing(settings: SettingsFactory) -> None:
+async def test_appending_nothing_is_nothing(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
-    await Sink(s).publish("nowhere", [])
+    appender = Appender(s)
+    await appender.append("nowhere", [])
+    assert appender._publisher.producer is None
 
 
 @real_only
@@ -71,13 +73,11 @@ async def test_refused_records_are_named_and_the_others_appended_in_order(
 ) -> None:
     s = await settings(partitions=2, kafka={"acks_idempotent": idempotent})
     sent = ticks(8) + ticks(3, first=8, size=1_200_000) + ticks(9, first=11)
-    sink = Sink(s)
-    async with running(sink):
-        with pytest.raises(IndexesRefused, match="record 8 and 2 more refused: MessageSizeTooLarge") as refusal:
-            await sink.publish(s.input.topic, sent)
-        assert refusal.value.indexes == (8, 9, 10)
-        assert refusal.value.index == 8
-        await sink.publish(s.input.topic, ticks(2, first=20))
+    appender = Appender(s)
+    async with running(appender):
+        with pytest.raises(RecordRefused, match="record 8 and 2 more refused: MessageSizeTooLarge"):
+            await appender.append(s.input.topic, sent)
+        await appender.append(s.input.topic, ticks(2, first=20))
     for partition in (0, 1):
         got = [r.value for r in await everything(s, partition, 100)]
         taken = [r for i, r in enumerate(sent + ticks(2, first=20)) if i not in (8, 9, 10)]
@@ -97,38 +97,38 @@ async def test_batches_above_the_brokers_limit_are_halved(settings: SettingsFact
 async def test_an_idempotent_producer_on_a_broker_without_says_which_setting(settings: SettingsFactory) -> None:
     s = await settings(partitions=1, kafka={"acks_idempotent": True, "request_timeout_ms": 3000})
     with pytest.raises(BrokerError, match=r"kafka\.acks_idempotent"):
-        await Sink(s).start()
+        await Appender(s).start()
 
 
 @embedded_only
-async def test_the_sink_outlives_its_broker(settings: SettingsFactory) -> None:
+async def test_an_appender_outlives_its_broker(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
     broker = EmbeddedBroker()
     async with broker:
         s = await settings(input={"topic": "t"}, kafka={"bootstrap": broker.bootstrap, "request_timeout_ms": 1500})
         await create_topic(s.kafka, "t", 1)
-        sink = Sink(s)
-        await sink.start()
-        await sink.publish("t", ticks(1, partitions=1))
+        appender = Appender(s)
+        await appender.start()
+        await appender.append("t", ticks(1, partitions=1))
     for _ in range(2):
         with pytest.raises(BrokerUnavailable):
-            await sink.publish("t", ticks(1, partitions=1))
+            await appender.append("t", ticks(1, partitions=1))
     async with EmbeddedBroker(port=int(broker.bootstrap.split(":")[1])):
         await create_topic(s.kafka, "t", 1)
-        await sink.publish("t", ticks(1, partitions=1))
-        await sink.stop()
+        await appender.append("t", ticks(1, partitions=1))
+        await appender.stop()
 
 
-async def test_a_cancelled_publish_leaves_nothing_running(settings: SettingsFactory) -> None:
+async def test_a_cancelled_append_leaves_nothing_running(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
     before = asyncio.all_tasks()
-    sink = Sink(s)
-    await sink.start()
-    publishing = asyncio.create_task(sink.publish(s.input.topic, ticks(1000, partitions=1)))
+    appender = Appender(s)
+    await appender.start()
+    appending = asyncio.create_task(appender.append(s.input.topic, ticks(1000, partitions=1)))
     await asyncio.sleep(0)
-    publishing.cancel()
+    appending.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await publishing
-    await sink.stop()
+        await appending
+    await appender.stop()
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() == before
