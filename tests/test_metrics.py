@@ -2,8 +2,9 @@
 
 import math
 import random
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -71,9 +72,9 @@ def value(counted: Metrics, name: str, **labels: str) -> float:
     return series(counted)[name, tuple(sorted(labels.items()))]
 
 
-def used(kind: type[Metrics] = Metrics) -> Metrics:
+def used(now_s: Callable[[], float] = time.monotonic) -> Metrics:
     """Metrics of a service that has lived through everything once."""
-    counted = kind()
+    counted = Metrics(now_s)
     counted.model(SPEC, "cpu")
     counted.state({0: "live", 3: "recovering"})
     two = batch([5, 5000], said=errors([1, 1, 1, 1]))
@@ -297,17 +298,16 @@ def test_outliers_are_counted_by_feature_where_all_ticks_were_refused_too() -> N
     assert ("streamrnn_outliers_total", (("feature", "a"),)) not in series(counted)
 
 
-def test_a_snapshot_says_rates_since_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 0.0)
-    monkeypatch.setattr(metrics.counted, "time", clock)
-    counted = used()
-    clock.monotonic = lambda: 104.0
+def test_a_snapshot_says_rates_since_the_last_one() -> None:
+    clock = SimpleNamespace(now_s=100.0)
+    counted = used(lambda: clock.now_s)
+    clock.now_s = 104.0
     first = counted.glance()
     assert {k: first[k] for k in ("ticks", "ticks_per_s", "streams", "dead_letters", "mse", "persistence_mse")} == {
         "ticks": 2, "ticks_per_s": 0.5, "streams": 7, "dead_letters": 3, "mse": 1, "persistence_mse": 4
     }  # fmt: skip
     assert first["p50_s"] == pytest.approx((0.005 + 5) / 2)
-    clock.monotonic = lambda: 106.0
+    clock.now_s = 106.0
     counted.batch(batch([1] * 30), NOW_MS)
     assert counted.glance()["ticks_per_s"] == 15
 

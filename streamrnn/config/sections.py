@@ -153,7 +153,7 @@ class EngineSettings(Section):
 
 
 class LimitSettings(Section):
-    """When to stop trusting the input, and how long to take to end."""
+    """When to stop trusting the input, how long to take to end, and what recoveries may take."""
 
     dead_letter_share: Share = Field(0.5, description="Share of dead letters above which fetching pauses.")
     dead_letter_window: Positive = Field(1000, description="Newest records over which the share is taken.")

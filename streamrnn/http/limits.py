@@ -28,7 +28,7 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
-class Bounded:
+class BoundedApplication:
     """An application whose requests have bodies of known and bounded length, and end in time.
 
     What fails is logged, never told. A connection is cut off by its own timer, so nobody is answered too late.

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from streamrnn.errors import ConfigError
 from streamrnn.http.connection import HEADERS, BoundedConnection
-from streamrnn.http.limits import DEFAULT_LIMITS, Bounded, Limits
+from streamrnn.http.limits import DEFAULT_LIMITS, BoundedApplication, Limits
 from streamrnn.http.routing import make_application
 
 
@@ -22,7 +22,7 @@ class HttpServer:
 
     def __init__(self, host: str, port: int, routes: Sequence[Route], limits: Limits = DEFAULT_LIMITS) -> None:
         self._host, self._port, self._limits = host, port, limits
-        self._application = Bounded(make_application(routes), limits)
+        self._application = BoundedApplication(make_application(routes), limits)
         self._server: asyncio.Server | None = None
         self._state = ServerState()
 

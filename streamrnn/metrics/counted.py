@@ -47,10 +47,10 @@ class Held(NamedTuple):
 
 
 class Metrics(Collector):
-    """What the service counts; one per process, in a registry of its own."""
+    """What the service counts, on the event loop's thread; one per process, in a registry of its own."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self._registry = registry or CollectorRegistry()
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._registry, self._now_s = CollectorRegistry(), now_s
         self._values: dict[str, dict[tuple[str, ...], float]] = {d.name: {} for d in DECLARED}
         self._latency = Histogram(LATENCY_S)
         self._stages = {stage: Histogram(LATENCY_S) for stage in STAGES}
@@ -59,7 +59,7 @@ class Metrics(Collector):
         self._errors: RollingErrors | None = None
         self._recent = Recent(RECENT_LATENCIES)
         self._owned: set[int] = set()
-        self._shown = (time.monotonic(), 0.0)
+        self._shown = (now_s(), 0.0)
         self._recoveries, self._snapshots = Histogram(DURATIONS_S), Histogram(DURATIONS_S)
         for declared in DECLARED:
             if declared.type == "counter" and not declared.labels:
@@ -222,7 +222,7 @@ class Metrics(Collector):
         """For a live view: ticks, ticks/s since the last call, p50 and p99 latency in seconds, dead letters,
         streams, mse and persistence_mse of the first horizon over all targets (NaN before the first truth).
         """
-        now, ticks = time.monotonic(), self._values["streamrnn_ticks_total"].get((), 0.0)
+        now, ticks = self._now_s(), self._values["streamrnn_ticks_total"].get((), 0.0)
         (then, before), self._shown = self._shown, (now, ticks)
         p50_s, p99_s = self._recent.percentiles(50, 99)
         means = self._errors.means()[:, 0].mean(axis=1) if self._errors else np.full(4, np.nan)

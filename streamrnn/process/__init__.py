@@ -1,1 +1,4 @@
-"""How the process runs and speaks: interpreter, signals, log lines, text for a terminal. Knows no stream."""
+"""How the process runs, ends and speaks: interpreter, signals, children, log lines, text for a terminal.
+
+Knows no stream.
+"""
