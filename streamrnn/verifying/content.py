@@ -45,6 +45,11 @@ class Content:
             content |= {name: _in_float32(content[name]) for name in _NUMBERS if name in content}
         return content
 
+    def _is_one_number(self, path: str, expected: Any, found: Any) -> bool:
+        """Whether two numbers of the model differ in their texts alone."""
+        are_numbers = self._is_single and path.startswith(_NUMBERS) and type(expected) is type(found) is float
+        return are_numbers and _packed(_in_float32(expected)) == _packed(_in_float32(found))
+
     def shown(self, value: bytes | None) -> str:
         """A value as JSON, not too long; raw bytes where it cannot be read."""
         try:
@@ -56,7 +61,8 @@ class Content:
     def differences(self, expected: bytes, found: bytes | None) -> tuple[str, str]:
         """The fields that differ, as expected and as found; the whole values where one cannot be read."""
         try:
-            pairs = sorted(_differing("", self._read(expected), self._read(found)), key=_rank)
+            found_pairs = _differing("", self._decode(expected), self._decode(found))
+            pairs = sorted((pair for pair in found_pairs if not self._is_one_number(*pair)), key=_rank)
         except _DEFECTS:
             return self.shown(expected), self.shown(found)
         if not pairs:
