@@ -28,7 +28,7 @@ FAR_MS = 86_400_000
 """A day: what an event time may differ from its record's timestamp without being counted."""
 
 
-Rows = slice | NDArray[np.intp] | NDArray[np.bool_]
+RowChoice = slice | NDArray[np.intp] | NDArray[np.bool_]
 """Which rows of columns: a slice, their numbers (m,) in any order, or for each of n whether it is one (n,)."""
 
 
@@ -79,12 +79,12 @@ class StreamRows(NamedTuple):
     floats: NDArray[np.float32]
     integers: NDArray[np.int64]
 
-    def take(self, rows: Rows) -> "StreamRows":
+    def take(self, rows: RowChoice) -> "StreamRows":
         """Some of the rows; as views if they are a slice."""
         return StreamRows(_taken(self.streams, rows), self.floats[rows], self.integers[rows])
 
 
-def _taken(items: list[Any], rows: Rows) -> list[Any]:
+def _taken(items: list[Any], rows: RowChoice) -> list[Any]:
     """As an array takes them."""
     if isinstance(rows, slice):
         return items[rows]
@@ -145,7 +145,7 @@ class TickBatch:
     def __len__(self) -> int:
         return len(self.streams)
 
-    def take(self, rows: Rows) -> "TickBatch":
+    def take(self, rows: RowChoice) -> "TickBatch":
         """Some of the ticks, without what is between them and without the counts beside them."""
         return TickBatch(
             self.partition[rows],
@@ -158,7 +158,7 @@ class TickBatch:
             index=None if self.index is None else self.index[rows],
         )
 
-    def places(self, rows: Rows = slice(None)) -> list[Place]:
+    def places(self, rows: RowChoice = slice(None)) -> list[Place]:
         """The places of some of the ticks, or of all."""
         index = repeat(NO_INDEX) if self.index is None else self.index[rows].tolist()
         return list(zip(self.partition[rows].tolist(), self.offset[rows].tolist(), index, strict=False))

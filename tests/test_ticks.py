@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.ticks import Endings, Record, Rows, StreamRows, TickBatch, as_record
+from streamrnn.ticks import Endings, Record, RowChoice, StreamRows, TickBatch, as_record
 
 N = 12
 
@@ -19,7 +19,7 @@ def batch(has_lists: bool) -> TickBatch:
     return TickBatch(*columns, at * 17, endings, 3, index, np.array([1, 2]))
 
 
-def rows_named(kind: str, numbers: list[int]) -> tuple[Rows, list[int]]:
+def rows_named(kind: str, numbers: list[int]) -> tuple[RowChoice, list[int]]:
     """Some of N rows, named so, and their numbers in order."""
     if kind == "numbers":
         return np.array(numbers, np.intp), numbers

@@ -3,6 +3,6 @@
 from streamrnn.codecs.dead_letters import dead_letter_record
 from streamrnn.codecs.decode import Decoder
 from streamrnn.codecs.encode import Encoder
-from streamrnn.codecs.making import make_decoder
+from streamrnn.codecs.input_decoder import make_decoder
 
 __all__ = ["Decoder", "Encoder", "dead_letter_record", "make_decoder"]

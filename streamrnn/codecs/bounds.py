@@ -18,7 +18,7 @@ from streamrnn.nn.spec import ModelSpec
 OPEN = (-math.inf, math.inf)
 
 
-class Bounded(NamedTuple):
+class BoundedValues(NamedTuple):
     """values (n, F) after the policy, the very array that came where none was changed; counts (F,) how many of each
     feature were outside, None where none was."""
 
@@ -47,13 +47,13 @@ class Outliers:
         self._features, self.policy = spec.features, policy
         self.is_known = bool(np.isfinite((self._low, self._high)).any())
 
-    def apply(self, values: NDArray[np.floating], refused: dict[int, Refused]) -> Bounded:
+    def apply(self, values: NDArray[np.floating], refused: dict[int, Refused]) -> BoundedValues:
         """Count, and do with them what the policy says; rows that are refused already are passed over."""
         if not self.is_known:
-            return Bounded(values, None)
+            return BoundedValues(values, None)
         outside = (values < self._low) | (values > self._high)
         if not outside.any():
-            return Bounded(values, None)
+            return BoundedValues(values, None)
         outside &= np.isfinite(values)
         outside[list(refused)] = False
         if self.policy == "dead-letter":
@@ -63,7 +63,7 @@ class Outliers:
             instead = np.nan if self.policy == "missing" else np.clip(values, self._low, self._high)
             values = np.where(outside, instead, values).astype(values.dtype, copy=False)
         counts = outside.sum(axis=0)
-        return Bounded(values, counts if counts.any() else None)
+        return BoundedValues(values, counts if counts.any() else None)
 
     def words(self, feature: int) -> str:
         """The bounds of one feature, such as -50 to 60."""

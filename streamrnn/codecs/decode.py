@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.bounds import Outliers
 from streamrnn.codecs.formats.known import FORMATS, objects_in
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import are_keys, key_refusal
-from streamrnn.codecs.outliers import Outliers
 from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
 from streamrnn.codecs.rows import Spreader
 from streamrnn.codecs.times import times_ms
@@ -24,7 +24,7 @@ from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPoli
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch, tallied
 
-Refusals = dict[int, Refused]
+Reasons = dict[int, Refused]
 """The first reason found against each refused record, by its index."""
 
 
@@ -61,7 +61,7 @@ class Decoder:
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""
-        refused: Refusals = {}
+        refused: Reasons = {}
         rows = self._spreader.rows(records, refused)
         if rows is None:
             return self._read_rows(records, refused, None)
@@ -77,7 +77,7 @@ class Decoder:
         return self._spreader.count(record)
 
     def _read_rows(
-        self, records: Sequence[Record], refused: Refusals, indexes: list[int] | None
+        self, records: Sequence[Record], refused: Reasons, indexes: list[int] | None
     ) -> tuple[TickBatch, list[DeadLetter]]:
         if not records:
             return self._nothing(), []
@@ -116,7 +116,7 @@ class Decoder:
         values = np.zeros((0, len(self._spec.features)), self._spec.precision)
         return TickBatch(none.astype(np.int32), none, none, none, [], values, none)
 
-    def _check_numbers(self, features: NDArray[np.floating], refused: Refusals) -> None:
+    def _check_numbers(self, features: NDArray[np.floating], refused: Reasons) -> None:
         allowed = np.isfinite(features)
         if allowed.all():
             return
@@ -133,7 +133,7 @@ class Decoder:
         return Refused("missing_feature", f"missing or NaN: {', '.join(missing)}")
 
 
-def _readable(values: Sequence[bytes | None], most: int, refused: Refusals) -> Sequence[bytes]:
+def _readable(values: Sequence[bytes | None], most: int, refused: Reasons) -> Sequence[bytes]:
     """Values worth reading; the null and the large are refused, and empty from here on."""
     if None not in values and max(map(len, values)) <= most:  # type: ignore[arg-type]
         return values  # type: ignore[return-value]
@@ -145,7 +145,7 @@ def _readable(values: Sequence[bytes | None], most: int, refused: Refusals) -> S
 
 
 def _streams(
-    keys: Sequence[bytes | None], named: Sequence[str | None] | None, form: InputForm, refused: Refusals
+    keys: Sequence[bytes | None], named: Sequence[str | None] | None, form: InputForm, refused: Reasons
 ) -> list[bytes]:
     """The streams' names: from the values where they name one, else the records' keys."""
     if named is not None:
@@ -159,7 +159,7 @@ def _streams(
     return list(keys)  # type: ignore[arg-type]
 
 
-def _orders(orders: Sequence[int | None], field: str | None, refused: Refusals) -> NDArray[np.int64]:
+def _orders(orders: Sequence[int | None], field: str | None, refused: Reasons) -> NDArray[np.int64]:
     """What a stream's ticks are ordered by."""
     try:
         return np.frombuffer(array("q", cast(Sequence[int], orders)), np.int64)

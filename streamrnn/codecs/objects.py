@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Columns, in_precision
 from streamrnn.codecs.fields import Leaf, Path, Tree, base_path, feature_places, places, without_clashes
 from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused, feature_refusal, missing_key, reading_refusal
 from streamrnn.codecs.second_look import lenient_numbers, lenient_orders, names_in
 from streamrnn.codecs.times import Time
+from streamrnn.codecs.value_columns import Columns, in_precision
 from streamrnn.errors import BundleError
 from streamrnn.nn.spec import ModelSpec
 

@@ -17,7 +17,7 @@ from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
 
 
 @dataclass(slots=True)
-class Rows:
+class RecordRows:
     """m records of one value each, and of each its index in the list it came in or NO_INDEX; has_lists, whether any
     came in one; the ends of states between them: after how many rows, in which partition, of which stream; skipped:
     null values that mean nothing."""
@@ -47,12 +47,12 @@ class Spreader:
         self._form, self._most_bytes, self._format = form, most_bytes, of
         self._last: tuple[bytes, list[msgspec.Raw]] = (b"", [])
 
-    def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> Rows | None:
+    def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> RecordRows | None:
         """None where each record is a row; adds to the refused, by row, what cannot be one."""
         is_silent = self._form.tombstones != "dead-letter" and any(record.value is None for record in records)
         if not is_silent and (self._form.records == "one" or not any(map(self._is_list, records))):
             return None
-        rows = Rows()
+        rows = RecordRows()
         for record in records:
             if record.value is None and is_silent:
                 self._take_null(record, rows, refused)
@@ -68,7 +68,7 @@ class Spreader:
             return False
         return self._format.is_list(value)
 
-    def _take_null(self, record: Record, rows: Rows, refused: dict[int, Refused]) -> None:
+    def _take_null(self, record: Record, rows: RecordRows, refused: dict[int, Refused]) -> None:
         if self._form.tombstones == "skip":
             rows.skipped += 1
             return
@@ -80,7 +80,7 @@ class Spreader:
             assert record.key is not None
             rows.endings.append((len(rows.records), record.partition, record.key))
 
-    def _take_list(self, record: Record, rows: Rows, refused: dict[int, Refused]) -> None:
+    def _take_list(self, record: Record, rows: RecordRows, refused: dict[int, Refused]) -> None:
         try:
             elements = self._elements(record.value or b"")
         except Refused as why:
@@ -132,6 +132,6 @@ class Spreader:
         return record._replace(value=bytes(self._last[1][index]))
 
 
-def _add(rows: Rows, record: Record) -> None:
+def _add(rows: RecordRows, record: Record) -> None:
     rows.records.append(record)
     rows.indexes.append(NO_INDEX)

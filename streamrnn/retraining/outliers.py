@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.outliers import Outliers
+from streamrnn.codecs.bounds import Outliers
 from streamrnn.codecs.reasons import Refused
 from streamrnn.config import InputSettings
 from streamrnn.nn.spec import ModelSpec, Precision

@@ -28,7 +28,7 @@ class Foreign(NamedTuple):
     why: str
 
 
-class Columns(NamedTuple):
+class FoundColumns(NamedTuple):
     """source (n,) the ticks' places; at (n,) the records' own offsets; digest (n, 2) of their content, zeros where
     there is none; name (n,) a code of `names`, NO_LABEL without one: a prediction's model, a letter's (model,
     stage, code)."""
@@ -38,17 +38,17 @@ class Columns(NamedTuple):
     digest: NDArray[np.uint64]
     name: NDArray[np.int32]
 
-    def between(self, start: int, stop: int) -> "Columns":
+    def between(self, start: int, stop: int) -> "FoundColumns":
         """Those of the ticks at offsets start to stop - 1."""
         low, high = np.searchsorted(self.source, (place_of(start), place_of(stop))).tolist()
         return self.rows(slice(low, high))
 
-    def rows(self, which: slice | NDArray[Any]) -> "Columns":
+    def rows(self, which: slice | NDArray[Any]) -> "FoundColumns":
         """Some of them: a slice, flags or indexes."""
-        return Columns(self.source[which], self.at[which], self.digest[which], self.name[which])
+        return FoundColumns(self.source[which], self.at[which], self.digest[which], self.name[which])
 
 
-class Found:
+class FoundRecords:
     """The records of one partition, taken in log order, then sealed."""
 
     def __init__(self, partition: int) -> None:
@@ -57,7 +57,7 @@ class Found:
         self.foreign_count = 0
         self.names: list[tuple[str, ...]] = []
         self._codes: dict[tuple[bytes, ...], int] = {}
-        self._chunks: list[Columns] = []
+        self._chunks: list[FoundColumns] = []
 
     def __len__(self) -> int:
         return sum(len(chunk.source) for chunk in self._chunks)
@@ -72,7 +72,7 @@ class Found:
     def _add(self, source: Sequence[int], at: Sequence[int], digests: Iterable[bytes], name: Sequence[int]) -> None:
         digest = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, DIGEST_BYTES // 8)
         codes = np.array(name, np.int32)
-        self._chunks.append(Columns(np.array(source, np.int64), np.array(at, np.int64), digest, codes))
+        self._chunks.append(FoundColumns(np.array(source, np.int64), np.array(at, np.int64), digest, codes))
 
     def _refuse(self, record: Record, why: str, room: int = 100) -> None:
         self.foreign_count += 1
@@ -83,21 +83,21 @@ class Found:
         """Records of the partition, in log order."""
         raise NotImplementedError
 
-    def sealed(self) -> Columns:
+    def sealed(self) -> FoundColumns:
         """All that was taken, by source and log position."""
         if not self._chunks:
             none = np.zeros(0, np.int64)
-            return Columns(none, none, np.zeros((0, DIGEST_BYTES // 8), np.uint64), none.astype(np.int32))
+            return FoundColumns(none, none, np.zeros((0, DIGEST_BYTES // 8), np.uint64), none.astype(np.int32))
         source, at, digest, name = zip(*self._chunks, strict=True)
         self._chunks.clear()
-        whole = Columns(*map(np.concatenate, (source, at, digest, name)))
+        whole = FoundColumns(*map(np.concatenate, (source, at, digest, name)))
         if (np.diff(whole.source) >= 0).all():
             return whole
         order = np.argsort(whole.source, kind="stable")
         return whole.rows(order)
 
 
-class FoundPredictions(Found):
+class FoundPredictions(FoundRecords):
     """Predictions; a name is the `model` header."""
 
     def __init__(self, partition: int, content: Content) -> None:
@@ -121,7 +121,7 @@ class FoundPredictions(Found):
         self._add(source, at, digests, name)
 
 
-class FoundLetters(Found):
+class FoundLetters(FoundRecords):
     """Dead letters of one input topic; a name is model, stage and code. Those of other topics are passed over."""
 
     def __init__(self, partition: int, topic: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamrnn.ticks import OutRecord
 from streamrnn.verifying.faults import Example, Faults
-from streamrnn.verifying.found import NO_LABEL, Columns, Places, letter_digest
+from streamrnn.verifying.found import NO_LABEL, FoundColumns, Places, letter_digest
 from streamrnn.verifying.places import MOST_OFFSET, offset_of, whole
 from streamrnn.verifying.recomputing import Expected, Refusal
 
@@ -21,7 +21,7 @@ Flags = NDArray[np.bool_]
 _NO_RECORD = "the input has no such record"
 
 
-class Rules(NamedTuple):
+class StretchRules(NamedTuple):
     """What holds for a stretch: whether its predictions must be there, or must not be there yet, and whether a tick
     may leave nothing at all; nothing below the bounds need be there (retention may have deleted it)."""
 
@@ -37,7 +37,7 @@ class Stretch(NamedTuple):
 
     start: int
     stop: int
-    rules: Rules
+    rules: StretchRules
 
 
 class _Hits(NamedTuple):
@@ -54,9 +54,9 @@ class Judge:
     def __init__(
         self,
         label: str,
-        predictions: Columns,
+        predictions: FoundColumns,
         labels: list[tuple[str, ...]],
-        letters: Columns,
+        letters: FoundColumns,
         letter_names: list[tuple[str, ...]],
         faults: Faults,
     ) -> None:
@@ -123,7 +123,7 @@ class Judge:
 
     # Predictions
 
-    def _unexpected(self, found: Columns, is_hit: Flags, places: Places, refused: dict[int, Refusal]) -> None:
+    def _unexpected(self, found: FoundColumns, is_hit: Flags, places: Places, refused: dict[int, Refusal]) -> None:
         """Predictions without a tick, and those of another model."""
 
         def example(n: int) -> Example:
@@ -138,7 +138,7 @@ class Judge:
 
         self._faults.add("unexpected", int((~is_hit).sum()), map(example, np.flatnonzero(~is_hit).tolist()))
 
-    def _differing(self, found: Columns, hits: _Hits, expected: Expected) -> None:
+    def _differing(self, found: FoundColumns, hits: _Hits, expected: Expected) -> None:
         rows = np.flatnonzero(hits.is_hit)
         wrong = rows[(found.digest[rows] != expected.digest[hits.slot[rows]]).any(axis=1)]
 
@@ -148,14 +148,14 @@ class Judge:
 
         self._faults.add("differing", len(wrong), map(example, wrong.tolist()))
 
-    def _doubled(self, found: Columns, again: Flags) -> None:
+    def _doubled(self, found: FoundColumns, again: Flags) -> None:
         def example(n: int) -> Example:
             said = f"the same again as at output offset {int(found.at[n - 1])}"
             return Example(int(found.source[n]), int(found.at[n]), expected="one prediction", found=said)
 
         self._faults.add("doubled", int(again.sum()), map(example, np.flatnonzero(again).tolist()))
 
-    def _in_order(self, found: Columns, is_first: Flags) -> None:
+    def _in_order(self, found: FoundColumns, is_first: Flags) -> None:
         """The first predictions of ascending ticks stand at ascending places."""
         source, at = found.source[is_first], found.at[is_first]
         if not len(at):
@@ -171,7 +171,7 @@ class Judge:
         self._newest_at = int(newest[-1])
 
     def _missing(
-        self, rules: Rules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, Columns]
+        self, rules: StretchRules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, FoundColumns]
     ) -> None:
         if not rules.must:
             return
@@ -184,7 +184,7 @@ class Judge:
 
         self._faults.add("missing", len(rows), map(example, rows))
 
-    def _note_ahead(self, rules: Rules, found: Columns, letters: dict[int, Columns]) -> None:
+    def _note_ahead(self, rules: StretchRules, found: FoundColumns, letters: dict[int, FoundColumns]) -> None:
         if not rules.must:
             self.ahead += len(found.source) + sum(len(rows.source) for rows in letters.values())
         if rules.is_early:
@@ -197,12 +197,12 @@ class Judge:
 
     # Dead letters
 
-    def _is_refusal(self, rows: Columns | None) -> bool:
+    def _is_refusal(self, rows: FoundColumns | None) -> bool:
         """Whether one of a tick's dead letters says that the broker refused its prediction."""
         return rows is not None and any(self._letter_names[code][1] == "publish" for code in rows.name.tolist())
 
     def _dead_letters(
-        self, rules: Rules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, Columns]
+        self, rules: StretchRules, expected: Expected, copies: NDArray[np.intp], letters: dict[int, FoundColumns]
     ) -> None:
         for place, refusal in expected.refused.items():
             rows = letters.get(place)
@@ -221,7 +221,7 @@ class Judge:
                 self.broker_refused += 1
                 self._letter_fault("letter_doubled", place, letters[place], "one dead letter", 1)
 
-    def _refused(self, place: int, refusal: Refusal, rows: Columns) -> None:
+    def _refused(self, place: int, refusal: Refusal, rows: FoundColumns) -> None:
         """A refused tick's dead letters: one, with its code, its model and, if any, its value."""
         if refusal.code is None:
             return self._letter_fault("letter_unexpected", place, rows, "none: it is to be dropped")
@@ -240,7 +240,7 @@ class Judge:
             self._faults.one("letter_differing", Example(place, int(rows.at[n]), refusal.record.key, wanted, said))
         return None
 
-    def _letters_present(self, letters: Columns, answers: _Hits, predictions: NDArray[np.intp]) -> None:
+    def _letters_present(self, letters: FoundColumns, answers: _Hits, predictions: NDArray[np.intp]) -> None:
         for place, rows in _grouped(letters.rows(~answers.is_hit)).items():
             self._letter_fault("letter_unexpected", place, rows, f"nothing: {_NO_RECORD}")
         again = answers.is_hit & _repeats(letters.source, answers.is_hit)
@@ -251,7 +251,7 @@ class Judge:
         for place, rows in _grouped(letters.rows(both)).items():
             self._letter_fault("letter_unexpected", place, rows, "none: it has a prediction")
 
-    def _letter_fault(self, kind: str, place: int, rows: Columns, expected: str, first: int = 0) -> None:
+    def _letter_fault(self, kind: str, place: int, rows: FoundColumns, expected: str, first: int = 0) -> None:
         """The copies of a dead letter from the `first` on are at fault."""
         for at, name in zip(rows.at[first:].tolist(), rows.name[first:].tolist(), strict=True):
             _, stage, code = self._letter_names[name]
@@ -275,14 +275,14 @@ def _repeats(source: Places, among: Flags) -> Flags:
     return again
 
 
-def _same_as_before(found: Columns) -> Flags:
+def _same_as_before(found: FoundColumns) -> Flags:
     """Which have the model and the content of the one just before."""
     same = np.zeros(len(found.source), np.bool_)
     same[1:] = (found.digest[1:] == found.digest[:-1]).all(axis=1) & (found.name[1:] == found.name[:-1])
     return same
 
 
-def _grouped(columns: Columns) -> dict[int, Columns]:
+def _grouped(columns: FoundColumns) -> dict[int, FoundColumns]:
     """By source place."""
     rows: defaultdict[int, list[int]] = defaultdict(list)
     for n, place in enumerate(columns.source.tolist()):

@@ -17,17 +17,17 @@ from streamrnn.kafka.reading.log import Extent
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.faults import Example, Faults
-from streamrnn.verifying.found import Found, FoundLetters, FoundPredictions
-from streamrnn.verifying.judging import Judge, Stretch
+from streamrnn.verifying.found import FoundLetters, FoundPredictions, FoundRecords
+from streamrnn.verifying.judgement import Judge, Stretch
 from streamrnn.verifying.kept import Kept
 from streamrnn.verifying.places import index_of, offset_of
-from streamrnn.verifying.plan import Basis, Plan, Step, make_plan
+from streamrnn.verifying.plan import Basis, PlannedStretch, VerifyPlan, make_plan
 from streamrnn.verifying.recomputing import Recomputing
 from streamrnn.verifying.report import Fault, PartitionReport
 from streamrnn.verifying.topics import Topics
 
 
-class Progress(NamedTuple):
+class VerifyProgress(NamedTuple):
     """What is being read of a partition, and how many offsets of how many are behind."""
 
     partition: int
@@ -36,10 +36,10 @@ class Progress(NamedTuple):
     total: int
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[VerifyProgress], None]
 
 
-class Terms(NamedTuple):
+class VerifyTerms(NamedTuple):
     """What all partitions have in common; since: the state's first tick where no pedigree tells it."""
 
     settings: Settings
@@ -56,7 +56,7 @@ class PartitionCheck:
     def __init__(
         self,
         partition: int,
-        terms: Terms,
+        terms: VerifyTerms,
         topics: Topics,
         recomputing: Recomputing,
         kept: Kept,
@@ -88,7 +88,7 @@ class PartitionCheck:
     async def _mark(self) -> Mark | None:
         return (await self._topics.marks([self._partition]))[self._partition]
 
-    async def _gather(self, topic: str, found: Found) -> Extent:
+    async def _gather(self, topic: str, found: FoundRecords) -> Extent:
         """Take the whole log."""
         extent = await self._topics.extent(topic, self._partition)
         async with aclosing(self._topics.read(topic, self._partition, extent.start, extent.stop)) as batches:
@@ -161,7 +161,7 @@ class PartitionCheck:
         counts = {topic: skipped[topic, self._partition] for topic in topics}
         return [f"{n} offsets of {topic} cannot be read and were passed over" for topic, n in counts.items() if n]
 
-    async def _take(self, step: Step, judge: Judge, plan: Plan) -> None:
+    async def _take(self, step: PlannedStretch, judge: Judge, plan: VerifyPlan) -> None:
         """One stretch: its records in lists, and the offsets between them that hold none."""
         topic, (start, stop, rules) = self._terms.settings.input.topic, step.stretch
         async with aclosing(self._topics.read(topic, self._partition, start, stop)) as batches:
@@ -172,7 +172,7 @@ class PartitionCheck:
                 self._say(topic, start - plan.start, plan.stop - plan.start)
         await self._thread.call(self._weigh, step, judge, Stretch(start, stop, rules), [])
 
-    def _weigh(self, step: Step, judge: Judge, part: Stretch, records: list[Record]) -> None:
+    def _weigh(self, step: PlannedStretch, judge: Judge, part: Stretch, records: list[Record]) -> None:
         self._records += len(records)
         self._ticks += len(records) if step.has_state else 0
         if step.is_recomputed:
@@ -183,9 +183,9 @@ class PartitionCheck:
         judge.present(part, *self._recomputing.places(records))
 
     def _say(self, topic: str, done: int, total: int) -> None:
-        self._watch(Progress(self._partition, topic, done, total))
+        self._watch(VerifyProgress(self._partition, topic, done, total))
 
-    def _note_foreign(self, kind: str, found: Found) -> None:
+    def _note_foreign(self, kind: str, found: FoundRecords) -> None:
         examples = (Example(None, at, key, "the source position of a tick", why) for at, key, why in found.foreign)
         self._faults.add(kind, found.foreign_count, examples)
 
@@ -229,7 +229,7 @@ class PartitionCheck:
         return None
 
 
-def check_pedigree(partition: int, mark: Mark | None, terms: Terms) -> Pedigree | None:
+def check_pedigree(partition: int, mark: Mark | None, terms: VerifyTerms) -> Pedigree | None:
     """The pedigree beside a committed offset, None without one; ConfigError when it is not the model's."""
     pedigree = None if mark is None else Pedigree.from_text(mark.metadata)
     if pedigree is None or (pedigree.model, pedigree.fingerprint) == (terms.label, terms.fingerprint):

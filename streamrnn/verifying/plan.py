@@ -4,8 +4,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from streamrnn.kafka.reading.log import Extent
-from streamrnn.verifying.found import Columns
-from streamrnn.verifying.judging import Rules, Stretch
+from streamrnn.verifying.found import FoundColumns
+from streamrnn.verifying.judgement import Stretch, StretchRules
 from streamrnn.verifying.places import offset_of
 
 
@@ -30,7 +30,7 @@ class Basis(NamedTuple):
     dead: Extent
 
 
-class Step(NamedTuple):
+class PlannedStretch(NamedTuple):
     """A stretch, whether its ticks step the state, and whether what they yield is held against what was found."""
 
     stretch: Stretch
@@ -38,17 +38,17 @@ class Step(NamedTuple):
     is_recomputed: bool
 
 
-class Plan(NamedTuple):
+class VerifyPlan(NamedTuple):
     """Steps in ascending order; `start` and `stop` bound them; `unchecked` says why nothing is recomputed."""
 
     start: int
     stop: int
-    steps: list[Step]
+    steps: list[PlannedStretch]
     notes: list[str]
     unchecked: str = ""
 
 
-def make_plan(basis: Basis, predictions: Columns, letters: Columns) -> Plan:
+def make_plan(basis: Basis, predictions: FoundColumns, letters: FoundColumns) -> VerifyPlan:
     """What is to be done with each offset of the input."""
     why = _obstacle(basis)
     tops = [offset_of(int(found.source[-1])) + 1 for found in (predictions, letters) if len(found.source)]
@@ -61,10 +61,10 @@ def make_plan(basis: Basis, predictions: Columns, letters: Columns) -> Plan:
     known = max(basis.placed, basis.served_from)
     cuts = {start, stop, basis.placed, basis.served_from, basis.committed, basis.settled}
     steps = [
-        Step(Stretch(a, b, bounds.rules(a)), not why and a >= basis.placed, not why and a >= known)
+        PlannedStretch(Stretch(a, b, bounds.rules(a)), not why and a >= basis.placed, not why and a >= known)
         for a, b in pairwise(sorted(cut for cut in cuts if start <= cut <= stop))
     ]
-    return Plan(start, stop, steps, bounds.notes(start), why)
+    return VerifyPlan(start, stop, steps, bounds.notes(start), why)
 
 
 def _obstacle(basis: Basis) -> str:
@@ -79,7 +79,9 @@ def _obstacle(basis: Basis) -> str:
 class _Bounds:
     """Below which offsets nothing need be there."""
 
-    def __init__(self, basis: Basis, first: int | None, predictions: Columns, letters: Columns, stop: int) -> None:
+    def __init__(
+        self, basis: Basis, first: int | None, predictions: FoundColumns, letters: FoundColumns, stop: int
+    ) -> None:
         self._basis = basis
         self._earliest = stop if first is None else first
         self._prediction = _first_kept(basis.output, predictions, stop)
@@ -87,10 +89,10 @@ class _Bounds:
         below = [int((offset_of(found.source) < basis.source.start).sum()) for found in (predictions, letters)]
         self._unread = sum(below)
 
-    def rules(self, start: int) -> Rules:
+    def rules(self, start: int) -> StretchRules:
         basis = self._basis
         is_earlier = start < basis.served_from
-        return Rules(
+        return StretchRules(
             must=start < basis.committed,
             is_early=basis.is_exact and start >= basis.settled,
             may_drop=basis.may_drop,
@@ -120,7 +122,7 @@ class _Bounds:
         return notes
 
 
-def _first_kept(extent: Extent, found: Columns, stop: int) -> int:
+def _first_kept(extent: Extent, found: FoundColumns, stop: int) -> int:
     """The first tick whose record must still be there, in a log that may have lost its beginning."""
     if extent.start == 0:
         return 0

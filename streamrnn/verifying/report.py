@@ -61,7 +61,7 @@ class PartitionReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerifyReport:
     """All of it; doubled records of equal content are faults only where `has_strict_repeats`."""
 
     model: str

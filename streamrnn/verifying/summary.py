@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.process.terminal import plain
-from streamrnn.verifying import partition
-from streamrnn.verifying.partition import Watch
-from streamrnn.verifying.report import KINDS, Fault, PartitionReport, Report
+from streamrnn.verifying.partition import VerifyProgress, Watch
+from streamrnn.verifying.report import KINDS, Fault, PartitionReport, VerifyReport
 
 LINE_S = 5.0
 COLUMNS = {
@@ -45,17 +44,17 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console, self._said_s = console, time.monotonic()
 
-    def show(self, at: partition.Progress) -> None:
+    def show(self, at: VerifyProgress) -> None:
         if time.monotonic() - self._said_s >= LINE_S:
             self._said_s = time.monotonic()
             _say(self._console, f"{_where(at)}: {at.done:,} of {at.total:,} offsets")
 
 
-def _where(at: partition.Progress) -> str:
+def _where(at: VerifyProgress) -> str:
     return plain(f"partition {at.partition}, {at.doing}")
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: VerifyReport, console: Console) -> None:
     """Numbers by partition, what could not be checked, faults with examples, and the verdict."""
     console.print(_table(report))
     for one in report.partitions:
@@ -72,7 +71,7 @@ def print_report(report: Report, console: Console) -> None:
     _say(console, _verdict(report))
 
 
-def _table(report: Report) -> Table:
+def _table(report: VerifyReport) -> Table:
     """Ten columns that fit 80 characters."""
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("part", "since", "from", "committed", *COLUMNS.values(), "faults"):
@@ -85,7 +84,7 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _cells(one: PartitionReport, report: Report) -> list[str]:
+def _cells(one: PartitionReport, report: VerifyReport) -> list[str]:
     faults = sum(count for kind, count in one.counts.items() if kind in report.faults)
     numbers = [f"{getattr(one, name):,}" for name in COLUMNS]
     return [str(n) for n in (one.partition, one.since, one.served_from, one.committed)] + [*numbers, f"{faults:,}"]
@@ -100,7 +99,7 @@ def _example(fault: Fault) -> str:
     return f"{place}: expected {fault.expected}; found {fault.found}"
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: VerifyReport) -> str:
     ticks = report.total("ticks")
     rate = f"{ticks:,} ticks in {report.seconds:,.1f} s, {ticks / max(report.seconds, 1e-9):,.0f} ticks/s"
     terms = f"{report.model}, {report.guarantee}"

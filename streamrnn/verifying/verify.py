@@ -11,9 +11,9 @@ from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.verifying.kept import Kept
-from streamrnn.verifying.partition import PartitionCheck, Progress, Terms, Watch, check_pedigree
+from streamrnn.verifying.partition import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
 from streamrnn.verifying.recomputing import Recomputing
-from streamrnn.verifying.report import Report
+from streamrnn.verifying.report import VerifyReport
 from streamrnn.verifying.topics import KafkaTopics, Topics
 
 
@@ -29,7 +29,7 @@ class Options:
     limit: int = 10
 
 
-def _unwatched(_: Progress) -> None:
+def _unwatched(_: VerifyProgress) -> None:
     """Nobody looks."""
 
 
@@ -40,7 +40,7 @@ async def verify(
     *,
     topics: Topics | None = None,
     watch: Watch = _unwatched,
-) -> Report:
+) -> VerifyReport:
     """Recompute what the service published for its committed input and compare, partition by partition.
 
     Memory: some 80 bytes for each prediction of one partition, and the state of its streams. ConfigError when
@@ -52,7 +52,7 @@ async def verify(
     guarantee = given.guarantee or settings.delivery.guarantee
     is_exact = guarantee == "exactly_once"
     label = model.spec.label
-    terms = Terms(settings, label, fingerprint(model, settings), is_exact, given.since, given.limit)
+    terms = VerifyTerms(settings, label, fingerprint(model, settings), is_exact, given.since, given.limit)
     numbers = await _numbers(settings, given, seen)
     for number, mark in (await seen.marks(numbers)).items():
         check_pedigree(number, mark, terms)  # before hours of work on those before it
@@ -63,7 +63,7 @@ async def verify(
             check = PartitionCheck(number, terms, seen, recomputing, kept, thread, watch)
             reports.append(await check.run())
     seconds = time.monotonic() - began_s
-    return Report(label, guarantee, is_exact or given.strict, seconds, tuple(reports))
+    return VerifyReport(label, guarantee, is_exact or given.strict, seconds, tuple(reports))
 
 
 async def _numbers(settings: Settings, given: Options, topics: Topics) -> list[int]:

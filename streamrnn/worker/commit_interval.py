@@ -16,7 +16,7 @@ class Stepped(NamedTuple):
 
 
 @dataclass(slots=True)
-class Batch:
+class BatchUnderWay:
     """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
 
     records: list[Record]
@@ -26,7 +26,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Sent:
+class SentBatch:
     """A batch whose records are on their way; `acknowledged_ms` is NaN until the broker has them."""
 
     predictions: PredictionBatch
@@ -45,9 +45,9 @@ class Interval:
 
     steps: int = 0
     positions: dict[int, int] = field(default_factory=dict)
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[SentBatch] = field(default_factory=list)
 
-    def add(self, sent: Sent, positions: dict[int, int]) -> None:
+    def add(self, sent: SentBatch, positions: dict[int, int]) -> None:
         """One more batch, up to `positions`."""
         self.steps += 1
         self.positions.update(positions)

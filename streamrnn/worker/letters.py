@@ -74,7 +74,7 @@ class Bareness(IntEnum):
 
 
 @dataclass(slots=True)
-class Refusals:
+class BrokerRefusals:
     """What the broker refused for good, by the tick's place: it goes otherwise when it is sent again.
 
     predictions: why. letters: how it is to go.

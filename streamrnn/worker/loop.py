@@ -27,8 +27,8 @@ from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
+from streamrnn.worker.commit_interval import BatchUnderWay, Interval, Stepped
 from streamrnn.worker.health import Health
-from streamrnn.worker.interval import Batch, Interval, Stepped
 from streamrnn.worker.keeper import Keeper
 from streamrnn.worker.pace import Pace
 from streamrnn.worker.pauses import Pauses
@@ -66,7 +66,7 @@ class Worker:
         self._broker = BrokerHealth(metrics)
         self.health = Health(settings, source, self._engine, assigner, self.sender, self._broker, metrics, pauses)
         self._membership: Membership | None = None
-        self._in_flight: Batch | None = None
+        self._in_flight: BatchUnderWay | None = None
         self._interval, self._committed_at = Interval(), 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -202,7 +202,7 @@ class Worker:
             wait_s = min(wait_s, self._due_in_s())
         return max(1, int(1000 * wait_s))
 
-    def _begin(self, records: list[Record], positions: dict[int, int]) -> Batch | None:
+    def _begin(self, records: list[Record], positions: dict[int, int]) -> BatchUnderWay | None:
         """Decode, and start the step on the engine thread."""
         if not records:
             return None
@@ -212,7 +212,7 @@ class Worker:
         self._metrics.stage("decode", time.perf_counter() - started)
         step = self._thread.call(self._step, ticks, time.perf_counter())
         self.assigner.stepped(positions)
-        return Batch(records, positions, dead, step)
+        return BatchUnderWay(records, positions, dead, step)
 
     def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
         """On the engine thread: step and encode."""
@@ -225,7 +225,7 @@ class Worker:
         self._metrics.stage("encode", time.perf_counter() - stepped)
         return Stepped(predictions, records)
 
-    async def _send(self, batch: Batch | None) -> None:
+    async def _send(self, batch: BatchUnderWay | None) -> None:
         """Hand a stepped batch to the delivery; its acknowledgements are awaited at the commit."""
         if batch is None:
             return

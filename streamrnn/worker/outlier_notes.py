@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from streamrnn.codecs.outliers import Outliers
+from streamrnn.codecs.bounds import Outliers
 from streamrnn.ticks import TickBatch
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
 from streamrnn.worker.breaker import Breaker
-from streamrnn.worker.interval import Interval, Sent
-from streamrnn.worker.letters import Refusals, refused_ticks
-from streamrnn.worker.outliers import OutlierNotes
+from streamrnn.worker.commit_interval import Interval, SentBatch
+from streamrnn.worker.letters import BrokerRefusals, refused_ticks
+from streamrnn.worker.outlier_notes import OutlierNotes
 from streamrnn.worker.too_fine import TooFine
 from streamrnn.worker.watching import InputWatch
 
@@ -41,7 +41,7 @@ class Sender:
         self._settings, self._delivery, self._model, self._metrics = settings, delivery, spec.label, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
-        self._refusals = Refusals()
+        self._refusals = BrokerRefusals()
         self._arrived_ms: dict[int, int] = {}
         self._is_ahead = False
 
@@ -57,7 +57,7 @@ class Sender:
         """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
         letters, dropped = refused_ticks(records, predictions, self._settings, self._element)
         refused = self._refusals.predictions_of(records, self._element)
-        sent = Sent(predictions, dead + letters + refused, dropped)
+        sent = SentBatch(predictions, dead + letters + refused, dropped)
         interval.add(sent, positions)
         await self._send_predictions(sent, encoded)
         await self._send_letters(sent.dead)
@@ -80,7 +80,7 @@ class Sender:
                 ahead_s,
             )
 
-    async def _send_predictions(self, sent: Sent, records: list[OutRecord]) -> None:
+    async def _send_predictions(self, sent: SentBatch, records: list[OutRecord]) -> None:
         """Send the records of ticks, but for those whose prediction the broker refused."""
         if refused := self._refusals.predictions:
             records = [record for record in records if record.place not in refused]

@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from numpy.typing import NDArray
 
 from streamrnn.codecs import Decoder
-from streamrnn.codecs.making import make_decoder
+from streamrnn.codecs.input_decoder import make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
 from streamrnn.nn.bundle import load_bundle

@@ -18,7 +18,7 @@ from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import DeadLetter, OutRecord, Record
-from streamrnn.verifying.report import Report
+from streamrnn.verifying.report import VerifyReport
 from streamrnn.verifying.verify import Options, verify
 from streamrnn.worker.letters import refused_ticks
 
@@ -143,7 +143,7 @@ class World:
         log, start = self.logs[topic, partition], self.starts.get((topic, partition), 0)
         log[:] = [record._replace(offset=start + n) for n, record in enumerate(log)]
 
-    async def verify(self, **options: object) -> Report:
+    async def verify(self, **options: object) -> VerifyReport:
         return await verify(self.settings, self.model, Options(**options), topics=self)  # type: ignore[arg-type]
 
 

@@ -9,20 +9,20 @@ from rich.console import Console
 
 from streamrnn.cli import build_parser
 from streamrnn.commands.verifying import add_arguments
-from streamrnn.verifying.report import KINDS, Fault, PartitionReport, Report
+from streamrnn.verifying.report import KINDS, Fault, PartitionReport, VerifyReport
 from streamrnn.verifying.summary import print_report, progress
 
 FAULT = Fault("differing", 1, 1200, 900, "s\x1b[31m", "state.steps 12", "state.steps 11")
 
 
-def shown(report: Report) -> str:
+def shown(report: VerifyReport) -> str:
     console = Console(file=io.StringIO(), width=200)
     print_report(report, console)
     return console.file.getvalue()
 
 
-def report(*partitions: PartitionReport, strict: bool = False) -> Report:
-    return Report("oil@7", "at_least_once", strict, 2.0, partitions)
+def report(*partitions: PartitionReport, strict: bool = False) -> VerifyReport:
+    return VerifyReport("oil@7", "at_least_once", strict, 2.0, partitions)
 
 
 def test_a_clean_report_says_so_with_its_numbers() -> None:

@@ -6,10 +6,10 @@ import logging
 import numpy as np
 import pytest
 
-from streamrnn.codecs.outliers import Outliers
+from streamrnn.codecs.bounds import Outliers
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import TickBatch
-from streamrnn.worker.outliers import OutlierNotes
+from streamrnn.worker.outlier_notes import OutlierNotes
 
 from .conftest import MakeWorld, alone, tick, ticks
 

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Reader
 from streamrnn.codecs.input_form import InputForm
+from streamrnn.codecs.value_columns import Reader
 from streamrnn.nn.spec import ModelSpec
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)

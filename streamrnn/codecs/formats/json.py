@@ -13,10 +13,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Reader
 from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, numbers_width
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.objects import ObjectReader
+from streamrnn.codecs.value_columns import Reader
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 

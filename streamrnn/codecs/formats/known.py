@@ -3,11 +3,11 @@
 from streamrnn.codecs.formats.format import Format, ObjectFormat
 from streamrnn.codecs.formats.json import Json
 from streamrnn.codecs.formats.msgpack import MessagePack
-from streamrnn.codecs.formats.packed import Packed
+from streamrnn.codecs.formats.packed import PackedFloats
 
 OBJECT_FORMATS: dict[str, ObjectFormat] = {"json": Json(), "msgpack": MessagePack()}
 """Formats whose values are objects: predictions are written in one of these."""
-FORMATS: dict[str, Format] = {**OBJECT_FORMATS, "float32": Packed()}
+FORMATS: dict[str, Format] = {**OBJECT_FORMATS, "float32": PackedFloats()}
 """Formats that ticks are read in."""
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from streamrnn.codecs.columns import Reader
 from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, numbers_width
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import LONGEST_SHOWN_BYTES
 from streamrnn.codecs.objects import ObjectReader
+from streamrnn.codecs.value_columns import Reader
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.columns import Columns, Reader
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused
+from streamrnn.codecs.value_columns import Columns, Reader
 from streamrnn.nn.spec import ModelSpec
 
 
-class Packed:
+class PackedFloats:
     """F numbers a value, without names."""
 
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
