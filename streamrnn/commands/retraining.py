@@ -7,7 +7,7 @@ from streamrnn.commands.arguments import FILE_KINDS, add_table_arguments, column
 from streamrnn.commands.flags import add_flags, given
 from streamrnn.config import Settings
 from streamrnn.retraining.request import USUAL_RECIPE, WORKED_OUT, Effort, Excerpt, Judging, RetrainRequest
-from streamrnn.retraining.spec import USUAL, Wanted
+from streamrnn.retraining.wanted import USUAL, WantedModel
 from streamrnn.train.recipe import Recipe
 
 
@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     history.add_argument("files", nargs="*", type=Path, metavar="FILE", help=FILE_KINDS)
     add_flags(history, Excerpt, worked_out=WORKED_OUT)
     add_table_arguments(group("columns of the files"))
-    add_flags(group("the model: what is not given is the champion's, else the default"), Wanted, USUAL, WORKED_OUT)
+    add_flags(
+        group("the model: what is not given is the champion's, else the default"), WantedModel, USUAL, WORKED_OUT
+    )
     fit = group("the fit")
     add_flags(fit, Recipe, USUAL_RECIPE, WORKED_OUT)
     add_flags(fit, Effort)
@@ -27,14 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
     """Collect, fit, judge, publish, promote."""
-    from streamrnn.retraining.job import retrain
+    from streamrnn.retraining.retrain_job import retrain
 
-    wanted = given(args, Wanted)
+    wanted = given(args, WantedModel)
     job = RetrainRequest(
         files=tuple(args.files),
         columns=columns_of(args),
         excerpt=Excerpt(**given(args, Excerpt)),
-        wanted=Wanted(
+        wanted=WantedModel(
             **{"name": settings.model.name or "model"} | wanted,
             features=None if args.wide else args.features,
         ),

@@ -25,7 +25,7 @@ POSITIVE = ("_std", "_bound", "_least")
 """How the names of statistics end that must be above 0."""
 
 
-class Step(NamedTuple):
+class ModelStep(NamedTuple):
     """One step: values (B, K, O, Q) raw units, head (B, K, O, Q) standardised, filled (B, F), new state."""
 
     values: Tensor
@@ -110,7 +110,7 @@ class Model(nn.Module):
             rows[name] = torch.zeros(batch, self.spec.hidden, device=device)
         return rows
 
-    def step(self, values: Tensor, time_ms: Tensor, state: State) -> Step:
+    def step(self, values: Tensor, time_ms: Tensor, state: State) -> ModelStep:
         """One tick of each of B streams: values (B, F) raw, of the spec's precision, with NaN for missing, time_ms
         (B,) int64."""
         x, filled, carried = self.inputs(values, time_ms, state)
@@ -122,7 +122,7 @@ class Model(nn.Module):
             now = carried["last"][:, self._target_features]
             head = head + self.from_lags(self.relative(before, now))
             carried["lags"] = torch.cat((before[:, 1:], now[:, None]), dim=1).flatten(1)
-        return Step(self.outputs(head, filled), head, filled, carried | cells)
+        return ModelStep(self.outputs(head, filled), head, filled, carried | cells)
 
     def relative(self, before: Tensor, now: Tensor) -> Tensor:
         """(B, O, P) what the skip sees of the values before (B, P, O) beside now (B, O): 0 where one is unknown.

@@ -35,19 +35,24 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that fixes the shapes and the arithmetic of a model but its numbers.
 
-    features: F names read from a tick. channels: the network's value inputs, standardised by stored
-    statistics. time_features: hour and weekday give sine and cosine (2 columns each), log_gap one column,
-    ln(1 + seconds since the stream's last tick). missing: what a NaN feature means. targets: O names,
-    each one of the features. horizons: K numbers of ticks ahead, ascending. quantiles: empty for a point
-    head, else Q ascending levels. predicts: the head's output is the change from the last value, the
-    level, or the log of the ratio. lags: P, how many of each target's last values, relative to the newest, go
-    straight to its own outputs beside what the cells say (an autoregressive skip: Lai et al. 2018); 0 for none.
-    bound: an input of the network beyond so many of its training deviations is unknown, that is 0, and a truth
-    beyond so many counts in no score; how many that is where streams differ in size, the statistics say
-    (train/statistics.py). None for no bound. precision: of values, of what is carried of them and of predictions;
-    float64 for a feature whose steps float32 does not hold (a meter at 987,654,324). The network's inputs and its
-    own state are float32. ranges: low and high of each feature, far outside of what was trained on, None where
-    nothing tells (train/ranges.py); `input.outliers` says what becomes of values beyond.
+    features: F names read from a tick.
+    targets: O names, each one of the features.
+    channels: the network's value inputs, standardised by stored statistics.
+    time_features: hour and weekday give sine and cosine (2 columns each); log_gap gives one column, ln(1 + seconds
+    since the stream's last tick).
+    missing: what a NaN feature means.
+    horizons: K numbers of ticks ahead, ascending.
+    quantiles: Q ascending levels, empty for a point head.
+    predicts: what a head's number is beside the last value (nn/heads.py).
+    lags: P, how many of each target's last values, relative to the newest, go straight to its own outputs beside
+    what the cells say (an autoregressive skip: Lai et al. 2018); 0 for none.
+    bound: an input beyond so many of its training deviations is unknown, that is 0, and a truth beyond so many
+    counts in no score; None for no bound. Where streams differ in size, the statistics say how many that is
+    (train/standardising.py).
+    precision: of values, of what is carried of them and of predictions; float64 for a feature whose steps float32
+    does not hold (a meter at 987,654,324). The network's inputs and its own state are float32.
+    ranges: low and high of each feature, far outside of what was trained on, None where nothing tells
+    (train/trained_ranges.py); `input.outliers` says what becomes of values beyond.
     """
 
     name: Name

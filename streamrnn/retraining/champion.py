@@ -10,22 +10,22 @@ from streamrnn.registry import Registry
 from streamrnn.retraining.screen import Screen
 
 
-class Seen(NamedTuple):
+class SeenTimes(NamedTuple):
     """Event times (ms) of the ticks that a model was trained and chosen on, the first and the last."""
 
     from_ms: int
     until_ms: int
 
 
-class Champion(NamedTuple):
+class ServingModel(NamedTuple):
     """The model that serves now; None where it cannot be read. seen: None where no report says it."""
 
     label: str
     model: Model | None
-    seen: Seen | None = None
+    seen: SeenTimes | None = None
 
 
-class _Part(msgspec.Struct, frozen=True):
+class _ReportedPart(msgspec.Struct, frozen=True):
     """Of a report: of another release perhaps, so only what is needed is looked at."""
 
     name: str
@@ -33,14 +33,14 @@ class _Part(msgspec.Struct, frozen=True):
     until_ms: int
 
 
-class _Parts(msgspec.Struct, frozen=True):
-    parts: list[_Part]
+class _ReportedParts(msgspec.Struct, frozen=True):
+    parts: list[_ReportedPart]
 
 
-_PARTS = msgspec.json.Decoder(_Parts)
+_PARTS = msgspec.json.Decoder(_ReportedParts)
 
 
-def load_champion(registry: Registry | None, name: str, screen: Screen) -> Champion | None:
+def load_champion(registry: Registry | None, name: str, screen: Screen) -> ServingModel | None:
     """The model that serves, None where none was ever chosen; one that cannot be read is said, and stays."""
     if registry is None or not registry.versions(name):
         return None
@@ -50,11 +50,11 @@ def load_champion(registry: Registry | None, name: str, screen: Screen) -> Champ
         model = registry.load(name)
     except BundleError as error:
         screen.say(f"the champion cannot be compared with: {error}")
-        return Champion(f"{name}'s champion", None)
-    return Champion(model.spec.label, model, _seen(registry, name, model.spec.version))
+        return ServingModel(f"{name}'s champion", None)
+    return ServingModel(model.spec.label, model, _seen(registry, name, model.spec.version))
 
 
-def _seen(registry: Registry, name: str, version: int) -> Seen | None:
+def _seen(registry: Registry, name: str, version: int) -> SeenTimes | None:
     """Its training and its validation part: both had a say in its weights."""
     try:
         raw = registry.report(name, version)
@@ -64,4 +64,4 @@ def _seen(registry: Registry, name: str, version: int) -> Seen | None:
     used = [part for part in parts if part.name in ("train", "validation")]
     if not used:
         return None
-    return Seen(min(part.from_ms for part in used), max(part.until_ms for part in used))
+    return SeenTimes(min(part.from_ms for part in used), max(part.until_ms for part in used))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamrnn.process.terminal import moment
-from streamrnn.retraining.champion import Champion, Seen
+from streamrnn.retraining.champion import SeenTimes, ServingModel
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.moments import timeline
 from streamrnn.train.significance import LEAST_MOMENTS
@@ -13,7 +13,7 @@ from streamrnn.train.windows import count_origins
 
 
 def fair_part(
-    history: History, split: Split, champion: Champion | None, longest: int, has_own_times: bool
+    history: History, split: Split, champion: ServingModel | None, longest: int, has_own_times: bool
 ) -> tuple[list[Extent], list[str]]:
     """The test part, without what the champion was trained on if enough is left then, and what is to be said of it.
 
@@ -40,14 +40,14 @@ def _is_enough(history: History, part: Sequence[Extent], longest: int) -> bool:
     return forecasts >= LEAST_MOMENTS and len(timeline(history, part, longest).begins) >= LEAST_MOMENTS
 
 
-def _overlaps(history: History, part: Sequence[Extent], seen: Seen) -> bool:
+def _overlaps(history: History, part: Sequence[Extent], seen: SeenTimes) -> bool:
     first, last = _span(history, part)
     return first <= seen.until_ms and seen.from_ms <= last
 
 
-def _span(history: History, part: Sequence[Extent]) -> Seen:
+def _span(history: History, part: Sequence[Extent]) -> SeenTimes:
     times = [history.time_ms[extent.start : extent.stop] for extent in part]
-    return Seen(int(min(own.min() for own in times)), int(max(own.max() for own in times)))
+    return SeenTimes(int(min(own.min() for own in times)), int(max(own.max() for own in times)))
 
 
 def _after(history: History, part: Sequence[Extent], until_ms: int) -> list[Extent]:

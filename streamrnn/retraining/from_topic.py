@@ -18,7 +18,7 @@ from streamrnn.ticks import STATUS, Record, TickBatch
 from streamrnn.train.history import Spool
 
 
-class Progress(NamedTuple):
+class ReadingProgress(NamedTuple):
     """How far the reading has come: ticks taken, and offsets passed of all there are."""
 
     ticks: int
@@ -26,7 +26,7 @@ class Progress(NamedTuple):
     all_offsets: int
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[ReadingProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ async def collect(
             intake.take(records)
             span = span_of[records[-1].partition]
             passed[span] = records[-1].offset + 1 - span.start
-            watch(Progress(intake.ticks, sum(passed.values()), all_offsets))
+            watch(ReadingProgress(intake.ticks, sum(passed.values()), all_offsets))
     return Collected(intake.ticks, dict(intake.refused), dict(intake.outliers), spans)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from streamrnn.retraining.verdict import times
-from streamrnn.train.report import Score, StreamScore, StreamScores, Unscored
-from streamrnn.train.streams import LEAST_TRUTHS, is_worse
+from streamrnn.train.retrain_report import Score, StreamScore, StreamScores, Unscored
+from streamrnn.train.stream_scores import LEAST_TRUTHS, is_worse
 
 MOST_NAMES = 3
 

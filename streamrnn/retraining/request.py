@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, field
 
 from streamrnn.errors import ConfigError
-from streamrnn.retraining.spec import Wanted
+from streamrnn.retraining.wanted import WantedModel
 from streamrnn.tables.description import TableColumns
 from streamrnn.train.recipe import Positive, Recipe, Whole
 
@@ -98,7 +98,7 @@ class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[Path, ...]
     columns: TableColumns
     excerpt: Excerpt
-    wanted: Wanted
+    wanted: WantedModel
     effort: Effort
     judging: Judging
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from streamrnn.process.terminal import plain
 from streamrnn.train.fit import Epoch, Watch
-from streamrnn.train.report import Report, Score
+from streamrnn.train.retrain_report import RetrainReport, Score
 from streamrnn.train.search import Trial
 
 MOST_TARGETS = 20
@@ -57,7 +57,7 @@ class Screen:
         loss = "" if trial.validation_loss is None else f", validation {trial.validation_loss:.4g}"
         self.say(f"trial {trial.number}: {shown}: {trial.outcome}{loss} {trial.reason}".rstrip())
 
-    def scores(self, report: Report) -> None:
+    def scores(self, report: RetrainReport) -> None:
         """Everybody's errors on the test part."""
         table = Table(title="test part, standardised by the training part's deviation", title_justify="left")
         for name in ("", "MSE", "RMSE", "MAE", "MSE / persistence"):

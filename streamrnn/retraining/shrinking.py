@@ -17,7 +17,7 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.truths import truths_of
 from streamrnn.retraining.forecaster import Served
 from streamrnn.train.history import Extent, History
-from streamrnn.train.statistics import stream_scales
+from streamrnn.train.standardising import stream_scales
 from streamrnn.train.windows import windows_of
 
 NUMBERS_AT_ONCE = 1 << 22

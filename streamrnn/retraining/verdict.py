@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from streamrnn.retraining.request import Policy
-from streamrnn.train.report import Comparison, Score, StreamScores, Verdict
+from streamrnn.train.retrain_report import Comparison, Score, StreamScores, Verdict
 
 
-class Rules(NamedTuple):
+class PromotionRules(NamedTuple):
     """What is asked. margin: the least share by which the test MSE must be below the champion's; max_worse_streams:
     on how large a share of the streams it may be worse than persistence, if the champion is on fewer."""
 
@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
         return next((n for n, score in enumerate(self.scores) if n and score.kind == kind), None)
 
 
-def decide(rules: Rules, found: Evidence, incumbent: str | None) -> Verdict:
+def decide(rules: PromotionRules, found: Evidence, incumbent: str | None) -> Verdict:
     """By the overall standardised MSE on the test part. Against the champion by the margin; without one against
     persistence by however little; either by more than chance gives, and on most streams. incumbent: the champion's
     label; it has no score where it cannot be compared."""
@@ -44,7 +44,7 @@ def decide(rules: Rules, found: Evidence, incumbent: str | None) -> Verdict:
     )
 
 
-def _reason(rules: Rules, found: Evidence, obstacles: Sequence[str]) -> str:
+def _reason(rules: PromotionRules, found: Evidence, obstacles: Sequence[str]) -> str:
     asked = {"never": ["asked not to promote"], "always": ["asked to promote whatever the score"], "if-better": []}
     return "; ".join([*asked[rules.policy], lead(found.scores), *obstacles])
 
@@ -80,7 +80,7 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if 1000 <= ratio < 1e9 else f"{ratio:.3g} times"
 
 
-def _obstacles(rules: Rules, found: Evidence, incumbent: str | None) -> list[str]:
+def _obstacles(rules: PromotionRules, found: Evidence, incumbent: str | None) -> list[str]:
     """What stands against a promotion, in words."""
     champion = found.place("champion")
     if champion is None and incumbent is not None:
@@ -106,7 +106,7 @@ def _too_little(margin: float, found: Evidence, rival: int) -> list[str]:
     return [f"not shown to be better than {other.name}: {why}"]
 
 
-def _worse_streams(rules: Rules, found: Evidence, champion: int | None) -> list[str]:
+def _worse_streams(rules: PromotionRules, found: Evidence, champion: int | None) -> list[str]:
     """Too many are worse off than with no model at all, and the champion does better by them."""
     streams = found.streams
     own = streams.share_worse(0)

@@ -41,7 +41,7 @@ Identity = dict[str, str]
 """What a fit is of: dotted names to values as JSON."""
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FitProgress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """epochs: all so far; best: the number of the best; steps: taken into the running mean; seconds: spent."""
 
     epochs: list[Epoch]
@@ -53,11 +53,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Saved(NamedTuple):
     """A fit between two epochs: with the same arguments it goes on from here as if it had never stopped."""
 
-    progress: Progress
+    progress: FitProgress
     tensors: dict[str, Tensor]
 
     @classmethod
-    def of(cls, progress: Progress, parts: Mapping[str, Mapping[str, Tensor]]) -> "Saved":
+    def of(cls, progress: FitProgress, parts: Mapping[str, Mapping[str, Tensor]]) -> "Saved":
         """Of tensors by the name of their part and their own, brought to the CPU."""
         tensors = {
             f"{part}/{name}": tensor.detach().cpu().contiguous()
@@ -93,7 +93,7 @@ class Nowhere:
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: Identity
-    progress: Progress
+    progress: FitProgress
     tensors_sha256: Sha256
 
     @property

@@ -20,14 +20,14 @@ from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.train.average import Average
-from streamrnn.train.checkpoint import Checkpoints, Folder, Nowhere, Progress, Saved, identify
+from streamrnn.train.checkpoint import Checkpoints, FitProgress, Folder, Nowhere, Saved, identify
 from streamrnn.train.chunks import Chunk, ChunkReader, Piece, cut_pieces, group
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.losses import Total, total_loss
 from streamrnn.train.optimizer import make_optimizer, remember, remembered, set_rate
 from streamrnn.train.recipe import DeviceName, Epoch, Recipe
 from streamrnn.train.sequence import Sequencer
-from streamrnn.train.statistics import set_statistics, stream_scales
+from streamrnn.train.standardising import set_statistics, stream_scales
 from streamrnn.train.team import Solo, Team
 
 __all__ = ["Average", "Epoch", "Fit", "Fitted", "Recipe", "Watch", "fit"]
@@ -154,7 +154,7 @@ class Fit:
             raise DataError(f"the checkpoint is of another version of this program: {error}") from error
 
     def _saved(self) -> Saved:
-        progress = Progress(
+        progress = FitProgress(
             epochs=self._fitted.epochs, best=self._fitted.best, steps=self._average.steps, seconds=self._seconds
         )
         parts = {

@@ -17,9 +17,9 @@ from streamrnn.train.baselines import Forecaster
 from streamrnn.train.beyond import Beyond
 from streamrnn.train.history import Extent, History
 from streamrnn.train.moments import timeline
-from streamrnn.train.report import Grid, Sample, Score
+from streamrnn.train.retrain_report import Grid, Sample, Score
 from streamrnn.train.significance import Difference, compare
-from streamrnn.train.tally import Batch, Tally
+from streamrnn.train.tally import JudgedWindows, Tally
 from streamrnn.train.windows import Windows, count_origins, windows_of
 
 NUMBERS_AT_ONCE = 1 << 22
@@ -114,7 +114,9 @@ def judge(
         truth = windows.truth.astype(np.float64)
         known = np.isfinite(truth) & np.all([np.isfinite(one).all(axis=3) for one in said], axis=0)
         middles = [one[..., middle_of(one.shape[3])] for one in said]
-        tally.add(Batch(windows.streams, moments.at(history.time_ms[windows.origins]), truth, middles, known))
+        tally.add(
+            JudgedWindows(windows.streams, moments.at(history.time_ms[windows.origins]), truth, middles, known)
+        )
         for one, own in zip(said, covered, strict=True):
             own.add(one, truth, known)
         samples += _samples(history, windows, said[0], targets, horizons, bool(forecasters[0].levels))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.train.history import Extent, History
-from streamrnn.train.statistics import Moments
+from streamrnn.train.standardising import Moments
 from streamrnn.train.trimming import SAMPLE_TICKS, sampled, trim_of
 
 LEAST_KNOWN = 10

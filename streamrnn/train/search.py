@@ -61,7 +61,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Found(NamedTuple):
+class Sought(NamedTuple):
     """The best trial's spec, recipe and fit, and all trials in order."""
 
     spec: ModelSpec
@@ -90,7 +90,7 @@ def search(
     seed: int = 1,
     watch: Callable[[Trial], None] | None = None,
     space: Space | None = None,
-) -> Found:
+) -> Sought:
     """The best of so many fits, of which the first is of `spec` and `recipe` themselves.
 
     budget_s: wall time after which no trial and no epoch begins. The sampler is the tree-structured
@@ -254,9 +254,9 @@ class _Search:
             self._best, self._best_loss = (spec, recipe, fitted), loss
         return "finished", ""
 
-    def found(self) -> Found:
+    def found(self) -> Sought:
         """DataError when no trial gave a model."""
         if self._best is None:
             first = self._trials[0].reason
             raise DataError(f"none of {len(self._trials)} trials gave a model; the first: {first}")
-        return Found(*self._best, self._trials)
+        return Sought(*self._best, self._trials)

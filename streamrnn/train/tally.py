@@ -17,7 +17,7 @@ LONG = 16
 """Windows of a stream from which on it is added up by itself."""
 
 
-class Batch(NamedTuple):
+class JudgedWindows(NamedTuple):
     """Windows of one or more streams: streams (n,), at (n,) their moments; truth (n, K, O), what was said F times
     (n, K, O), and known (n, K, O), which truths count."""
 
@@ -27,10 +27,10 @@ class Batch(NamedTuple):
     said: list[NDArray[np.floating]]
     known: NDArray[np.bool_]
 
-    def some(self, rows: slice) -> "Batch":
+    def some(self, rows: slice) -> "JudgedWindows":
         """These windows alone."""
         said = [one[rows] for one in self.said]
-        return Batch(self.streams[rows], self.at[rows], self.truth[rows], said, self.known[rows])
+        return JudgedWindows(self.streams[rows], self.at[rows], self.truth[rows], said, self.known[rows])
 
 
 class _Ended(NamedTuple):
@@ -62,7 +62,7 @@ class Tally:
         self.weight = np.zeros(len(timeline.begins))
         self._open: _Open | None = None
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: JudgedWindows) -> None:
         """Windows in the order of their streams; the last stream may go on in the next batch."""
         firsts = np.flatnonzero(np.diff(batch.streams, prepend=-1)).tolist()
         if self._open is not None and self._open.stream == batch.streams[0]:
@@ -76,13 +76,13 @@ class Tally:
             self.close()
             self._go_on(batch.some(slice(firsts[-1], None)))
 
-    def _go_on(self, batch: Batch) -> None:
+    def _go_on(self, batch: JudgedWindows) -> None:
         """More of the stream that is open, or a new one."""
         ended, losses, truths = self._sums(batch, np.zeros(1, np.int64))
         before = self._open or _Open.begun(int(batch.streams[0]), ended, self.loss.shape)
         self._open = before.after(ended, batch.at, losses, truths)
 
-    def _add_whole(self, batch: Batch) -> None:
+    def _add_whole(self, batch: JudgedWindows) -> None:
         """Streams none of which goes on."""
         firsts = np.flatnonzero(np.diff(batch.streams, prepend=-1))
         ended, losses, truths = self._sums(batch, firsts)
@@ -103,7 +103,7 @@ class Tally:
             self.weight += done.weight / total
             self.loss += done.loss / total
 
-    def _sums(self, batch: Batch, firsts: NDArray[np.int64]) -> tuple[_Ended, list[Numbers], Numbers]:
+    def _sums(self, batch: JudgedWindows, firsts: NDArray[np.int64]) -> tuple[_Ended, list[Numbers], Numbers]:
         """The streams' sums; each window's squared errors in units of its stream's scales (F times (n,)), and how
         many these are."""
         inverse = self._inverse[batch.streams]

@@ -15,7 +15,7 @@ from streamrnn.codecs import Decoder
 from streamrnn.config.input import Codec
 from streamrnn.engine.engine import Engine
 from streamrnn.engine.step import compiled
-from streamrnn.nn.kernels.cells import sigmoid, tanh
+from streamrnn.nn.kernels.compiled_cells import sigmoid, tanh
 from streamrnn.nn.kernels.matmul import add_product, pack, padded, set_product
 from streamrnn.nn.model import POSITIVE, Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec

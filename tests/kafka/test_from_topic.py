@@ -17,7 +17,7 @@ from streamrnn.errors import DataError, TopicError
 from streamrnn.kafka.reading.history import Span
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.retraining.from_topic import Collected, Progress, collect
+from streamrnn.retraining.from_topic import Collected, ReadingProgress, collect
 from streamrnn.service import Service
 from streamrnn.ticks import OutRecord, TickBatch
 from streamrnn.train.history import Spool
@@ -63,7 +63,7 @@ REFUSED = {
 
 
 async def gather(
-    s: Settings, *bounds: Any, watch: Callable[[Progress], None] = lambda _: None
+    s: Settings, *bounds: Any, watch: Callable[[ReadingProgress], None] = lambda _: None
 ) -> tuple[Collected, dict[str, Ticks]]:
     """What is collected, and what the history has of each stream."""
     with Spool(SPEC.features) as spool:
@@ -172,11 +172,11 @@ async def test_bounds_choose_records(settings: SettingsFactory, bounds: tuple[An
 async def test_progress_grows_to_the_whole(settings: SettingsFactory) -> None:
     s = await settings(partitions=2, input={"max_poll_records": 4})
     await publish(s, written([*sound(9), b"{"]) + written(sound(6), b"b", 1))
-    seen: list[Progress] = []
+    seen: list[ReadingProgress] = []
     await gather(s, watch=seen.append)
     assert [p.offsets for p in seen] == [4, 8, 10, 14, 16]
-    assert seen[2] == Progress(9, 10, 16)
-    assert seen[-1] == Progress(15, 16, 16)
+    assert seen[2] == ReadingProgress(9, 10, 16)
+    assert seen[-1] == ReadingProgress(15, 16, 16)
 
 
 async def test_nothing_to_train_on_is_an_error_not_an_empty_history(settings: SettingsFactory) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train.fit import Epoch, Recipe
-from streamrnn.train.report import Part, Report, Score, Verdict
+from streamrnn.train.retrain_report import RetrainReport, Score, SplitPart, Verdict
 
 Run = Callable[..., str]
 """Runs `streamrnn models` with arguments, expects an exit code, gives what was said."""
@@ -24,11 +24,11 @@ def score(name: str, *errors: float | None) -> Score:
     return Score(name=name, kind="champion", mse=row, mae=row, std_mse=row, std_mae=row)
 
 
-REPORT = Report(
+REPORT = RetrainReport(
     spec=SPEC,
     created_ms=0,
     source="history.csv",
-    parts=[Part(name="test", ticks=1, streams=1, from_ms=0, until_ms=1)],
+    parts=[SplitPart(name="test", ticks=1, streams=1, from_ms=0, until_ms=1)],
     dead_letters={},
     recipe=Recipe(),
     epochs=[Epoch(1, 0.1, 0.1, 1, 1, 0.1, 1)],

@@ -15,7 +15,7 @@ import pytest
 from streamrnn.cli import main
 from streamrnn.models.entry import Summary
 from streamrnn.registry import CHAMPION, Registry
-from streamrnn.train.report import Verdict
+from streamrnn.train.retrain_report import Verdict
 from tests.models.published import REPORT, SPEC, Run, model, report, score
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b"

@@ -10,7 +10,7 @@ from numba import njit
 from torch import Tensor
 
 from streamrnn.nn.heads import QUANTITIES, NumberHead, head_of
-from streamrnn.nn.kernels.heads import counts, decode, target, write_row
+from streamrnn.nn.kernels.compiled_heads import counts, decode, target, write_row
 from streamrnn.nn.kernels.transforms import read_lags, transforms_of
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, LossName, ModelSpec, Precision, Predicts, middle_of

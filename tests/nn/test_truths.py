@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrnn.nn.kernels.heads import counts
+from streamrnn.nn.kernels.compiled_heads import counts
 from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec, Predicts

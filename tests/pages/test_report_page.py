@@ -23,7 +23,7 @@ from streamrnn.pages.markup import BROKEN, named, tag
 from streamrnn.pages.plots import WIDTH, Band, Curve, Plot, draw, thinned
 from streamrnn.pages.report import render
 from streamrnn.train.fit import Epoch, Recipe
-from streamrnn.train.report import Grid, Part, Report, Sample, Score, Verdict
+from streamrnn.train.retrain_report import Grid, RetrainReport, Sample, Score, SplitPart, Verdict
 
 T0 = 1_467_331_200_000
 """2016-07-01 00:00:00 UTC in ms."""
@@ -50,7 +50,9 @@ def sample(ticks: int, **changes: Any) -> Sample:
     return msgspec.structs.replace(plain, **changes)
 
 
-def report(horizons: int = 1, targets: int = 2, passes: int = 5, quantiles: bool = False, **changes: Any) -> Report:
+def report(
+    horizons: int = 1, targets: int = 2, passes: int = 5, quantiles: bool = False, **changes: Any
+) -> RetrainReport:
     names = tuple(f"t{o}" for o in range(targets))
     spec = ModelSpec(
         name="oil", version=7, features=names, targets=names, channels=(Channel("t0"),),
@@ -58,9 +60,9 @@ def report(horizons: int = 1, targets: int = 2, passes: int = 5, quantiles: bool
     )  # fmt: skip
     kinds = {"oil@7": "model", "oil@6": "champion", "as is": "persistence", "day ago": "seasonal", "AR": "ridge"}
     sizes = zip(kinds.items(), (0.0123, 0.0131, 0.0206, 0.0452, 0.0117), strict=True)
-    plain = Report(
+    plain = RetrainReport(
         spec=spec, created_ms=T0, source="ticks.csv",
-        parts=[Part(name="train", ticks=1234, streams=3, from_ms=T0, until_ms=T0 + 99 * HOUR)],
+        parts=[SplitPart(name="train", ticks=1234, streams=3, from_ms=T0, until_ms=T0 + 99 * HOUR)],
         dead_letters={"no time": 17}, recipe=Recipe(epochs=30, learning_rate=0.004),
         epochs=[Epoch(n, 1 / n, 1.5 / n, 0.3 * n, 0.9 * n, 0.004 / n, 0.2) for n in range(1, passes + 1)],
         best_epoch=passes, truths=[[500] * targets] * horizons, scale=[2.5] * targets,

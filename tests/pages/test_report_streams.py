@@ -3,12 +3,12 @@
 import pytest
 
 from streamrnn.pages.report import render
-from streamrnn.train.report import Comparison, Report, StreamScore, StreamScores, Verdict
+from streamrnn.train.retrain_report import Comparison, RetrainReport, StreamScore, StreamScores, Verdict
 
 from .test_report_page import parsed, report, table, words
 
 
-def fleet(streams: int, listed: int | None = None) -> Report:
+def fleet(streams: int, listed: int | None = None) -> RetrainReport:
     """Streams s0, s1 ..., each one better than the last; the first two are worse than persistence."""
     rows = [
         StreamScore(stream=f"s{n}", truths=99, std_mse=[4.0 / (n + 1), 1.5, 2.0, 3.0, 2.5]) for n in range(streams)

@@ -11,7 +11,7 @@ from bokeh_sampledata import __file__ as sample_data
 
 from streamrnn.cli import main
 from streamrnn.registry import Registry
-from streamrnn.train.report import Report, Score
+from streamrnn.train.retrain_report import RetrainReport, Score
 
 STOCKS = Path(sample_data).parent / "_data" / "stocks.csv.gz"
 SMALL = (
@@ -54,11 +54,11 @@ class Retrain(NamedTuple):
         """On the stocks' closing prices."""
         return self(STOCKS, *COLUMNS, *options, code=code)
 
-    def report(self, version: int) -> Report:
+    def report(self, version: int) -> RetrainReport:
         """What was published with a version."""
         raw = self.registry.report("stocks", version)
         assert raw is not None
-        return msgspec.json.decode(raw, type=Report)
+        return msgspec.json.decode(raw, type=RetrainReport)
 
     def pointer(self) -> int | None:
         """The champion's version."""
@@ -70,7 +70,7 @@ class Retrain(NamedTuple):
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file())
 
 
-def score(report: Report, kind: str) -> Score:
+def score(report: RetrainReport, kind: str) -> Score:
     """The one of a kind."""
     [found] = [one for one in report.scores if one.kind == kind]
     return found

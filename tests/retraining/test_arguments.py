@@ -12,7 +12,7 @@ from streamrnn.commands import arguments
 from streamrnn.commands.flags import given
 from streamrnn.retraining.fitting import usual_recipe
 from streamrnn.retraining.request import Effort, Excerpt, Judging
-from streamrnn.retraining.spec import Wanted, make_spec
+from streamrnn.retraining.wanted import WantedModel, make_spec
 from streamrnn.train.history import Extent
 from streamrnn.train.recipe import Recipe
 
@@ -133,7 +133,7 @@ def test_the_help_says_what_a_model_and_a_fit_have_that_are_asked_for_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shown = shown_defaults(capsys)
-    spec = make_spec(Wanted(name="m"), None, ("a",))
+    spec = make_spec(WantedModel(name="m"), None, ("a",))
     model = {name: getattr(spec, name) for name in ("time_features", "cell", "hidden", "layers", "lags", "bound")}
     model |= {name: getattr(spec, name) for name in ("horizons", "quantiles", "predicts")}
     model |= {"on_missing": spec.missing, "channels": spec.channels[0].kind}
@@ -159,12 +159,12 @@ def every_fit_option() -> list[str]:
 
 
 def test_what_is_given_is_what_the_job_is_asked_for_and_nothing_else() -> None:
-    assert given(parsed(), Recipe) == given(parsed(), Wanted) == {}
+    assert given(parsed(), Recipe) == given(parsed(), WantedModel) == {}
     sevens = dict.fromkeys(("epochs", "chunk", "width", "burn_in", "patience", "seed", "threads"), 7)
     sevens |= dict.fromkeys(("learning_rate", "weight_decay", "clip", "budget_s"), 7.0)
     others = {"dropout": 0.7, "average": 0.7, "loss": "mae", "by_stream": False}
     assert given(parsed(*every_fit_option()), Recipe) == sevens | others
-    assert given(parsed("--on-missing", "mask", "--bound", "0"), Wanted) == {"missing": "mask", "bound": 0.0}
+    assert given(parsed("--on-missing", "mask", "--bound", "0"), WantedModel) == {"missing": "mask", "bound": 0.0}
     assert given(parsed("--search", "3", "--resume"), Effort) == {"trials": 3, "resume": True}
     asked = given(parsed("--promote", "never", "--season", "24"), Judging)
     assert Judging(**asked) == Judging(policy="never", season=24)

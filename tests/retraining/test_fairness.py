@@ -5,7 +5,7 @@ import pytest
 
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.retraining.champion import Champion, Seen
+from streamrnn.retraining.champion import SeenTimes, ServingModel
 from streamrnn.retraining.fairness import fair_part
 from streamrnn.train.history import split_by_time
 from tests.train.histories import T0, history_of, ticks_of
@@ -16,15 +16,17 @@ HISTORY = history_of(("a",), {name: ticks_of(np.zeros(1000), MINUTE) for name in
 SPLIT = split_by_time(HISTORY, (0.6, 0.2, 0.2))
 
 
-def champion(last: int | None, first: int = 0) -> Champion:
+def champion(last: int | None, first: int = 0) -> ServingModel:
     """One trained on the ticks `first` to `last`."""
-    return Champion("oil@3", MODEL, None if last is None else Seen(T0 + first * MINUTE, T0 + last * MINUTE))
+    return ServingModel(
+        "oil@3", MODEL, None if last is None else SeenTimes(T0 + first * MINUTE, T0 + last * MINUTE)
+    )
 
 
 @pytest.mark.parametrize(
-    "serving", [None, champion(None), champion(799), champion(2000, 1500), Champion("oil@3", None)]
+    "serving", [None, champion(None), champion(799), champion(2000, 1500), ServingModel("oil@3", None)]
 )
-def test_the_whole_test_part_is_fair_where_nothing_of_it_was_seen(serving: Champion | None) -> None:
+def test_the_whole_test_part_is_fair_where_nothing_of_it_was_seen(serving: ServingModel | None) -> None:
     assert fair_part(HISTORY, SPLIT, serving, 1, False) == (SPLIT.test, [])
 
 

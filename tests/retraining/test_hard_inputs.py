@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Predicts
-from streamrnn.retraining.spec import Wanted, make_spec
+from streamrnn.retraining.wanted import WantedModel, make_spec
 from streamrnn.ticks import PredictionBatch, TickBatch
 from streamrnn.train.fit import fit
 from streamrnn.train.history import Spool, split_each
@@ -23,9 +23,9 @@ def made(values: Values, epochs: int = 4) -> Model:
     with Spool(("v",)) as spool:
         spool.add(["s"] * len(values), STEP_MS * np.arange(len(values)), values[:, None])
         history = spool.history()
-        spec = make_spec(Wanted(name="m", hidden=16), None, history.features)
+        spec = make_spec(WantedModel(name="m", hidden=16), None, history.features)
         if history.fine:
-            spec = make_spec(Wanted(name="m", hidden=16, precision="float64"), None, history.features)
+            spec = make_spec(WantedModel(name="m", hidden=16, precision="float64"), None, history.features)
         recipe = Recipe(epochs=epochs, loss="huber", dropout=0.5, width=4)
         return fit(spec, history, split_each(history, (0.6, 0.2, 0.2)), recipe).model
 
@@ -84,7 +84,7 @@ def test_a_stream_with_a_hundredth_of_glitches_forecasts_nearly_as_one_without(t
 
 @pytest.mark.parametrize("predicts", ["change", "log_change"])
 def test_streams_shorter_than_half_the_lags_are_fitted(predicts: Predicts) -> None:
-    spec = make_spec(Wanted(name="m", hidden=4, predicts=predicts), None, ("v",))
+    spec = make_spec(WantedModel(name="m", hidden=4, predicts=predicts), None, ("v",))
     assert spec.lags == 96
     with Spool(spec.features) as spool:
         for n in range(20):

@@ -13,10 +13,10 @@ import pytest
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.bundle import load_bundle
 from streamrnn.nn.model import Model
-from streamrnn.retraining import judging
+from streamrnn.retraining import contest
 from streamrnn.ticks import TickBatch
 from streamrnn.train.judge import Judgement, judge
-from streamrnn.train.report import Report
+from streamrnn.train.retrain_report import RetrainReport
 
 from .conftest import STOCKS, Retrain, Said, score
 
@@ -48,7 +48,7 @@ def squared_errors(model: Model, rows: Rows, from_ms: int) -> list[float]:
     return errors
 
 
-def check_printed(said: Said, report: Report) -> None:
+def check_printed(said: Said, report: RetrainReport) -> None:
     """The table holds the report's numbers, and the last lines its verdict."""
     persistence = score(report, "persistence").overall
     for one in report.scores:
@@ -143,7 +143,7 @@ def test_a_champion_that_was_chosen_during_the_fit_stays(retrain: Retrain, monke
         retrain.registry.set_champion("stocks", 2)
         return judge(*arguments)
 
-    monkeypatch.setattr(judging, "judge", choose_and_judge)
+    monkeypatch.setattr(contest, "judge", choose_and_judge)
     said = retrain(STOCKS, "--stream-column=Ticker", "--since=2011-06-01", "--predicts=change")
     assert "not promoted: the champion has changed meanwhile, from stocks@1 to stocks@2: MSE " in said.out
     assert (retrain.pointer(), retrain.report(3).verdict.promoted) == (2, False)

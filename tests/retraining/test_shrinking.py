@@ -11,7 +11,7 @@ from streamrnn.nn.spec import Channel, ModelSpec, Predicts
 from streamrnn.retraining.forecaster import Served
 from streamrnn.retraining.shrinking import shrink
 from streamrnn.train.history import Extent, History, Split, split_each
-from streamrnn.train.statistics import set_statistics
+from streamrnn.train.standardising import set_statistics
 from streamrnn.train.windows import windows_of
 from tests.train.histories import history_of, ticks_of
 

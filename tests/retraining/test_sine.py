@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from streamrnn.cli import main
-from streamrnn.train.report import Report
+from streamrnn.train.retrain_report import RetrainReport
 
 DOCUMENT = Path(__file__).parents[2] / "deploy" / "RETRAINING.md"
 
@@ -23,7 +23,7 @@ def test_the_documented_sine_is_learned_to_within_two_hundredths_in_twenty_secon
     began = time.monotonic()
     assert main(words) == 0
     assert time.monotonic() - began < 20
-    report = msgspec.json.decode((tmp_path / "sine" / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode((tmp_path / "sine" / "report.json").read_bytes(), type=RetrainReport)
     assert (report.spec.cell, report.spec.hidden, report.recipe.loss) == ("elman", 32, "mse")
     [[mse]] = report.scores[0].mse
     assert mse is not None

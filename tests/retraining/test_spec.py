@@ -7,7 +7,7 @@ import pytest
 
 from streamrnn.errors import ConfigError, DataError, StreamrnnError
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.retraining.spec import DEFAULT_BOUND, DEFAULT_LAGS, Wanted, make_spec
+from streamrnn.retraining.wanted import DEFAULT_BOUND, DEFAULT_LAGS, WantedModel, make_spec
 
 CHAMPION = ModelSpec(
     name="oil",
@@ -29,7 +29,7 @@ CHAMPION = ModelSpec(
 
 
 def spec(champion: ModelSpec | None, known: tuple[str, ...], **wanted: Any) -> ModelSpec:
-    return make_spec(Wanted(name="oil", **wanted), champion, known)
+    return make_spec(WantedModel(name="oil", **wanted), champion, known)
 
 
 def test_a_model_has_a_bound_unless_none_is_asked_for_even_after_a_champion_without() -> None:
@@ -82,7 +82,7 @@ def test_other_features_have_the_champions_kinds_of_channels_and_those_of_its_ta
 
 
 def test_a_name_is_the_next_models_even_where_the_champion_has_another() -> None:
-    assert make_spec(Wanted(name="gas"), CHAMPION, ()).name == "gas"
+    assert make_spec(WantedModel(name="gas"), CHAMPION, ()).name == "gas"
 
 
 @pytest.mark.parametrize(

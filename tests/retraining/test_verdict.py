@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from streamrnn.retraining.verdict import Evidence, Policy, Rules, decide, lead
-from streamrnn.train.report import Comparison, Score, StreamScores, Verdict
+from streamrnn.retraining.verdict import Evidence, Policy, PromotionRules, decide, lead
+from streamrnn.train.retrain_report import Comparison, Score, StreamScores, Verdict
 
 
 def score(name: str, mse: float, kind: str = "") -> Score:
@@ -46,7 +46,7 @@ class Found:
         ]  # fmt: skip
         worse = [self.worse, *([] if self.champion is None else [self.champions_worse]), 0, 0]
         streams = StreamScores(scored=100, judged=100, worse=worse)
-        rules = Rules(self.policy, self.margin, self.most)
+        rules = PromotionRules(self.policy, self.margin, self.most)
         return decide(rules, Evidence(scores, compared, streams), self.incumbent)
 
 

@@ -14,7 +14,7 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train.fit import Epoch, Fit, Recipe, fit
 from streamrnn.train.history import Extent, History, Split, split_each
-from streamrnn.train.statistics import set_statistics, stream_scales
+from streamrnn.train.standardising import set_statistics, stream_scales
 
 from .histories import history_of, ticks_of
 

@@ -15,9 +15,9 @@ from streamrnn.train import judge as module
 from streamrnn.train.baselines import Persistence
 from streamrnn.train.history import Extent, History, split_each
 from streamrnn.train.judge import MOST_SAMPLES, SAMPLE_TICKS, Judgement, check_windows, judge
-from streamrnn.train.report import Grid
+from streamrnn.train.retrain_report import Grid
 from streamrnn.train.scales import error_scales
-from streamrnn.train.streams import stream_scores
+from streamrnn.train.stream_scores import stream_scores
 from streamrnn.train.windows import Windows, windows_of
 
 from .histories import Values, history_of, shaky_streams, ticks_of

@@ -18,7 +18,7 @@ import torch
 from streamrnn.errors import DataError
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train import checkpoint as checkpoint_module
-from streamrnn.train.checkpoint import DOCUMENT, Folder, Progress, Saved, identify
+from streamrnn.train.checkpoint import DOCUMENT, FitProgress, Folder, Saved, identify
 from streamrnn.train.fit import Epoch, Fitted, Recipe, fit
 from streamrnn.train.history import History, Split, split_each
 from streamrnn.train.team import Solo
@@ -204,7 +204,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, name: str, change: Any,
 
 def test_a_model_that_has_other_weights_by_now_is_refused(tmp_path: Path) -> None:
     identity = identify(SPEC, RECIPE, walk(), parts(walk()))
-    progress = Progress(epochs=[Epoch(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)], best=1, steps=1, seconds=1.0)
+    progress = FitProgress(epochs=[Epoch(1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)], best=1, steps=1, seconds=1.0)
     Folder(tmp_path, identity).save(Saved(progress, {"weights/old": torch.ones(1)}))
     with pytest.raises(DataError, match="the checkpoint is of another version of this program"):
         run(checkpoint=tmp_path, resume=True)

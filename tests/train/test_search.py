@@ -13,7 +13,7 @@ from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.train.fit import Recipe, fit
 from streamrnn.train.history import History, Split, split_each
-from streamrnn.train.search import Found, Space, Trial, search
+from streamrnn.train.search import Sought, Space, Trial, search
 
 from .histories import history_of, ticks_of
 
@@ -43,12 +43,12 @@ def parts(history: History) -> Split:
     return split_each(history, (0.7, 0.2, 0.1))
 
 
-def run(trials: int = 6, history: History | None = None, recipe: Recipe = RECIPE, **options: Any) -> Found:
+def run(trials: int = 6, history: History | None = None, recipe: Recipe = RECIPE, **options: Any) -> Sought:
     history = history or waves()
     return search(SPEC, recipe, history, parts(history), trials, **{"space": SPACE, **options})
 
 
-def table(found: Found) -> list[Trial]:
+def table(found: Sought) -> list[Trial]:
     return [msgspec.structs.replace(trial, seconds=0.0) for trial in found.trials]
 
 

@@ -28,9 +28,8 @@ from streamrnn.engine.step.score import Scorer
 from streamrnn.engine.step.tile import TILE, Layout, Network, Scratch, run_tile
 from streamrnn.engine.step.waves import Plan
 from streamrnn.nn import heads
-from streamrnn.nn.kernels import cells, matmul, transforms
-from streamrnn.nn.kernels import heads as compiled_heads
-from streamrnn.nn.kernels.cells import pack_stack
+from streamrnn.nn.kernels import compiled_cells, compiled_heads, matmul, transforms
+from streamrnn.nn.kernels.compiled_cells import pack_stack
 from streamrnn.nn.kernels.matmul import pack, padded
 from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import Model
@@ -180,7 +179,7 @@ def _advance() -> Callable[..., None]:
 
 def _sources() -> str:
     """A digest of every file whose functions are compiled into the step."""
-    modules = (cells, matmul, transforms, heads, compiled_heads, policies, tile)
+    modules = (compiled_cells, matmul, transforms, heads, compiled_heads, policies, tile)
     files = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED
 from streamrnn.engine.step.score import SMOOTHING
-from streamrnn.nn.kernels.cells import step_layer
-from streamrnn.nn.kernels.heads import counts, write_row
+from streamrnn.nn.kernels.compiled_cells import step_layer
+from streamrnn.nn.kernels.compiled_heads import counts, write_row
 from streamrnn.nn.kernels.matmul import add_product, set_product
 from streamrnn.nn.kernels.transforms import read_lags, read_row
 
@@ -25,8 +25,8 @@ _MAGNITUDE, _INFINITE, _NO_BITS = np.int32(0x7FFFFFFF), np.int32(0x7F800000), np
 
 
 class Network(NamedTuple):
-    """What a model computes: kind and width of its cells, weights and places (nn/kernels/cells.py), head, and
-    skip (O, .), each target's packed on its own."""
+    """What a model computes: kind and width of its cells, their weights and places (nn/kernels/compiled_cells.py),
+    its head, and skip (O, .), each target's packed on its own."""
 
     kind: int
     hidden: int

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.nn.heads import head_of
-from streamrnn.nn.kernels.heads import target
+from streamrnn.nn.kernels.compiled_heads import target
 from streamrnn.nn.model import DAY_MS, NEVER_MS, Model
 
 CHANNELS = {"level": 0, "difference": 1, "log_return": 2}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from streamrnn.pages.markup import Markup, isolated, named
-from streamrnn.train.report import Grid, Report, Score
+from streamrnn.train.retrain_report import Grid, RetrainReport, Score
 
 ROLES = ("champion", "persistence", "seasonal", "ridge")
 """Kinds with a colour and a dash of their own on every page."""
@@ -48,7 +48,7 @@ RAW_MSE = Measure("MSE in the square of the target\u2019s unit", lambda score: s
 RAW_MAE = Measure("MAE in the target\u2019s unit", lambda score: score.mae, True)
 
 
-def contenders(report: Report) -> list[Contender]:
+def contenders(report: RetrainReport) -> list[Contender]:
     """In the report's order; the first is the model, the others are known by their kind."""
     found: list[Contender] = []
     others = 0

@@ -11,12 +11,12 @@ from streamrnn.pages.formats import NOTHING, between, share, spans, trimmed, whe
 from streamrnn.pages.markup import Markup, join, named, table, tag
 from streamrnn.pages.plots import x_ticks
 from streamrnn.train.fit import Recipe
-from streamrnn.train.report import Part, Report
+from streamrnn.train.retrain_report import RetrainReport, SplitPart
 
 MOST_NAMES = 200
 
 
-def data(report: Report) -> Markup:
+def data(report: RetrainReport) -> Markup:
     """Where the ticks came from, how they were parted, and what was refused."""
     ticks = sum(part.ticks for part in report.parts)
     rows = [
@@ -29,11 +29,11 @@ def data(report: Report) -> Markup:
     return join([*parts, tag("h3", "Dead letters"), _dead_letters(report, ticks)])
 
 
-def _extent(part: Part) -> tuple[str, str]:
+def _extent(part: SplitPart) -> tuple[str, str]:
     return (when(part.from_ms), when(part.until_ms)) if part.ticks else ("\u2013", "\u2013")
 
 
-def _timeline(parts: Sequence[Part]) -> Markup:
+def _timeline(parts: Sequence[SplitPart]) -> Markup:
     """One bar for each part on a common axis of event time; they may overlap."""
     held = [part for part in parts if part.ticks]
     if not held:
@@ -60,7 +60,7 @@ def _timeline(parts: Sequence[Part]) -> Markup:
     )
 
 
-def _bar(part: Part, row: int, place: Callable[[float], float]) -> Iterator[Markup]:
+def _bar(part: SplitPart, row: int, place: Callable[[float], float]) -> Iterator[Markup]:
     begin, end = place(part.from_ms), place(part.until_ms)
     y = 22 * row + 4
     yield tag("text", part.name[:12], x=-10, y=y + 7, dy="0.35em", class_="y")
@@ -75,7 +75,7 @@ def _bar(part: Part, row: int, place: Callable[[float], float]) -> Iterator[Mark
     )
 
 
-def _dead_letters(report: Report, ticks: int) -> Markup:
+def _dead_letters(report: RetrainReport, ticks: int) -> Markup:
     if not report.dead_letters:
         return tag("p", "None: no record was refused.", class_="soft")
     whole = ticks + sum(report.dead_letters.values())
@@ -84,7 +84,7 @@ def _dead_letters(report: Report, ticks: int) -> Markup:
     return table("Records refused, by reason", ["Reason", "Records", "Share of all"], rows)
 
 
-def model(report: Report) -> Markup:
+def model(report: RetrainReport) -> Markup:
     """The spec in full, in words and as JSON."""
     raw = msgspec.json.format(msgspec.json.encode(report.spec), indent=2).decode()
     as_json = tag("details", tag("summary", "As JSON"), tag("pre", raw, tabindex=0))
@@ -119,7 +119,7 @@ def _names(names: Sequence[str]) -> str:
     return join([shown, more], "") if names else "none"
 
 
-def recipe(report: Report) -> Markup:
+def recipe(report: RetrainReport) -> Markup:
     """Every option of the fit; those that are not the default say what it is."""
     return _list(_options(report.recipe, report.usual))
 
@@ -139,7 +139,7 @@ def _setting(value: bool | float | str) -> str:
     return value if isinstance(value, str) else trimmed(value)
 
 
-def versions(report: Report) -> Markup:
+def versions(report: RetrainReport) -> Markup:
     """What it was made with."""
     return _list((name, named(version)) for name, version in report.versions.items())
 

@@ -8,12 +8,12 @@ from streamrnn.pages.formats import aligned, between, duration, significant
 from streamrnn.pages.markup import Markup, isolated, join, named, table, tag
 from streamrnn.pages.plots import Band, Curve, Dot, Guide, Plot, draw, key, legend
 from streamrnn.train.fit import Epoch
-from streamrnn.train.report import Report, Sample
+from streamrnn.train.retrain_report import RetrainReport, Sample
 
 MOST_SAMPLES = 24
 
 
-def training(report: Report) -> Markup:
+def training(report: RetrainReport) -> Markup:
     """Losses, gradient norms and learning rate by epoch; every number below."""
     epochs = report.epochs
     if not epochs:
@@ -33,7 +33,7 @@ def _numbers(epochs: Sequence[Epoch]) -> list[int]:
     return [epoch.number for epoch in epochs]
 
 
-def _losses(report: Report, best: Epoch | None) -> Markup:
+def _losses(report: RetrainReport, best: Epoch | None) -> Markup:
     epochs = report.epochs
     learnt, checked = [epoch.train_loss for epoch in epochs], [epoch.validation_loss for epoch in epochs]
     at = f"; least at epoch {best.number}, {significant(best.validation_loss)}" if best else ""
@@ -52,7 +52,7 @@ def _losses(report: Report, best: Epoch | None) -> Markup:
     return tag("figure", caption, legend(keys), draw(plot))
 
 
-def _norms(report: Report) -> Markup:
+def _norms(report: RetrainReport) -> Markup:
     epochs, clip = report.epochs, report.recipe.clip
     means, most = [epoch.gradient_norm for epoch in epochs], [epoch.largest_gradient_norm for epoch in epochs]
     clips = math.isfinite(clip) and clip > 0
@@ -106,7 +106,7 @@ def _epoch_table(epochs: Sequence[Epoch]) -> Markup:
     return table("Every epoch", head, zip(*columns, strict=True))
 
 
-def samples(report: Report) -> Markup:
+def samples(report: RetrainReport) -> Markup:
     """What came and what had been predicted for that time, on the axis of event time."""
     if not report.samples:
         return tag("p", "No samples were kept.", class_="soft")

@@ -7,7 +7,7 @@ from streamrnn.pages.formats import duration, when
 from streamrnn.pages.markup import Markup, join, named, tag
 from streamrnn.pages.report import facts, learning, per_stream, scores
 from streamrnn.pages.style import STYLE
-from streamrnn.train.report import Report
+from streamrnn.train.retrain_report import RetrainReport
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -20,7 +20,7 @@ class PageSection(NamedTuple):
     content: Markup
 
 
-def render(report: Report) -> str:
+def render(report: RetrainReport) -> str:
     """The whole page; it loads nothing and runs nothing. Reads as HTML and, below its first line, as XML."""
     sections = [section for section in _sections(report) if section.content]
     links = [tag("a", section.title, href=f"#{section.key}") for section in sections]
@@ -34,7 +34,7 @@ def render(report: Report) -> str:
     return f"<!DOCTYPE html>\n{tag('html', _head(report), body, lang='en')}\n"
 
 
-def _sections(report: Report) -> list[PageSection]:
+def _sections(report: RetrainReport) -> list[PageSection]:
     return [
         PageSection("scores", "Scores", scores.scores(report)),
         PageSection("streams", "Streams", per_stream.streams(report)),
@@ -48,7 +48,7 @@ def _sections(report: Report) -> list[PageSection]:
     ]
 
 
-def _head(report: Report) -> Markup:
+def _head(report: RetrainReport) -> Markup:
     verdict = "promoted" if report.verdict.promoted else "not promoted"
     return tag(
         "head",
@@ -62,7 +62,7 @@ def _head(report: Report) -> Markup:
     )
 
 
-def _heading(report: Report) -> Markup:
+def _heading(report: RetrainReport) -> Markup:
     source = tag("span", named(report.source, 120))
     minute = report.created_ms // MINUTE * MINUTE
     words = [tag("span", "Retrain report"), tag("span", f"{when(minute)} UTC"), source]

@@ -6,13 +6,13 @@ from streamrnn.pages.formats import aligned, change, quotient, share, significan
 from streamrnn.pages.markup import Markup, cell, join, named, table, tag
 from streamrnn.pages.report import compared as who
 from streamrnn.pages.report.compared import Contender
-from streamrnn.train.report import Report, StreamScore
+from streamrnn.train.retrain_report import RetrainReport, StreamScore
 
 MOST_ROWS = 10
 """Of the worst and of the best; where all are few more, all are shown."""
 
 
-def streams(report: Report) -> Markup:
+def streams(report: RetrainReport) -> Markup:
     """Nothing where there is one stream: its error is in every other table."""
     found = who.contenders(report)
     if report.streams.scored < 2 or not found:
@@ -27,12 +27,12 @@ def streams(report: Report) -> Markup:
     return join([*parts, left])
 
 
-def _listed(report: Report) -> str:
+def _listed(report: RetrainReport) -> str:
     listed, scored = len(report.streams.rows), report.streams.scored
     return f"All {scored:,}" if listed == scored else f"{listed:,} of {scored:,}, the worst and the best,"
 
 
-def _how_many(report: Report) -> Markup:
+def _how_many(report: RetrainReport) -> Markup:
     """Worse streams by contender."""
     of = report.streams
     words = f"{of.scored:,} streams have a score. Each counts alike, in deviations of its own training part."
@@ -48,7 +48,7 @@ def _how_many(report: Report) -> Markup:
     return tag("p", words, tag("b", own), *([", ", join(others, ", ")] if others else []), ".", class_="soft")
 
 
-def _spread(report: Report) -> Markup:
+def _spread(report: RetrainReport) -> Markup:
     """Quantiles over the streams of the model's error beside persistence's."""
     of = report.streams
     head = ["Streams", *(_level(level) for level in of.levels)]

@@ -8,7 +8,7 @@ from streamrnn.pages.markup import Markup, cell, join, named, table, tag
 from streamrnn.pages.plots import Curve, Dot, Plot, draw, key, legend
 from streamrnn.pages.report import compared as who
 from streamrnn.pages.report.compared import MAE, MSE, RAW_MAE, RAW_MSE, Contender, Measure
-from streamrnn.train.report import Report, Verdict
+from streamrnn.train.retrain_report import RetrainReport, Verdict
 
 FULL_BAR = 1.5
 """Times persistence: where a bar ends, however bad the contender."""
@@ -32,7 +32,7 @@ def _outcome(said: Verdict) -> tuple[str, str, str]:
     return "Not promoted", " was not promoted", "no"
 
 
-def verdict(report: Report) -> Markup:
+def verdict(report: RetrainReport) -> Markup:
     """What became of the model, why, and its error against each other contender's."""
     said = report.verdict
     badge, words, style = _outcome(said)
@@ -54,7 +54,7 @@ def _notes(said: Sequence[str]) -> list[Markup]:
     return [tag("ul", *items, class_="notes")] if items else []
 
 
-def _policy(report: Report) -> list[str]:
+def _policy(report: RetrainReport) -> list[str]:
     said = report.verdict
     before = tag("span", "champion so far: ", named(said.champion)) if said.champion else "no champion so far"
     return [f"Policy {said.policy}, margin {trimmed(said.margin)}, {_most_worse(said)}; ", before, "."]
@@ -82,7 +82,7 @@ def _tiles(found: Sequence[Contender], is_sure: Mapping[str, bool]) -> Markup:
     return tag("ul", *tiles, class_="tiles")
 
 
-def scores(report: Report) -> Markup:
+def scores(report: RetrainReport) -> Markup:
     """All contenders: overall, by target, by horizon."""
     found = who.contenders(report)
     if not found:
@@ -97,7 +97,7 @@ def scores(report: Report) -> Markup:
     return join(parts)
 
 
-def _how(report: Report) -> Markup:
+def _how(report: RetrainReport) -> Markup:
     counts = [count for row in report.truths for count in row]
     if not counts:
         truths = "the test part"
@@ -150,7 +150,7 @@ def _ratio(ratio: float | None, style: str, with_bar: bool) -> Markup:
     return tag("td", tag("svg", bar, line, class_="bars", aria_hidden="true"), words, class_="n barred")
 
 
-def _by_target(report: Report, found: Sequence[Contender], measure: Measure, is_open: bool) -> Markup:
+def _by_target(report: RetrainReport, found: Sequence[Contender], measure: Measure, is_open: bool) -> Markup:
     """Targets down, contenders across; each of the means over all horizons."""
     columns = [who.by_target(measure.of(c.score)) for c in found]
     rows = [[*row] for row in zip(*columns, strict=True)]
@@ -166,7 +166,7 @@ def _by_target(report: Report, found: Sequence[Contender], measure: Measure, is_
     return _folded(table(f"{measure.title} by target", head, body), measure.title, is_open)
 
 
-def _by_horizon(report: Report, found: Sequence[Contender], measure: Measure) -> Markup:
+def _by_horizon(report: RetrainReport, found: Sequence[Contender], measure: Measure) -> Markup:
     """Horizons down, contenders across; each of the means over all targets."""
     columns = [who.by_horizon(measure.of(c.score)) for c in found]
     rows = [[*row] for row in zip(*columns, strict=True)]
@@ -183,13 +183,13 @@ def _folded(content: Markup, title: str, is_open: bool) -> Markup:
     return content if is_open else tag("details", tag("summary", title), content)
 
 
-def _horizon_plots(report: Report, found: Sequence[Contender]) -> Markup:
+def _horizon_plots(report: RetrainReport, found: Sequence[Contender]) -> Markup:
     plots = [_horizon_plot(report, found, measure) for measure in (MSE, MAE)]
     keys = legend([(key(c.style), c.name) for c in found])
     return join([keys, tag("div", *plots, class_="plots")])
 
 
-def _horizon_plot(report: Report, found: Sequence[Contender], measure: Measure) -> Markup:
+def _horizon_plot(report: RetrainReport, found: Sequence[Contender], measure: Measure) -> Markup:
     """Mean over the targets, one line for each contender, the model's on top."""
     horizons = report.spec.horizons
     lines = [Curve(c.style, horizons, who.by_horizon(measure.of(c.score))) for c in reversed(found)]
@@ -210,7 +210,7 @@ def _horizon_plot(report: Report, found: Sequence[Contender], measure: Measure) 
     return tag("figure", caption, draw(plot))
 
 
-def coverage(report: Report) -> Markup:
+def coverage(report: RetrainReport) -> Markup:
     """Quantiles: the share of truths below each, against its level; empty where nobody has any."""
     levels = report.spec.quantiles
     found = [c for c in who.contenders(report) if c.score.coverage and len(c.score.coverage) == len(levels)]

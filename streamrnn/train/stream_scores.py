@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.train.judge import Judgement
-from streamrnn.train.report import Comparison, StreamScore, StreamScores, Unscored
+from streamrnn.train.retrain_report import Comparison, StreamScore, StreamScores, Unscored
 from streamrnn.train.significance import Difference
 
 MOST_ROWS, ENDS = 2000, 100

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from streamrnn.errors import DataError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec, Predicts
-from streamrnn.train import statistics
+from streamrnn.train import standardising
 from streamrnn.train.history import Extent, History, split_each
-from streamrnn.train.statistics import Moments, set_statistics, stream_scales
+from streamrnn.train.standardising import Moments, set_statistics, stream_scales
 
 from .histories import Streams, history_of, numbers, shaky_streams, ticks_of
 
@@ -102,7 +102,7 @@ def statistics_of(spec: ModelSpec, history: History, part: list[Extent]) -> dict
 def test_statistics_are_those_of_plain_lists_of_the_training_part(
     predicts: Predicts, part_numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "PART_NUMBERS", part_numbers)
+    monkeypatch.setattr(standardising, "PART_NUMBERS", part_numbers)
     spec, history = make_spec(predicts), history_of(("a", "b"), shaky_streams(4, LENGTHS, 2))
     train = split_each(history, (0.7, 0.2, 0.1)).train
     said, ours = seen(spec, history, train), statistics_of(spec, history, train)
@@ -160,7 +160,7 @@ def test_moments_of_parts_are_those_of_the_whole(parts: list[list[tuple[float, f
         assert moments.count[column] == len(values)
         mean, deviation = (float(np.mean(values)), float(np.std(values))) if values else (0.0, 0.0)
         np.testing.assert_allclose(moments.mean()[column], mean, rtol=1e-9, atol=1e-6)
-        varies = deviation > statistics.SMALLEST_DEVIATION * abs(mean)
+        varies = deviation > standardising.SMALLEST_DEVIATION * abs(mean)
         expected = deviation if varies else 1
         np.testing.assert_allclose(moments.deviation()[column], expected, rtol=1e-6)
 
@@ -207,7 +207,7 @@ def test_a_target_that_the_training_part_never_observes_is_named() -> None:
 def test_a_streams_scale_is_the_root_mean_square_of_its_standardised_targets(
     predicts: Predicts, part_numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "PART_NUMBERS", part_numbers)
+    monkeypatch.setattr(standardising, "PART_NUMBERS", part_numbers)
     history = history_of(("a", "b"), shaky_streams(4, LENGTHS, 2))
     train, model = split_each(history, (0.7, 0.2, 0.1)).train, Model(make_spec(predicts))
     set_statistics(model, history, train)

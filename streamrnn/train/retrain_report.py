@@ -13,7 +13,7 @@ Grid = list[list[float | None]]
 """[horizon][target]; None where there is no truth to compare with."""
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class SplitPart(msgspec.Struct, frozen=True, kw_only=True):
     """One part of the split: its ticks, streams and event times (ms)."""
 
     name: str
@@ -129,7 +129,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     champion: str | None = None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class RetrainReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. scores: the model first, then its champion if there is one, then the baselines; comparisons: of
     the model with each of the others, in their order; scale: the middle one of the streams' deviations for each
     target; trials: the fits of a search the model was chosen from, empty without one; usual: the recipe had nothing
@@ -138,7 +138,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     spec: ModelSpec
     created_ms: int
     source: str
-    parts: list[Part]
+    parts: list[SplitPart]
     dead_letters: dict[str, int]
     recipe: Recipe
     epochs: list[Epoch]

@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from streamrnn.errors import ConfigError, DataError
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.nn.truths import truths_of
-from streamrnn.retraining.champion import Champion
+from streamrnn.retraining.champion import ServingModel
 from streamrnn.retraining.fairness import fair_part
 from streamrnn.retraining.fitting import Made
 from streamrnn.retraining.forecaster import Served
-from streamrnn.retraining.history import Source
+from streamrnn.retraining.job_history import JobHistory
 from streamrnn.retraining.notes import notes_of
 from streamrnn.retraining.request import Judging, RetrainRequest
 from streamrnn.retraining.shrinking import shrink
-from streamrnn.retraining.verdict import Evidence, Rules, decide
+from streamrnn.retraining.verdict import Evidence, PromotionRules, decide
 from streamrnn.train.baselines import Forecaster, Persistence, RidgeAR, SeasonalNaive, season_of
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.judge import Judgement, judge
-from streamrnn.train.report import Part, Report, Verdict
+from streamrnn.train.retrain_report import RetrainReport, SplitPart, Verdict
 from streamrnn.train.scales import error_scales, typical
-from streamrnn.train.streams import comparisons, stream_scores, unscored
+from streamrnn.train.stream_scores import comparisons, stream_scores, unscored
 from streamrnn.train.swamping import swamping
 
 
@@ -37,10 +37,10 @@ class Case(NamedTuple):
     scales (S, O) of errors; what was noted on the way."""
 
     job: RetrainRequest
-    source: Source
+    source: JobHistory
     split: Split
     made: Made
-    champion: Champion | None
+    champion: ServingModel | None
     scales: NDArray[np.float64]
     notes: list[str]
 
@@ -61,7 +61,7 @@ def scales_to_judge_by(history: History, train: Sequence[Extent], targets: Seque
     return scales
 
 
-def judge_case(case: Case, began_s: float) -> Report:
+def judge_case(case: Case, began_s: float) -> RetrainReport:
     """Shrink where validation says so, score everybody on the test part, decide."""
     spec, history, model = case.made.spec, case.source.history, case.made.fitted.model
     shrink(model, history, case.split.train, case.split.validation)
@@ -78,7 +78,7 @@ def judge_case(case: Case, began_s: float) -> Report:
 
 
 def _rivals(
-    history: History, split: Split, spec: ModelSpec, champion: Champion | None, asked: Judging
+    history: History, split: Split, spec: ModelSpec, champion: ServingModel | None, asked: Judging
 ) -> list[Forecaster]:
     """The champion if it can be compared, then the baselines."""
     everybody: list[Forecaster] = []
@@ -97,20 +97,20 @@ def _is_comparable(theirs: ModelSpec, ours: ModelSpec, features: tuple[str, ...]
     return theirs.targets == ours.targets and has_horizons and set(theirs.features) <= set(features)
 
 
-def _verdict(asked: Judging, found: Evidence, champion: Champion | None) -> Verdict:
-    rules = Rules(asked.policy, asked.margin, asked.max_worse_streams)
+def _verdict(asked: Judging, found: Evidence, champion: ServingModel | None) -> Verdict:
+    rules = PromotionRules(asked.policy, asked.margin, asked.max_worse_streams)
     verdict = decide(rules, found, champion.label if champion else None)
     if asked.bundle is None:
         return verdict
     return msgspec.structs.replace(verdict, promoted=False, reason=f"written to a folder: {verdict.reason}")
 
 
-def _report(case: Case, split: Split, found: Judgement, began_s: float) -> Report:
+def _report(case: Case, split: Split, found: Judgement, began_s: float) -> RetrainReport:
     history, made = case.source.history, case.made
     parts = zip(("train", "validation", "test"), (split.train, split.validation, split.test), strict=True)
     streams, compared = stream_scores(found, history.streams), comparisons(found)
     without = unscored(found, made.spec.targets, history.streams)
-    return Report(
+    return RetrainReport(
         spec=made.spec,
         created_ms=time.time_ns() // 1_000_000,
         source=case.source.words,
@@ -135,9 +135,9 @@ def _report(case: Case, split: Split, found: Judgement, began_s: float) -> Repor
     )
 
 
-def _part(history: History, name: str, extents: list[Extent]) -> Part:
+def _part(history: History, name: str, extents: list[Extent]) -> SplitPart:
     times = [(history.time_ms[e.start : e.stop].min(), history.time_ms[e.start : e.stop].max()) for e in extents]
-    return Part(
+    return SplitPart(
         name=name,
         ticks=sum(extent.length for extent in extents),
         streams=len(extents),

@@ -8,9 +8,9 @@ import pytest
 from streamrnn.retraining.notes import notes_of
 from streamrnn.train.beyond import Beyond
 from streamrnn.train.judge import Judgement
-from streamrnn.train.report import Score
+from streamrnn.train.retrain_report import Score
 from streamrnn.train.significance import Difference
-from streamrnn.train.streams import ENDS, LEAST_TRUTHS, MOST_ROWS, comparisons, stream_scores, unscored
+from streamrnn.train.stream_scores import ENDS, LEAST_TRUTHS, MOST_ROWS, comparisons, stream_scores, unscored
 
 KINDS = ("model", "champion", "persistence")
 

@@ -38,7 +38,7 @@ PLAIN = (
 Some = Meta(min_length=1)
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WantedModel(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for; None: the champion's, else the usual; a bound of 0: none.
 
     A field with a description is an option of `streamrnn retrain`; features is one of what is where in a file.
@@ -79,7 +79,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     precision: Precision | None = None
 
 
-USUAL = Wanted(
+USUAL = WantedModel(
     name="model",
     channels=("difference",),
     time_features=("hour", "weekday"),
@@ -100,7 +100,7 @@ moves when a feature's level drifts away from where it was trained.
 """
 
 
-def make_spec(wanted: Wanted, champion: ModelSpec | None, known: tuple[str, ...]) -> ModelSpec:
+def make_spec(wanted: WantedModel, champion: ModelSpec | None, known: tuple[str, ...]) -> ModelSpec:
     """The next model's spec; known: features the history has (empty: any). DataError where they do not fit."""
     base = champion or _default(wanted.name, wanted.features or known)
     features = wanted.features or (base.features if champion else known) or base.features

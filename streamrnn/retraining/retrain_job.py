@@ -18,15 +18,15 @@ from streamrnn.nn.spec import ModelSpec
 from streamrnn.pages.report import render
 from streamrnn.registry import Registry
 from streamrnn.retraining.champion import load_champion
+from streamrnn.retraining.contest import Case, check_season, judge_case, scales_to_judge_by
 from streamrnn.retraining.fitting import make
-from streamrnn.retraining.history import open_source
-from streamrnn.retraining.judging import Case, check_season, judge_case, scales_to_judge_by
+from streamrnn.retraining.job_history import open_source
 from streamrnn.retraining.request import RetrainRequest
 from streamrnn.retraining.screen import Screen
 from streamrnn.stores import add_folder
 from streamrnn.train.judge import check_windows
 from streamrnn.train.logarithms import check_logarithms
-from streamrnn.train.report import Report, Verdict
+from streamrnn.train.retrain_report import RetrainReport, Verdict
 from streamrnn.train.team import Team, join_team
 
 
@@ -88,7 +88,9 @@ def _words(spec: ModelSpec) -> str:
     return f"{shown}, {ahead}, {spec.lags} lags"
 
 
-def _publish(registry: Registry | None, bundle: Path | None, model: Model, report: Report, screen: Screen) -> None:
+def _publish(
+    registry: Registry | None, bundle: Path | None, model: Model, report: RetrainReport, screen: Screen
+) -> None:
     """Bundle and reports, then the champion's pointer if so judged; says what happened."""
     verdict = report.verdict
     if registry is None:
@@ -121,7 +123,7 @@ def _of_now(verdict: Verdict, registry: Registry, name: str) -> Verdict:
     return msgspec.structs.replace(verdict, promoted=False, reason=reason)
 
 
-def _save(model: Model, report: Report, folder: Path) -> None:
+def _save(model: Model, report: RetrainReport, folder: Path) -> None:
     """Bundle and reports in a folder, all of them or none."""
     files = encode_bundle(model, str(folder), reports=_files(report, model.spec.version))
     with refusing():
@@ -129,6 +131,6 @@ def _save(model: Model, report: Report, folder: Path) -> None:
             raise _taken(folder)
 
 
-def _files(report: Report, number: int) -> dict[str, bytes]:
+def _files(report: RetrainReport, number: int) -> dict[str, bytes]:
     own = msgspec.structs.replace(report, spec=msgspec.structs.replace(report.spec, version=number))
     return {"report.json": msgspec.json.encode(own), "report.html": render(own).encode()}

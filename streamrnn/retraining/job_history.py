@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 from streamrnn.config import InputSettings, Settings
 from streamrnn.nn.spec import ModelSpec, Precision
+from streamrnn.retraining.bounding import Bounding, bounded
 from streamrnn.retraining.ordering import Ordering
-from streamrnn.retraining.outliers import Bounding, bounded
 from streamrnn.retraining.request import RetrainRequest
 from streamrnn.retraining.screen import Screen
-from streamrnn.retraining.spec import make_spec
+from streamrnn.retraining.wanted import make_spec
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Feed, open_feed
 from streamrnn.tables.table import TableBatch
 from streamrnn.ticks import STATUS, TickBatch
 from streamrnn.train.history import History, Split, Spool, split_by_time, split_each
-from streamrnn.train.ranges import ranges_of
+from streamrnn.train.trained_ranges import ranges_of
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class JobHistory:
     """A history, the spec of the model to be made from it, its split, where it came from in words, and what was
     refused."""
 
@@ -50,7 +50,7 @@ class Read(NamedTuple):
 @contextmanager
 def open_source(
     settings: Settings, job: RetrainRequest, champion: ModelSpec | None, screen: Screen
-) -> Iterator[Source]:
+) -> Iterator[JobHistory]:
     """The history for the length of a `with`; DataError or a BrokerError when there is none."""
     if job.files:
         may_run_back = settings.input.out_of_order != "process"
@@ -81,7 +81,7 @@ def open_source(
 @contextmanager
 def _source(
     spec: ModelSpec, spool: Spool, read: Read, given: InputSettings, job: RetrainRequest, screen: Screen
-) -> Iterator[Source]:
+) -> Iterator[JobHistory]:
     """The history as the service would take it, with the model's ranges and the precision that it needs."""
     cut, is_process = split_each if job.excerpt.split_each else split_by_time, given.outliers == "process"
     raw = spool.history()
@@ -98,7 +98,7 @@ def _source(
             screen.say(f"{fine}: float32 cannot tell its steps; the model takes values as float64")
         split = split if history is raw else cut(history, job.excerpt.shares)
         spec = msgspec.structs.replace(spec, precision=_precision(history))
-        yield Source(spec, history, split, read.words, dict(+(read.refused + bounding.refused)))
+        yield JobHistory(spec, history, split, read.words, dict(+(read.refused + bounding.refused)))
 
 
 def _precision(history: History) -> Precision:

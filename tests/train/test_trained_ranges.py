@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from streamrnn.train.history import Extent, split_each
-from streamrnn.train.ranges import WIDER, ranges_of
+from streamrnn.train.trained_ranges import WIDER, ranges_of
 
 from .histories import history_of, ticks_of
 
