@@ -1,7 +1,10 @@
 """What was served without a fault verifies clean, however it came about and wherever the logs begin and end."""
 
+import json
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
 from streamrnn.codecs import make_decoder
@@ -47,6 +50,22 @@ async def test_where_a_state_came_from_is_not_part_of_a_prediction() -> None:
     log[:] = [r._replace(value=r.value.replace(b'"carried"', b'"restored"')) for r in log]
     assert any(b"restored" in r.value for r in log)
     assert (await made.verify()).is_clean
+
+
+def widened(text: str) -> float:
+    """A number as the versions before wrote those that no few digits named: the float32 as a float64."""
+    return float(np.float32(text))
+
+
+async def test_predictions_whose_numbers_an_earlier_version_wrote_otherwise_are_clean() -> None:
+    made = world()
+    log = made.logs[OUTPUT, 0]
+    earlier = [msgspec.json.encode(json.loads(r.value or b"", parse_float=widened)) for r in log]
+    assert sum(len(text) > len(r.value or b"") for text, r in zip(earlier, log, strict=True)) > len(log) // 2
+    log[:] = [r._replace(value=value) for r, value in zip(log, earlier, strict=True)]
+    assert (await made.verify()).is_clean
+    log[9] = log[9]._replace(value=earlier[9].replace(b"1", b"2", 1))
+    assert not (await made.verify()).is_clean
 
 
 async def test_offsets_that_hold_no_record_are_no_ticks() -> None:
