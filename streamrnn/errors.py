@@ -1,4 +1,4 @@
-"""Every exception raised on purpose, one tree with facts; knows no other module.
+"""Every exception raised on purpose that may end a command, one tree with facts; knows no other module.
 
 StreamrnnError
 +-- ConfigError            a setting is wrong                         exit 2
@@ -9,14 +9,23 @@ StreamrnnError
 |   +-- CaptureVoid        the rows being copied for a snapshot were undone or dropped
 +-- StateError             kept state is gone or cannot be trusted    exit 6
 |   +-- StoreUnavailable   the store of snapshots does not answer (retriable)
++-- Damaged                a snapshot that is there is not what it should be
++-- NotInTime              something of ours was not done in time     exit 5
 +-- BrokerError            Kafka said no                              exit 5
     +-- BrokerUnavailable  it may come back (retriable)
+    |   +-- Unsettled      a transaction that may move the committed offset is pending
+    |   +-- BatchTooLarge  the broker refused a batch, smaller ones may pass
     +-- BrokerRefused      password, certificate, rights
     +-- TopicError         a topic is missing or has the wrong shape
     |   +-- TopicReplaced  it was deleted, or made anew under its name
-    +-- RecordRefused      the broker refused one record (too large)
+    +-- RecordRefused      the broker refused a record (too large)
+    |   +-- RecordsRefused by the ticks they were made of
+    +-- Rebalanced         the group has moved on (retriable)
+    +-- TicksLost          retention was faster than the reader (retriable)
     +-- WorkerFenced       another worker has this one's name         exit 7
     +-- CorruptBatch       a batch of the log cannot be read
+OSError
++-- NotPlain               a file is there and is refused unread
 """
 
 from typing import ClassVar
@@ -75,6 +84,20 @@ class StoreUnavailable(StateError):
     retriable = True
 
 
+class Damaged(StreamrnnError):
+    """A part or manifest of a snapshot is missing, torn, corrupt or another than it should be.
+
+    Asking again does not help. A store that fails or is away raises an OSError instead, whose filename says where.
+    """
+
+
+class NotInTime(StreamrnnError):
+    """A daemon, a recovery or a shutdown took longer than it may; what is slow need not be Kafka."""
+
+    exit_code = 5
+    retriable = True
+
+
 class BrokerError(StreamrnnError):
     """Kafka refused or failed."""
 
@@ -85,6 +108,18 @@ class BrokerUnavailable(BrokerError):
     """No broker answers; it may come back."""
 
     retriable = True
+
+
+class Unsettled(BrokerUnavailable):
+    """A transaction that may yet move the committed offset is pending: ask again, it ends or times out."""
+
+
+class BatchTooLarge(BrokerUnavailable):
+    """A batch of several records was refused, of `size` bytes: sent again in smaller ones they may pass."""
+
+    def __init__(self, topic: str, size: int) -> None:
+        self.size = size
+        super().__init__(f"{topic}: a batch of {size} bytes is more than the broker takes (see output.batch_bytes)")
 
 
 class BrokerRefused(BrokerError):
@@ -100,7 +135,36 @@ class TopicReplaced(TopicError):
 
 
 class RecordRefused(BrokerError):
-    """The broker refused one record for good, for example because it is too large."""
+    """The broker refused a record for good, for example because it is too large."""
+
+
+class RecordsRefused(RecordRefused):
+    """Records that `topic` refuses for good, by the place of the tick they were made of.
+
+    A place is partition, offset, and index in the record's list. No other record of the interval is promised.
+    """
+
+    def __init__(self, topic: str, reasons: dict[tuple[int, int, int], str]) -> None:
+        self.topic = topic
+        self.reasons = reasons
+        (partition, offset, _), why = min(reasons.items())
+        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        super().__init__(f"{topic}: what was made of tick {partition}:{offset}{more} is refused: {why}")
+
+
+class Rebalanced(BrokerError):
+    """The group has moved on: this worker no longer holds what it wanted to commit.
+
+    Not a failure: the next rebalance that the group tells of says what it holds now.
+    """
+
+    retriable = True
+
+
+class TicksLost(BrokerError):
+    """Retention has deleted ticks that were to be read next: the partition is to be recovered."""
+
+    retriable = True
 
 
 class WorkerFenced(BrokerError):
@@ -111,3 +175,10 @@ class WorkerFenced(BrokerError):
 
 class CorruptBatch(BrokerError):
     """A batch of the log cannot be read, and input.corrupt says not to go on behind it."""
+
+
+class NotPlain(OSError):
+    """A file is there and is refused unread: too large, not a plain file, or a link that leads elsewhere.
+
+    An OSError, as all that a store raises.
+    """

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from streamrnn.config import ModelSettings
-from streamrnn.errors import BundleError, ConfigError
+from streamrnn.errors import BundleError, ConfigError, NotPlain
 from streamrnn.nn.manifest import MANIFEST, WEIGHTS, Manifest, Read, read_manifest, read_weights, refusing
-from streamrnn.stores import NotPlain, open_store
+from streamrnn.stores import open_store
 
 if TYPE_CHECKING:
     from streamrnn.nn.model import Model

@@ -11,7 +11,7 @@ from typing import Any
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerUnavailable, StreamrnnError
+from streamrnn.errors import BrokerUnavailable, NotInTime, StreamrnnError
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
@@ -160,7 +160,7 @@ class Service:
             await asyncio.wait({running}, timeout=budget_s - self._closing_s)
             if not running.done():
                 late = f"not finished within the shutdown budget of {budget_s} s"
-                raise BrokerUnavailable(f"{late}; what was not committed will be read again")
+                raise NotInTime(f"{late}; what was not committed will be read again")
             running.result()
         finally:
             for task in (running, stopping):

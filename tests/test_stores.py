@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.errors import ConfigError
-from streamrnn.stores import ByteSpan, NotPlain, Store, open_store
+from streamrnn.errors import ConfigError, NotPlain
+from streamrnn.stores import ByteSpan, Store, open_store
 from streamrnn.stores.spans import NEAR_BYTES, merge, split
 from tests.backends import Backend, NoCredentials, Turns, empty_all, full_at, slow, stand_before
 

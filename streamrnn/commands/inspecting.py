@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streamrnn.errors import BrokerUnavailable, DataError
+from streamrnn.errors import DataError, NotInTime
 from streamrnn.process.terminal import moment, plain
 
 ANSWER_S = 5.0
@@ -71,7 +71,7 @@ def _ask(url: str, path: str) -> Any:
         raise DataError(plain(f"{url}{path}: {said}")) from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", error)
-        raise BrokerUnavailable(plain(f"no daemon answers at {url}: {why}")) from None
+        raise NotInTime(plain(f"no daemon answers at {url}: {why}")) from None
     except (ValueError, RecursionError) as error:
         raise DataError(plain(f"{url}{path} answers, but not as streamrnn does: {error}")) from None
 

@@ -16,7 +16,7 @@ from streamrnn.config import Settings
 from streamrnn.demo.display import Glance, LiveDisplay
 from streamrnn.demo.recorded import FEATURE, Playlist
 from streamrnn.demo.scoreboard import Scoreboard
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import NotInTime
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.reading.tail import tail
@@ -89,7 +89,7 @@ async def _until_ready(service: Service, running: "asyncio.Task[None]", stop: as
     end_s = time.monotonic() + READY_S
     while not (service.ready()[0] or stop.is_set() or running.done()):
         if time.monotonic() > end_s:
-            raise BrokerUnavailable(f"demo: not ready after {READY_S:.0f} s: {service.ready()[1]}")
+            raise NotInTime(f"demo: not ready after {READY_S:.0f} s: {service.ready()[1]}")
         await asyncio.sleep(0.05)
     if running.done():
         await running
@@ -140,7 +140,7 @@ class Show:
         while self._tally.predictions < self._played and not reading.done():
             if time.monotonic() > end_s:
                 missing = self._played - self._tally.predictions
-                raise BrokerUnavailable(f"demo: {missing:,} predictions did not come in {CATCH_UP_S:.0f} s")
+                raise NotInTime(f"demo: {missing:,} predictions did not come in {CATCH_UP_S:.0f} s")
             await asyncio.sleep(0.02)
 
     def _glance(self) -> Glance:

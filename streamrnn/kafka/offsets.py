@@ -13,7 +13,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable
+from streamrnn.errors import Rebalanced, Unsettled
 from streamrnn.kafka.client import client_options, deadline, start_client
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import MemberOffsetCommit, fenced, is_fenced
@@ -31,23 +31,6 @@ STALE = {22, 25, _REJOINING}
 """Illegal generation, unknown member, rebalance in progress: not a member of now."""
 _UNSTABLE = 88
 _MOVED = (kafka_errors.NotCoordinatorForGroupError, kafka_errors.GroupCoordinatorNotAvailableError)
-
-
-class Rebalanced(BrokerError):
-    """The group has moved on: this worker no longer holds what it wanted to commit. Not a failure:
-    `take_rebalance` will tell the new assignment."""
-
-    retriable = True
-
-
-class TicksLost(BrokerError):
-    """Retention has deleted ticks that were to be read next: the partition is to be recovered."""
-
-    retriable = True
-
-
-class Unsettled(BrokerUnavailable):
-    """A transaction that may yet move the committed offset is pending: ask again, it ends or times out."""
 
 
 def raise_for(code: int, doing: str) -> None:

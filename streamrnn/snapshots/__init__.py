@@ -6,8 +6,7 @@ threads. A store that fails raises an OSError that names the place; what is ther
 
 from streamrnn.snapshots.chain import Chain, SnapshotPart
 from streamrnn.snapshots.cold_rows import ColdRows
-from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.draft import Draft
 from streamrnn.snapshots.shelf import FoundSnapshot, PassedOver, Shelf
 
-__all__ = ["Chain", "ColdRows", "Damaged", "Draft", "FoundSnapshot", "PassedOver", "Shelf", "SnapshotPart"]
+__all__ = ["Chain", "ColdRows", "Draft", "FoundSnapshot", "PassedOver", "Shelf", "SnapshotPart"]

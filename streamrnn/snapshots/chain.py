@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from streamrnn.snapshots.damage import Damaged
+from streamrnn.errors import Damaged
 
 FORMAT = 1
 LARGEST_MANIFEST_BYTES = 16 * 2**20

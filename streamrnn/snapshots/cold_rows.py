@@ -34,9 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.errors import CaptureVoid
+from streamrnn.errors import CaptureVoid, Damaged
 from streamrnn.snapshots.chain import SnapshotPart
-from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.index import Index, hash_keys
 from streamrnn.snapshots.row_files import Ended, FileLayout, join, none_ended

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.errors import Damaged
 from streamrnn.snapshots.chain import (
     FORMAT,
     LARGEST_MANIFEST_BYTES,
@@ -26,7 +27,6 @@ from streamrnn.snapshots.chain import (
     seal,
 )
 from streamrnn.snapshots.cold_rows import ColdRows
-from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.row_files import Ended, RowSlice, none_ended, piece_of
 from streamrnn.ticks import StreamRows

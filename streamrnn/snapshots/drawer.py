@@ -7,8 +7,8 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 
+from streamrnn.errors import Damaged, NotPlain
 from streamrnn.snapshots.chain import SnapshotPart
-from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.row_files import (
     LARGEST_HEADER_BYTES,
     FileLayout,
@@ -17,7 +17,7 @@ from streamrnn.snapshots.row_files import (
     encode_rows,
     read_layout,
 )
-from streamrnn.stores import ByteSpan, NotPlain, Store
+from streamrnn.stores import ByteSpan, Store
 from streamrnn.ticks import StreamRows
 
 STALE_S = 3600.0

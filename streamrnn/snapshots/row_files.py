@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.snapshots.damage import Damaged
+from streamrnn.errors import Damaged
 from streamrnn.stores.tensor_header import LENGTH_BYTES, TensorPlace, encode_header, header_length
 from streamrnn.ticks import StreamRows
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from streamrnn.errors import Damaged
 from streamrnn.snapshots.chain import (
     LARGEST_MANIFEST_BYTES,
     MANIFEST_NAME,
@@ -26,7 +27,6 @@ from streamrnn.snapshots.chain import (
     unseal,
 )
 from streamrnn.snapshots.cold_rows import ColdRows
-from streamrnn.snapshots.damage import Damaged
 from streamrnn.snapshots.draft import PART_BOUNDS, Draft, PartBounds
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.snapshots.row_files import Ended, none_ended

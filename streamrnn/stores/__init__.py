@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from streamrnn.stores.buckets import ObjectStore
-from streamrnn.stores.failures import NotPlain
 from streamrnn.stores.folder import FolderStore, add_folder, read_plain
 from streamrnn.stores.spans import ByteSpan
 
-__all__ = ["ByteSpan", "NotPlain", "Store", "add_folder", "open_store", "read_plain"]
+__all__ = ["ByteSpan", "Store", "add_folder", "open_store", "read_plain"]
 
 
 class Store(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from streamrnn.errors import ConfigError
-from streamrnn.stores.failures import NotPlain, failing_at
+from streamrnn.errors import ConfigError, NotPlain
+from streamrnn.stores.failures import failing_at
 from streamrnn.stores.spans import ByteSpan, merge, split
 
 CLAIM = "claim-"

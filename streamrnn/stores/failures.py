@@ -5,11 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streamrnn.errors import StreamrnnError
-
-
-class NotPlain(OSError):
-    """A file is there and is refused unread: too large, not a plain file, or a link that leads elsewhere."""
+from streamrnn.errors import NotPlain, StreamrnnError
 
 
 @contextmanager

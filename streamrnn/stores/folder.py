@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from streamrnn.stores.failures import NotPlain, failing_at
+from streamrnn.errors import NotPlain
+from streamrnn.stores.failures import failing_at
 from streamrnn.stores.spans import ByteSpan
 
 DRAFT = ".draft-"

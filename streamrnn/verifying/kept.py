@@ -2,8 +2,8 @@
 
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import StoreUnavailable
-from streamrnn.snapshots import Chain, Damaged, Shelf
+from streamrnn.errors import Damaged, StoreUnavailable
+from streamrnn.snapshots import Chain, Shelf
 
 
 class Kept:

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from streamrnn.config import Settings
+from streamrnn.errors import Unsettled
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.offsets import Unsettled, committed_marks
+from streamrnn.kafka.offsets import committed_marks
 from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
 from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record

@@ -9,9 +9,16 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from streamrnn.errors import BrokerError, StoreUnavailable, TopicReplaced, WorkerFenced
+from streamrnn.errors import (
+    BrokerError,
+    NotInTime,
+    Rebalanced,
+    StoreUnavailable,
+    TopicReplaced,
+    Unsettled,
+    WorkerFenced,
+)
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.offsets import Rebalanced, Unsettled
 from streamrnn.metrics import Metrics
 from streamrnn.worker.partition import Partition, Phase
 from streamrnn.worker.pauses import Pauses
@@ -160,7 +167,7 @@ class Assigner:
                 await asyncio.sleep(self._pauses.first_retry_s)
             except (TopicReplaced, WorkerFenced):
                 raise
-            except (BrokerError, StoreUnavailable) as error:
+            except (BrokerError, NotInTime, StoreUnavailable) as error:
                 _leave_if_cancelled()
                 partition.attempts += 1
                 partition.phase = Phase.GATED

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.errors import StoreUnavailable
-from streamrnn.snapshots import ColdRows, Damaged
+from streamrnn.errors import Damaged, StoreUnavailable
+from streamrnn.snapshots import ColdRows
 from streamrnn.ticks import StreamRows
 
 

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from streamrnn.config import SnapshotSettings
 from streamrnn.engine.thread import EngineThread
-from streamrnn.errors import CaptureVoid, StoreUnavailable
+from streamrnn.errors import CaptureVoid, Damaged, StoreUnavailable
 from streamrnn.metrics import Metrics
-from streamrnn.snapshots import Chain, Damaged, Shelf
+from streamrnn.snapshots import Chain, Shelf
 from streamrnn.worker.cold import ColdTiers
 from streamrnn.worker.keeper import Restored
 from streamrnn.worker.partition import Partition, Phase

@@ -19,10 +19,18 @@ import time
 from streamrnn.codecs import Decoder, Encoder
 from streamrnn.config import Settings
 from streamrnn.engine.thread import EngineThread
-from streamrnn.errors import BrokerUnavailable, StoreUnavailable, StreamrnnError
+from streamrnn.errors import (
+    BatchTooLarge,
+    BrokerUnavailable,
+    NotInTime,
+    Rebalanced,
+    RecordsRefused,
+    StoreUnavailable,
+    StreamrnnError,
+    TicksLost,
+)
 from streamrnn.kafka.marks import Membership
-from streamrnn.kafka.offsets import Rebalanced, TicksLost
-from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, RecordsRefused
+from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, TickBatch
 from streamrnn.worker.assignment import Assigner
@@ -38,7 +46,7 @@ from streamrnn.worker.source import TickSource
 log = logging.getLogger(__name__)
 SNAPSHOT_SHARE = 0.4
 """Of the shutdown budget, for last snapshots."""
-_WAYS_BACK = (BrokerUnavailable, StoreUnavailable, Rebalanced, RecordsRefused, TicksLost)
+_WAYS_BACK = (BrokerUnavailable, NotInTime, StoreUnavailable, Rebalanced, RecordsRefused, TicksLost)
 """Errors after which the interval is undone and done again; every other error ends the process."""
 
 

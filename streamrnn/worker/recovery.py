@@ -14,7 +14,7 @@ from contextlib import aclosing
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.thread import EngineThread
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import NotInTime
 from streamrnn.kafka.marks import Mark
 from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
@@ -73,7 +73,7 @@ class Recovery:
                 how = await self._place(partition)
         except TimeoutError as error:
             limit = self._settings.limits.recovery_total_s
-            raise BrokerUnavailable(f"recovery took longer than {limit:g} s") from error
+            raise NotInTime(f"recovery took longer than {limit:g} s") from error
         finally:
             self._metrics.recovering(partition.number, 0, 0.0)
         self._metrics.recovered(how, time.monotonic() - started)
@@ -203,13 +203,13 @@ class Recovery:
         return replayed
 
     async def _next(self, number: int, batches: AsyncGenerator[list[Record], None]) -> list[Record] | None:
-        """The next records, None after the last; BrokerUnavailable where none come for too long."""
+        """The next records, None after the last; NotInTime where none come for too long."""
         limit = self._settings.limits.recovery_stall_s
         try:
             async with asyncio.timeout(limit):
                 return await anext(batches, None)
         except TimeoutError as error:
-            raise BrokerUnavailable(f"recovery of partition {number} came no further in {limit:g} s") from error
+            raise NotInTime(f"recovery of partition {number} came no further in {limit:g} s") from error
 
     def _warm(self, records: list[Record]) -> None:
         """On the engine thread: step and publish nothing."""

@@ -8,7 +8,8 @@ from operator import itemgetter
 
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
-from streamrnn.kafka.writing.delivery import Delivery, RecordsRefused
+from streamrnn.errors import RecordsRefused
+from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch

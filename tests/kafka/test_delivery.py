@@ -12,23 +12,17 @@ import pytest
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerUnavailable, TopicError
+from streamrnn.errors import BatchTooLarge, BrokerUnavailable, Rebalanced, RecordsRefused, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.reading.member import Rebalanced, Source
-from streamrnn.kafka.writing.delivery import (
-    AtLeastOnce,
-    BatchTooLarge,
-    Delivery,
-    Receipt,
-    RecordsRefused,
-)
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.delivery import AtLeastOnce, Delivery
 from streamrnn.kafka.writing.interval import Publisher
 from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import Bounds, Place
-from streamrnn.ticks import NO_INDEX, OutRecord
+from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt
+from streamrnn.ticks import NO_INDEX, OutRecord, Place
 from tests.kafka.reading_back import read_range
 
 from .conftest import SettingsFactory, embedded_only, real_only

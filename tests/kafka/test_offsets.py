@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import BrokerUnavailable, Rebalanced
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import committed_marks
-from streamrnn.kafka.reading.member import Rebalanced, Source
+from streamrnn.kafka.reading.member import Source
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .test_source_and_sink import publish, running, taken, ticks

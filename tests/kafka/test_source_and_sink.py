@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.errors import TopicError
+from streamrnn.errors import Rebalanced, TopicError
 from streamrnn.kafka.admin import _Admin, create_topic, prepare_topics
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.reading.member import Assignment, Rebalanced, Source
+from streamrnn.kafka.reading.member import Assignment, Source
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord, Record
 

@@ -12,14 +12,23 @@ from aiokafka import errors as kafka_errors
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, WorkerFenced
+from streamrnn.errors import (
+    BatchTooLarge,
+    BrokerError,
+    BrokerUnavailable,
+    Rebalanced,
+    RecordsRefused,
+    Unsettled,
+    WorkerFenced,
+)
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.offsets import Unsettled, committed_marks
-from streamrnn.kafka.reading.member import Rebalanced, Source
-from streamrnn.kafka.writing.delivery import BatchTooLarge, Delivery, Receipt, RecordsRefused
+from streamrnn.kafka.offsets import committed_marks
+from streamrnn.kafka.reading.member import Source
+from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.kafka.writing.transactions import ExactlyOnce
+from streamrnn.kafka.writing.unacknowledged import Receipt
 from streamrnn.ticks import NO_INDEX
 
 from .conftest import SettingsFactory, real_only

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import BrokerUnavailable, Unsettled
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.offsets import Unsettled
 from streamrnn.kafka.reading.member import Source
 
 from .conftest import kafka_home, real_kafka

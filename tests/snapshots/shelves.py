@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.snapshots import Chain, ColdRows, Damaged, Draft, Shelf
+from streamrnn.errors import Damaged
+from streamrnn.snapshots import Chain, ColdRows, Draft, Shelf
 from streamrnn.snapshots.draft import PartBounds
 from streamrnn.ticks import StreamRows
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamrnn.snapshots import Chain, ColdRows, Damaged, Shelf
+from streamrnn.errors import Damaged
+from streamrnn.snapshots import Chain, ColdRows, Shelf
 from streamrnn.snapshots.index import Index, hash_keys
 from streamrnn.ticks import StreamRows
 from tests.backends import empty_all

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamrnn.snapshots import Chain, Damaged, Shelf
+from streamrnn.errors import Damaged
+from streamrnn.snapshots import Chain, Shelf
 from streamrnn.snapshots.chain import LARGEST_MANIFEST_BYTES
 from tests.backends import stand_before
 from tests.snapshots.shelves import load, make_shelf, reasons, restore, write

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamrnn.snapshots import Chain, Damaged, Shelf
+from streamrnn.errors import Damaged
+from streamrnn.snapshots import Chain, Shelf
 from tests.backends import Backend, Turns, empty_all, full_at, stand_before
 from tests.snapshots.shelves import State, fill, load, restore, small_shelf, write
 

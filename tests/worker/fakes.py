@@ -8,10 +8,8 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import BrokerUnavailable, Rebalanced, RecordsRefused
 from streamrnn.kafka.marks import Assignment, Mark, Membership
-from streamrnn.kafka.offsets import Rebalanced
-from streamrnn.kafka.writing.delivery import RecordsRefused
 from streamrnn.ticks import OutRecord, Record
 
 Place = tuple[int, int]

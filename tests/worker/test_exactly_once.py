@@ -7,8 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.errors import BrokerUnavailable, Rebalanced
 from streamrnn.provenance.pedigree import Pedigree
 
 from .conftest import MakeWorld, World, alone, ticks

@@ -6,8 +6,7 @@ from collections import deque
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.errors import BrokerUnavailable, Rebalanced
 
 from .conftest import MakeWorld, World, alone, ticks
 from .fakes import check_order_of_durability

@@ -5,8 +5,7 @@ from collections import deque
 
 import pytest
 
-from streamrnn.errors import BrokerUnavailable, EngineError, StreamrnnError, TopicError
-from streamrnn.kafka.offsets import Rebalanced
+from streamrnn.errors import BrokerUnavailable, EngineError, Rebalanced, StreamrnnError, TopicError
 from streamrnn.ticks import OutRecord
 
 from .conftest import POISON, MakeWorld, World, alone, tick, ticks

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from streamrnn.config import Settings
-from streamrnn.errors import DataError, TopicError
+from streamrnn.errors import DataError, TicksLost, TopicError
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.client import deadline
-from streamrnn.kafka.offsets import TicksLost
 from streamrnn.kafka.reading.log import log_extent, open_reader, read_whole
 from streamrnn.process.terminal import moment
 from streamrnn.ticks import Record

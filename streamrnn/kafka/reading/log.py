@@ -13,11 +13,10 @@ from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerUnavailable
+from streamrnn.errors import BrokerUnavailable, TicksLost
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
-from streamrnn.kafka.offsets import TicksLost
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
 from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record

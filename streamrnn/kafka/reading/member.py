@@ -15,19 +15,18 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
-from streamrnn.errors import BrokerError, BrokerUnavailable, TopicError
+from streamrnn.errors import BrokerError, BrokerUnavailable, Rebalanced, TicksLost, TopicError
 from streamrnn.kafka.client import deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.marks import Assignment, Mark, Membership
 from streamrnn.kafka.membership import check_name, make_member
-from streamrnn.kafka.offsets import GroupOffsets, Rebalanced, TicksLost, Unsettled
+from streamrnn.kafka.offsets import GroupOffsets
 from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
 from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.kafka.topic import Topic, check_count
 from streamrnn.ticks import Record
 
-__all__ = ["Assignment", "Membership", "Rebalanced", "Source", "TicksLost", "Unsettled"]
 log = logging.getLogger(__name__)
 
 _VOID = (TimeoutError, kafka_errors.NoOffsetForPartitionError)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from streamrnn.config import Settings
-from streamrnn.errors import RecordRefused
+from streamrnn.errors import BatchTooLarge, RecordRefused
 from streamrnn.kafka.writing.interval import make_publisher
 from streamrnn.kafka.writing.producing import by_partition
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, Receipt
+from streamrnn.kafka.writing.unacknowledged import Receipt
 from streamrnn.ticks import OutRecord
 
 

@@ -12,10 +12,9 @@ from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.interval import make_publisher
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, Receipt, RecordsRefused
+from streamrnn.kafka.writing.unacknowledged import Receipt
 from streamrnn.ticks import OutRecord
 
-__all__ = ["AtLeastOnce", "BatchTooLarge", "Delivery", "Receipt", "RecordsRefused"]
 log = logging.getLogger(__name__)
 
 

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from functools import partial
 
 from streamrnn.config import Settings
-from streamrnn.errors import RecordRefused, TopicError
+from streamrnn.errors import BatchTooLarge, Rebalanced, RecordRefused, TopicError
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.internals.outgoing import Producer
-from streamrnn.kafka.offsets import Rebalanced
 from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import BatchTooLarge, Bounds, Receipt, Unacknowledged
+from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt, Unacknowledged
 from streamrnn.ticks import OutRecord
 
 DISCARD_S = 1.0

@@ -14,11 +14,18 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
 
-from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, RecordRefused
+from streamrnn.errors import (
+    BatchTooLarge,
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    RecordRefused,
+    RecordsRefused,
+)
 from streamrnn.kafka.client import deadline, foreign
 from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
 from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
-from streamrnn.ticks import OutRecord, Place
+from streamrnn.ticks import OutRecord
 
 
 class Bounds(NamedTuple):
@@ -30,26 +37,6 @@ class Bounds(NamedTuple):
 
     deadline_s: float
     unacknowledged_bytes: int = 16 * 2**20
-
-
-class RecordsRefused(RecordRefused):
-    """Records that `topic` refuses for good, by the place of the tick they were made of; none of the interval's
-    others is promised."""
-
-    def __init__(self, topic: str, reasons: dict[Place, str]) -> None:
-        self.topic = topic
-        self.reasons = reasons
-        (partition, offset, _), why = min(reasons.items())
-        more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-        super().__init__(f"{topic}: what was made of tick {partition}:{offset}{more} is refused: {why}")
-
-
-class BatchTooLarge(BrokerUnavailable):
-    """A batch of several records was refused, of `size` bytes: sent again in smaller ones they may pass."""
-
-    def __init__(self, topic: str, size: int) -> None:
-        self.size = size
-        super().__init__(f"{topic}: a batch of {size} bytes is more than the broker takes (see output.batch_bytes)")
 
 
 class Receipt:
