@@ -241,15 +241,21 @@ class Registry:
             raise BundleError(f"{self.place(name, version)} holds {found[0]}@{found[1]}")
 
 
+def check_named(settings: ModelSettings) -> None:
+    """ConfigError where the settings name no model: neither `path` nor `name` and `registry`."""
+    if settings.path is None and not (settings.registry and settings.name):
+        raise ConfigError("no model: set model.path, or model.registry and model.name")
+
+
 def load_model(settings: ModelSettings) -> "Model":
     """The bundle at `path`, or the version of `name` in `registry`; ConfigError if neither is set."""
+    check_named(settings)
     if settings.path is not None:
         from streamrnn.nn.bundle import load_bundle
 
         return load_bundle(settings.path)
-    if settings.registry and settings.name:
-        return Registry(settings.registry).load(settings.name, settings.version)
-    raise ConfigError("no model: set model.path, or model.registry and model.name")
+    assert settings.registry and settings.name, "checked"
+    return Registry(settings.registry).load(settings.name, settings.version)
 
 
 def is_name(name: str) -> bool:

@@ -24,7 +24,7 @@ from streamrnn.process.ending import leave, unless
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
-from streamrnn.registry import load_model
+from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import Stateful, make_delivery, make_stateful, make_worker
@@ -37,6 +37,8 @@ class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
     def __init__(self, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> None:
+        if model is None:
+            check_named(settings.model)
         self.settings, self._model = settings, model
         self._kept: Stateful | None = None
         self.metrics = metrics or Metrics()
