@@ -65,7 +65,7 @@ class Model(nn.Module):
         if spec.lags:
             self.skip = nn.Parameter(torch.zeros(len(spec.targets), outputs // len(spec.targets), spec.lags))
             self.register_buffer("lag_std", torch.ones(len(spec.targets)))
-        self._channel_features = [spec.features.index(c.feature) for c in spec.channels]
+        self._channel_features = list(spec.channel_columns)
         self._target_features = list(spec.target_columns)
         self._kinds = [c.kind for c in spec.channels]
         self.dtype = torch.float64 if spec.precision == "float64" else torch.float32

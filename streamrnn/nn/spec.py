@@ -91,6 +91,11 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return tuple(self.features.index(target) for target in self.targets)
 
     @property
+    def channel_columns(self) -> tuple[int, ...]:
+        """(C,) the place of each channel's feature."""
+        return tuple(self.features.index(channel.feature) for channel in self.channels)
+
+    @property
     def levels(self) -> int:
         """Q: numbers said of each target and horizon, 1 for a point head."""
         return max(1, len(self.quantiles))

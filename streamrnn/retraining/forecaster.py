@@ -49,7 +49,7 @@ class Served:
     def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, Q)."""
         spec = self._model.spec
-        columns = [history.features.index(feature) for feature in spec.features]
+        columns = history.columns(spec.features)
         shape = (len(windows.origins), len(self._kept), len(spec.targets), spec.levels)
         numbers = len(spec.horizons) * shape[2] * shape[3]
         most = min(TICKS_AT_ONCE, max(1, NUMBERS_AT_ONCE // numbers))

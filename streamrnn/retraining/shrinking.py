@@ -40,7 +40,7 @@ def shrink(
     if not model.head_kind.can_shrink:
         return np.ones(shape)
     products, squares = np.zeros(shape), np.zeros(shape)
-    columns = [history.features.index(target) for target in spec.targets]
+    columns = history.columns(spec.targets)
     served = Served("", "", model, spec.horizons)
     most = max(1, NUMBERS_AT_ONCE // (shape[0] * shape[1]))
     truths = truths_of(model, spec.horizons)

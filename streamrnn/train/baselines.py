@@ -43,7 +43,7 @@ class Persistence:
 
     def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
-        columns = [history.features.index(target) for target in self._targets]
+        columns = history.columns(self._targets)
         last = history.carried[windows.origins][:, None, columns, None]
         return np.repeat(last, len(self._horizons), axis=1)
 
@@ -62,7 +62,7 @@ class SeasonalNaive:
 
     def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
-        columns = [history.features.index(target) for target in self._targets]
+        columns = history.columns(self._targets)
         begin = history.starts[windows.streams]
         at = windows.origins[:, None] - self._back
         at = np.where(at >= begin[:, None], at, windows.origins[:, None])
@@ -111,7 +111,7 @@ class RidgeAR:
     ) -> None:
         self.name = f"ridge AR-{lags}"
         self._lags, self._horizons = lags, np.array(horizons)
-        self._columns = [history.features.index(target) for target in targets]
+        self._columns = history.columns(targets)
         self._center, self._scale = _by_stream(history, split.train, self._columns)
         train = [self._grams(history, split.train, o) for o in range(len(targets))]
         check = split.validation or split.train

@@ -41,6 +41,10 @@ class History:
     def __len__(self) -> int:
         return len(self.time_ms)
 
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """The places of these features among the history's."""
+        return [self.features.index(name) for name in names]
+
 
 class Extent(NamedTuple):
     """A run of one stream's ticks: start .. stop - 1, and where the stream itself begins."""

@@ -26,7 +26,7 @@ def error_scales(history: History, train: Sequence[Extent], targets: Sequence[st
 
     In units of a deviation of nothing any error is infinite: what is constant in training can have no score.
     """
-    columns = [history.features.index(target) for target in targets]
+    columns = history.columns(targets)
     shape = (len(history.streams), len(columns))
     known, scales = np.zeros(shape, np.int64), np.full(shape, np.nan)
     for group in _groups(train, len(columns)):

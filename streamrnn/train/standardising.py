@@ -211,7 +211,7 @@ def _channels(model: Model, history: History, extent: Extent, rows: slice) -> ND
     before = torch.from_numpy(np.array(history.carried[rows.start - (not first) : rows.stop - 1 + first]))
     if first:
         before = torch.cat((torch.full_like(before[:1], torch.nan), before[:-1]))
-    of_channel = [model.spec.features.index(channel.feature) for channel in model.spec.channels]
+    of_channel = list(model.spec.channel_columns)
     values = model.channels(now, before).double().masked_fill(now[:, of_channel].isnan(), torch.nan)
     return values.numpy()
 

@@ -45,7 +45,7 @@ def windows_of(
 
     An extent too short for its longest horizon has none. truths: the bound beyond which none counts.
     """
-    columns = [history.features.index(target) for target in targets]
+    columns = history.columns(targets)
     for group in _groups(extents, max(horizons), most):
         origins = np.concatenate([np.arange(span.start, span.stop) for _, span in group])
         truth = history.values[origins[:, None] + np.array(horizons)][..., columns]

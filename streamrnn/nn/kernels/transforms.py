@@ -49,7 +49,8 @@ class Transforms(NamedTuple):
 def transforms_of(model: Model) -> Transforms:
     """The transforms of a model as the compiled step reads them."""
     spec, head = model.spec, head_of(model.spec)
-    channels = [(spec.features.index(c.feature), CHANNELS[c.kind]) for c in spec.channels]
+    kinds = [CHANNELS[channel.kind] for channel in spec.channels]
+    channels = list(zip(spec.channel_columns, kinds, strict=True))
     statistics = {name: buffer.float().cpu().numpy().copy() for name, buffer in model.named_buffers()}
     gap = np.concatenate((statistics.pop("gap_mean"), statistics.pop("gap_std")))
     statistics.setdefault("lag_std", np.ones(len(spec.targets), dtype=np.float32))
