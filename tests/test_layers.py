@@ -148,8 +148,6 @@ def test_a_foreign_library_is_imported_in_its_home_alone(library: str) -> None:
 
 
 OWN_ROOM = "kafka/internals/"
-STILL_INSIDE = ("kafka/membership.py", "kafka/offsets.py", "kafka/topic.py", "kafka/reading/")
-"""Where aiokafka's inside is still reached from."""
 PUBLIC = {"_replace", "_asdict", "_fields"}
 """Names of every NamedTuple."""
 
@@ -200,7 +198,7 @@ def test_a_reach_inside_aiokafka_would_be_seen(source: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name, file in FILES.items() if file.startswith("kafka/")])
 def test_aiokafkas_inside_is_known_in_one_room(module: str) -> None:
-    if not FILES[module].startswith((OWN_ROOM, *STILL_INSIDE)):
+    if not FILES[module].startswith(OWN_ROOM):
         assert list(reaches_inside(SOURCES[module])) == []
 
 

@@ -7,24 +7,22 @@ broker says FENCED_INSTANCE_ID, and a worker told so is at its end. Knows no off
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.protocol.api import Request, RequestStruct
+from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import (
     OffsetCommitRequest,
     OffsetCommitRequest_v2,
     OffsetCommitRequest_v3,
     OffsetCommitResponse_v3,
 )
-from aiokafka.protocol.group import HeartbeatRequest, HeartbeatRequest_v0, HeartbeatRequest_v1, HeartbeatResponse_v1
+from aiokafka.protocol.group import HeartbeatRequest_v0, HeartbeatRequest_v1, HeartbeatResponse_v1
 from aiokafka.protocol.types import Array, Int32, Int64, Schema, String
 
 from streamrnn.config import Settings
 from streamrnn.errors import WorkerFenced
 from streamrnn.kafka.client import client_options
+from streamrnn.kafka.internals.consuming import speak_by
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.reading.records import LeanConsumer
 from streamrnn.kafka.reading.unpacking import Skip
@@ -119,24 +117,30 @@ class MemberOffsetCommit(Request[OffsetCommitRequest_v2 | OffsetCommitRequest_v3
         return version(*who, OffsetCommitRequest.DEFAULT_RETENTION_TIME, [(self._topic, rows)])
 
 
-class NamedClient(AIOKafkaClient):  # type: ignore[misc]
-    """A consumer's connections, through which all goes that it says to its group and hears from it."""
+class WorkerName:
+    """A worker's name, if it has one: goes into its heartbeats, and takes note that another has it."""
 
-    instance_id: str | None = None
-    is_fenced = False
+    def __init__(self, instance_id: str | None) -> None:
+        self._instance_id = instance_id
+        self._is_taken = False
 
-    async def send(self, node_id: int, request: Any, **where: Any) -> Any:
-        """aiokafka's, with the worker's name in heartbeats; takes note when the name is another's."""
-        if self.instance_id is not None and isinstance(request, HeartbeatRequest):
-            who = (request._group, request._generation_id, request._member_id)
-            request = NamedHeartbeat(Membership(*who, self.instance_id))
-        response = await super().send(node_id, request, **where)
-        if getattr(response, "error_code", 0) == FENCED_INSTANCE:
-            self.is_fenced = True
-        return response
+    def heartbeat(self, group: str, generation: int, member_id: str) -> Request | None:
+        """A heartbeat with the name, None without one."""
+        if self._instance_id is None:
+            return None
+        return NamedHeartbeat(Membership(group, generation, member_id, self._instance_id))
+
+    def hear(self, code: int) -> None:
+        """Told the error code of each answer."""
+        self._is_taken |= code == FENCED_INSTANCE
+
+    def check(self, group: str) -> None:
+        """WorkerFenced when the group has told that the name is another's."""
+        if self._is_taken:
+            raise fenced(group, self._instance_id)
 
 
-def make_member(settings: Settings, on_skip: Callable[[Skip], None]) -> LeanConsumer:
+def make_member(settings: Settings, name: WorkerName, on_skip: Callable[[Skip], None]) -> LeanConsumer:
     """A consumer, not yet started, that will be known to its group by its name, where it has one."""
     kafka = settings.kafka
     # The assignor keeps its memory on its class: a class for each member of this process.
@@ -155,15 +159,8 @@ def make_member(settings: Settings, on_skip: Callable[[Skip], None]) -> LeanCons
         "fetch_max_wait_ms": FETCH_WAIT_MS,
     }
     consumer = LeanConsumer(settings, on_skip=on_skip, **options)
-    consumer._client.__class__ = NamedClient
-    consumer._client.instance_id = kafka.group_instance_id
+    speak_by(consumer, name)
     return consumer
-
-
-def check_name(consumer: AIOKafkaConsumer, group: str) -> None:
-    """WorkerFenced when the group has told this consumer that its name is another's."""
-    if consumer._client.is_fenced:
-        raise fenced(group, consumer._client.instance_id)
 
 
 def fenced(group: str, instance_id: str | None) -> WorkerFenced:
@@ -174,7 +171,7 @@ def fenced(group: str, instance_id: str | None) -> WorkerFenced:
     )
 
 
-def is_fenced(response: Any) -> bool:
+def is_fenced(response: Response) -> bool:
     """Whether the answer to a heartbeat or a commit says that the name is another's."""
     codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
     return FENCED_INSTANCE in codes

@@ -6,21 +6,25 @@ Read through a consumer's coordinator, or by anyone with `committed_marks`. Know
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.api import Request, Response
 
 from streamrnn.config import Settings
 from streamrnn.errors import Rebalanced, Unsettled
 from streamrnn.kafka.client import client_options, deadline, start_client
+from streamrnn.kafka.internals.asking import ask_broker
+from streamrnn.kafka.internals.consuming import ask_coordinator, lose_coordinator, rejoin
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import MemberOffsetCommit, fenced, is_fenced
 from streamrnn.kafka.wire import StableOffsetFetch, read_errors, read_offsets
 
 T = TypeVar("T")
-Ask = Callable[[Any], Awaitable[Any]]
+Ask = Callable[[Request], Awaitable[Response]]
 """Sends a request to the group's coordinator, gives its answer."""
 
 RETRY_S = 0.1
@@ -69,7 +73,7 @@ class GroupOffsets:
             return (await fetch_marks(self._ask, self._group, self._topic, [partition]))[partition]
 
         async with deadline(self._deadline_s, f"reading the committed offset of {self._topic}-{partition}"):
-            return await _insist(attempt, self._consumer._coordinator.coordinator_dead)
+            return await _insist(attempt, partial(lose_coordinator, self._consumer))
 
     async def commit(self, member: Membership, marks: Mapping[int, Mark]) -> None:
         """Commit as `member`, who may be of the past by now: then the broker refuses, Rebalanced. WorkerFenced
@@ -81,22 +85,15 @@ class GroupOffsets:
             if is_fenced(answer):
                 raise fenced(member.group, member.instance_id)
             for code in read_errors(answer):
-                self._rejoin(member, code)
+                if code in STALE:
+                    rejoin(self._consumer, member.generation, is_known=code == _REJOINING)
                 raise_for(code, f"committing {self._topic}")
 
         async with deadline(self._deadline_s, f"committing {self._topic}"):
-            await _insist(attempt, self._consumer._coordinator.coordinator_dead)
+            await _insist(attempt, partial(lose_coordinator, self._consumer))
 
-    def _rejoin(self, member: Membership, code: int) -> None:
-        """A refusal tells of a rebalance before the next heartbeat does."""
-        coordinator = self._consumer._coordinator
-        if code in STALE and coordinator.generation == member.generation:
-            (coordinator.request_rejoin if code == _REJOINING else coordinator.reset_generation)()
-
-    async def _ask(self, request: Any) -> Any:
-        coordinator = self._consumer._coordinator
-        await coordinator.ensure_coordinator_known()
-        return await coordinator._send_req(request)
+    async def _ask(self, request: Request) -> Response:
+        return await ask_coordinator(self._consumer, request)
 
 
 async def committed_marks(settings: Settings, partitions: Collection[int]) -> dict[int, Mark | None]:
@@ -108,8 +105,8 @@ async def committed_marks(settings: Settings, partitions: Collection[int]) -> di
     kafka, seconds = settings.kafka, settings.kafka.request_timeout_ms / 1000
     client = AIOKafkaAdminClient(**client_options(kafka))
 
-    async def ask(request: Any) -> Any:
-        return await client._send_request(request, await client.find_coordinator(kafka.group))
+    async def ask(request: Request) -> Response:
+        return await ask_broker(client, request, await client.find_coordinator(kafka.group))
 
     try:
         await start_client(client, kafka, seconds)

@@ -11,7 +11,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import errors as kafka_errors
@@ -29,6 +29,7 @@ from aiokafka.protocol.types import (
 )
 
 from streamrnn.errors import TopicError, TopicReplaced
+from streamrnn.kafka.internals.consuming import any_broker, ask_node, brokers
 
 log = logging.getLogger(__name__)
 GONE_S = 10.0
@@ -135,7 +136,7 @@ class Topic:
 
     async def begin(self, consumer: AIOKafkaConsumer) -> None:
         """Take note of the topic's id."""
-        seen = await _ask(consumer, self._name, _all_of(consumer))
+        seen = await _ask(consumer, self._name, brokers(consumer))
         self.id = next((each.id for each in seen if each.is_there), "")
 
     @property
@@ -148,9 +149,9 @@ class Topic:
 
         One that alone says so may lag: topics come to brokers one after the other.
         """
-        seen = await _ask(consumer, self._name, [consumer._client.get_random_node()])
+        seen = await _ask(consumer, self._name, [any_broker(consumer)])
         if seen != [Seen(True, self.id)]:
-            seen = await _ask(consumer, self._name, _all_of(consumer))
+            seen = await _ask(consumer, self._name, brokers(consumer))
         if seen and all(each.is_there and each.id and each.id != self.id for each in seen) and self.id:
             raise TopicReplaced(_made_anew(self._name, self.id, seen[0].id))
         if not seen or any(each.is_there for each in seen):
@@ -196,13 +197,9 @@ def _deleted(name: str) -> str:
     )
 
 
-def _all_of(consumer: AIOKafkaConsumer) -> list[int]:
-    return [broker.nodeId for broker in consumer._client.cluster.brokers()]
-
-
 async def _ask(consumer: AIOKafkaConsumer, name: str, nodes: list[int]) -> list[Seen]:
     """What those of the brokers know of it that answer."""
-    asked = [consumer._client.send(node, _Asked(name)) for node in nodes]
+    asked = [ask_node(consumer, node, _Asked(name)) for node in nodes]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, kafka_errors.KafkaError | OSError):
@@ -210,7 +207,7 @@ async def _ask(consumer: AIOKafkaConsumer, name: str, nodes: list[int]) -> list[
     return [_seen(answer, name) for answer in answers if not isinstance(answer, BaseException)]
 
 
-def _seen(response: Any, name: str) -> Seen:
+def _seen(response: Response, name: str) -> Seen:
     """Any error but that it is unknown says that it is there; ids as kafka-topics.sh shows them."""
     described = next(topic for topic in response.to_object()["topics"] if topic["topic"] == name)
     number: uuid.UUID = described.get("topic_id") or uuid.UUID(int=0)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 from aiokafka import TopicPartition
 
-from streamrnn.kafka.reading.answers import CORRUPT_MESSAGE, Part, read_part, with_part
+from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part, read_part, with_part
 from streamrnn.kafka.reading.detour import PATIENCE_S, Detour, Refusals, find_detour
 
 from .logs import ten

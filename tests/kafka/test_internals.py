@@ -8,20 +8,30 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import aiokafka
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.record import default_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
 
 from streamrnn.kafka import internals
+from streamrnn.kafka.internals.answers import Part
+from streamrnn.kafka.internals.consuming import brokers, end_fetch, is_connected, positions, speak_by
+from streamrnn.kafka.internals.fetching import STAND_IN, FetchingConsumer, Records, _Waiting
 from streamrnn.kafka.internals.transaction import Transaction
 
 ROOM = Path(internals.__file__).parent
@@ -99,8 +109,36 @@ RELIED_ON: list[Field | Method] = [
     Field(GroupCoordinator, "_commit_refresh_task"),
     # asking.py
     Method(AIOKafkaAdminClient, "_send_request", "self request node_id"),
+    # fetching.py
+    Method(AIOKafkaClient, "send", "self node_id request"),
+    Field(Fetcher, "_records"),
+    Field(FetchResult, "_partition_records"),
+    Field(FetchResult, "_backoff"),
+    Field(PartitionRecords, "_aborted_transactions"),
+    Field(PartitionRecords, "next_fetch_offset"),
+    Method(FetchError, "__init__", "self error backoff"),
+    Method(FetchRequest, "__init__", "self max_wait_time min_bytes max_bytes isolation_level topics"),
+    # consuming.py
+    Field(AIOKafkaConsumer, "_subscription"),
+    Field(SubscriptionState, "_fetch_count"),
+    Method(Assignment, "state_value", "self tp"),
+    Field(AIOKafkaClient, "_conns"),
+    Method(AIOKafkaClient, "get_random_node", "self"),
+    Field(GroupCoordinator, "generation"),
+    Field(GroupCoordinator, "member_id"),
+    Method(GroupCoordinator, "_send_req", "self request"),
+    Method(GroupCoordinator, "ensure_coordinator_known", "self"),
+    Method(GroupCoordinator, "coordinator_dead", "self"),
+    Method(GroupCoordinator, "request_rejoin", "self"),
+    Method(GroupCoordinator, "reset_generation", "self"),
+    Field(HeartbeatRequest, "_group"),
+    Field(HeartbeatRequest, "_generation_id"),
+    Field(HeartbeatRequest, "_member_id"),
 ]  # fmt: skip
-OURS = {"_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget"}
+OURS = {
+    "_reader", "_plainly", "_send_and_take", "_changed", "_aborted_at",
+    "_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget",
+}  # fmt: skip
 """Private names of the room's own classes."""
 
 
@@ -196,3 +234,62 @@ async def test_a_transaction_goes_through_the_states_that_the_room_tells_of() ->
     numbers.error_transaction(OSError("gone"))
     assert not transaction.is_open
     assert isinstance(transaction.failure(), OSError)
+
+
+class Nothing(list[Any]):
+    """Records that are none."""
+
+    next_fetch_offset = 5
+
+    def __next__(self) -> Any:
+        raise StopIteration
+
+
+def read_of(tp: TopicPartition, *, gives: Records | Exception) -> tuple[list[Any], Any]:
+    """What an answer's reader is given, and what aiokafka finds in its place."""
+    asked: list[Any] = []
+
+    class Reader:
+        async def arrived(self, node: int, tp: TopicPartition, offset: int, part: Part) -> Part:
+            return part
+
+        def read(self, tp: TopicPartition, start: int, aborted: list[tuple[int, int]]) -> Records | Exception:
+            asked.extend([tp, start, aborted])
+            return gives
+
+    theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [(7, 3)], 5, None, None, False, READ_COMMITTED)
+    waiting = _Waiting(Reader())
+    waiting[tp] = FetchResult(tp, assignment=None, partition_records=theirs, backoff=0.5)
+    return asked, waiting[tp]
+
+
+def test_an_answer_is_read_by_its_reader_in_place_of_aiokafka() -> None:
+    tp, nothing = TopicPartition("t", 0), Nothing()
+    asked, result = read_of(tp, gives=nothing)
+    assert asked == [tp, 5, [(7, 3)]]
+    assert (type(result), result._partition_records) == (FetchResult, nothing)
+    _, failed = read_of(tp, gives=ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        failed.check_raise()
+
+
+def test_the_stand_in_for_an_answer_holds_nothing() -> None:
+    tp = TopicPartition("t", 0)
+    assert list(PartitionRecords(tp, MemoryRecords(STAND_IN), [], 5, None, None, False, READ_COMMITTED)) == []
+
+
+async def test_a_consumer_speaks_and_fetches_as_it_was_told() -> None:
+    """aiokafka makes the client and the fetcher itself: both are changed afterwards."""
+    consumer = FetchingConsumer(bootstrap_servers="127.0.0.1:1")
+    assert (type(consumer._client), consumer._fetcher) == (AIOKafkaClient, None)
+    said: list[int] = []
+    voice = SimpleNamespace(hear=said.append, heartbeat=lambda *who: None)
+    speak_by(consumer, voice)
+    assert isinstance(consumer._client, AIOKafkaClient)
+    assert (is_connected(consumer), brokers(consumer)) == (False, [])
+    consumer._subscription.subscribe(topics={"t"})
+    assert positions(consumer, [TopicPartition("t", 0)]) == {}
+    consumer._subscription._fetch_count = 3
+    end_fetch(consumer)
+    assert consumer._subscription.fetcher_idle_time > 0
+    await consumer.stop()

@@ -6,15 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
-from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
-from aiokafka.record.memory_records import MemoryRecords
 
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options
-from streamrnn.kafka.reading.records import STAND_IN, LeanConsumer, to_records
+from streamrnn.kafka.reading.records import LeanConsumer, to_records
 from streamrnn.ticks import OutRecord, Record
 
 from .conftest import SettingsFactory
@@ -66,24 +61,6 @@ async def test_a_lean_consumer_makes_the_same_records_and_others_still_make_thei
         (r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in theirs
     ]
     assert positions == [len(SENT)] * 2
-
-
-async def test_aiokafka_has_the_private_names_that_reading_and_writing_rest_on() -> None:
-    tp = TopicPartition("t", 0)
-    theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [(7, 3)], 5, None, None, False, READ_COMMITTED)
-    assert (theirs._aborted_transactions, theirs.next_fetch_offset) == ([(7, 3)], 5)
-    result = FetchResult(tp, assignment=None, partition_records=theirs, backoff=0.5)
-    assert (result._partition_records, result._backoff) == (theirs, 0.5)
-    assert list(theirs) == [], "the stand-in holds nothing"
-    consumer = AIOKafkaConsumer()
-    assert (type(consumer._client), consumer._fetcher) == (AIOKafkaClient, None)
-    await consumer.stop()
-    fetcher = set(Fetcher.__init__.__code__.co_names)
-    assert "_records" in fetcher
-    builder = BatchBuilder(100, 0, is_transactional=False)
-    assert (builder._relative_offset, hasattr(builder._builder, "append")) == (0, True)
-    assert callable(_DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, 0, 100).set_producer_state)
-    assert {"_batch_size", "_compression_type"} <= set(MessageAccumulator.__init__.__code__.co_names)
 
 
 def test_records_come_by_partition_and_offset() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from streamrnn.kafka.reading.answers import CORRUPT_MESSAGE, Part
+from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part
 from streamrnn.kafka.reading.batches import HEADER_BYTES, LOG_OVERHEAD, Header, Unreadable, check, read_header
 
 Ask = Callable[[int, int], Awaitable[Part]]

@@ -6,7 +6,7 @@ Knows no group and no meaning of a record. Times are the records' timestamps, ms
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -15,6 +15,7 @@ from streamrnn.errors import DataError, TicksLost, TopicError
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.client import deadline
 from streamrnn.kafka.reading.log import log_extent, open_reader, read_whole
+from streamrnn.kafka.reading.records import LeanConsumer
 from streamrnn.process.terminal import moment
 from streamrnn.ticks import Record
 
@@ -107,7 +108,7 @@ async def _read_what_is_left(
 class _Log:
     """The input's log as a consumer without a group sees it."""
 
-    def __init__(self, settings: Settings, consumer: Any) -> None:
+    def __init__(self, settings: Settings, consumer: LeanConsumer) -> None:
         self._settings, self._consumer = settings, consumer
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._doing = f"looking up offsets of {settings.input.topic}"

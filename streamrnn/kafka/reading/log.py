@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
@@ -55,7 +55,7 @@ async def log_extent(settings: Settings, topic: str, partition: int, patience_s:
             return await _stable(consumer, tp, start, patience_s)
 
 
-async def _stable(consumer: Any, tp: TopicPartition, start: int, patience_s: float) -> Extent:
+async def _stable(consumer: LeanConsumer, tp: TopicPartition, start: int, patience_s: float) -> Extent:
     until_s, written = time.monotonic() + patience_s, None
     while True:
         await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=1)
@@ -93,7 +93,7 @@ async def read_whole(
 
 
 async def _until(
-    consumer: Any, tp: TopicPartition, position: int, stop: int, max_records: int
+    consumer: LeanConsumer, tp: TopicPartition, position: int, stop: int, max_records: int
 ) -> AsyncIterator[list[Record]]:
     heard_s, doing = time.monotonic(), f"reading {tp.topic}-{tp.partition}"
     while position < stop:

@@ -7,19 +7,20 @@ with `take_rebalance` and does the work. A partition yields nothing before it is
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
 
-from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka import errors as kafka_errors
+from aiokafka.abc import ConsumerRebalanceListener
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, BrokerUnavailable, Rebalanced, TicksLost, TopicError
 from streamrnn.kafka.client import deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
+from streamrnn.kafka.internals.consuming import end_fetch, is_connected, place_in_group, positions
 from streamrnn.kafka.marks import Assignment, Mark, Membership
-from streamrnn.kafka.membership import check_name, make_member
+from streamrnn.kafka.membership import WorkerName, make_member
 from streamrnn.kafka.offsets import GroupOffsets
 from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
@@ -35,16 +36,16 @@ _HANDLED = (kafka_errors.OffsetOutOfRangeError, *_VOID)
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells the source, synchronously: nothing may be awaited here."""
+    """Tells of a change, synchronously: nothing may be awaited here."""
 
-    def __init__(self, source: "Source") -> None:
-        self._source = source
+    def __init__(self, revoked: Callable[[], None], assigned: Callable[[frozenset[int]], None]) -> None:
+        self._revoked, self._assigned = revoked, assigned
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        self._source._revoked()
+        self._revoked()
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self._source._assigned(frozenset(tp.partition for tp in assigned))
+        self._assigned(frozenset(tp.partition for tp in assigned))
 
 
 class Source:
@@ -55,7 +56,7 @@ class Source:
         self.skipped: Counter[str] = Counter()
         self._kafka, self._input = settings.kafka, settings.input
         self._settings, self._topic = settings, settings.input.topic
-        self._named = Topic(self._topic)
+        self._named, self._name = Topic(self._topic), WorkerName(settings.kafka.group_instance_id)
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
         self._open: frozenset[int] = frozenset()
         self._held: frozenset[int] = frozenset()
@@ -72,8 +73,8 @@ class Source:
 
         BrokerRefused, BrokerUnavailable or TopicError when it cannot; nothing stays open then.
         """
-        consumer = make_member(self._settings, self._skipped)
-        consumer.subscribe([self._topic], listener=_Notes(self))
+        consumer = make_member(self._settings, self._name, self._skipped)
+        consumer.subscribe([self._topic], listener=_Notes(self._revoked, self._assigned))
         self._consumer = consumer
         # A member that vanished holds the join up for its session, a slow one for the rebalance timeout.
         join_s = max(self._kafka.session_timeout_ms, self._kafka.rebalance_timeout_ms) / 1000
@@ -84,7 +85,7 @@ class Source:
                 await self._named.begin(consumer)
         except BaseException:
             await self.stop()
-            check_name(consumer, self._kafka.group)
+            self._name.check(self._kafka.group)
             raise
 
     async def stop(self) -> None:
@@ -101,7 +102,7 @@ class Source:
         TopicError when the topic has not as many partitions as at first.
         WorkerFenced when another worker has this one's name.
         """
-        check_name(self._started, self._kafka.group)
+        self._name.check(self._kafka.group)
         check_count(self._topic, self._partitions, self.partition_count())
         pending, self._pending = self._pending, None
         if pending is None:
@@ -126,7 +127,7 @@ class Source:
 
     def is_connected(self) -> bool:
         """Whether a connection to any broker is open."""
-        return any(connection.connected() for connection in self._started._client._conns.values())
+        return is_connected(self._started)
 
     def partition_count(self) -> int:
         """Partitions of the input topic as last heard (refreshed every minute)."""
@@ -155,8 +156,7 @@ class Source:
     def _assigned(self, partitions: frozenset[int]) -> None:
         consumer = self._started
         consumer.pause(*self._of(partitions))
-        coordinator, group = consumer._coordinator, self._kafka.group
-        member = Membership(group, coordinator.generation, coordinator.member_id, self._kafka.group_instance_id)
+        member = Membership(self._kafka.group, *place_in_group(consumer), self._kafka.group_instance_id)
         self._pending = Assignment(member.generation, partitions), member
         self.rebalances += 1
 
@@ -180,11 +180,7 @@ class Source:
 
     def positions(self) -> dict[int, int]:
         """Next offset to be read of each partition held and sought: what to commit for all fetched so far."""
-        assignment = self._started._subscription.subscription.assignment
-        if assignment is None:
-            return {}
-        states = {p: assignment.state_value(TopicPartition(self._topic, p)) for p in self._placed}
-        return {p: state.position for p, state in states.items() if state and state.has_valid_position}
+        return {tp.partition: at for tp, at in positions(self._started, self._of(self._placed)).items()}
 
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on; Rebalanced when it is no longer held."""
@@ -206,23 +202,22 @@ class Source:
 
     async def _getmany(
         self, tps: list[TopicPartition], timeout_ms: int, most: int
-    ) -> dict[TopicPartition, list[Any]]:
+    ) -> dict[TopicPartition, list[Record]]:
         consumer = self._started
         try:
             with suppress(*_VOID), mapped(f"reading {self._topic}", but=_HANDLED):
                 # When a rebalance begins, getmany waits for its end, however long.
                 async with asyncio.timeout(timeout_ms / 1000 + 1.0):
-                    polled: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                    polled: dict[TopicPartition, list[Record]] = await consumer.getmany(
                         *tps, timeout_ms=timeout_ms, max_records=most
                     )
                     return polled
             return {}
         except BrokerError:
-            check_name(consumer, self._kafka.group)
+            self._name.check(self._kafka.group)
             raise
         finally:
-            # aiokafka leaves its fetch context open on an error, then takes a stuck loop for a polling one.
-            consumer._subscription._fetch_count = 0
+            end_fetch(consumer)  # which aiokafka does not after an error
 
     async def _refuse_lost(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
         """TicksLost where retention has overtaken us; a log that ends before us is another."""
