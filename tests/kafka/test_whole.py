@@ -9,7 +9,6 @@ from aiokafka import AIOKafkaProducer
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
-from streamrnn.kafka.reading.records import log as whole
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
@@ -47,7 +46,7 @@ async def test_silence_below_the_end_is_an_error(
 ) -> None:
     made = await settings(1)
     await write(made, 3)
-    monkeypatch.setattr(whole, "QUIET_S", 0.5)
+    monkeypatch.setattr("streamrnn.kafka.reading.log.QUIET_S", 0.5)
     with pytest.raises(BrokerUnavailable, match="nothing comes at 3, below the 9"):
         await offsets(made, 0, 9)
 
