@@ -254,7 +254,8 @@ def load_model(settings: ModelSettings) -> "Model":
         from streamrnn.nn.bundle import load_bundle
 
         return load_bundle(settings.path)
-    assert settings.registry and settings.name, "checked"
+    assert settings.registry, "checked"
+    assert settings.name, "checked"
     return Registry(settings.registry).load(settings.name, settings.version)
 
 
