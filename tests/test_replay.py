@@ -31,8 +31,9 @@ from streamrnn.config import InputSettings, Settings
 from streamrnn.errors import BrokerUnavailable, DataError
 from streamrnn.kafka.admin import create_topic, partition_count
 from streamrnn.kafka.embedded import EmbeddedBroker
+from streamrnn.kafka.writing.partitioner import default_partition
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.replay.encoding import EncodedTicks, Places, TickEncoder, chunks, murmur2
+from streamrnn.replay.encoding import EncodedTicks, Places, TickEncoder, chunks
 from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.sender import Stopped, TickSender
 from streamrnn.replay.watch import Watch
@@ -119,16 +120,13 @@ async def test_at_speed_0_nothing_waits() -> None:
     assert clock.sleeps == 0
 
 
-@given(st.binary(max_size=40))
-def test_the_hash_is_the_one_of_other_producers(key: bytes) -> None:
-    assert murmur2(key) == aiokafkas_murmur2(key)
-
-
-def test_the_hash_is_kafkas() -> None:
+def test_a_key_goes_where_kafkas_own_clients_send_it() -> None:
     """Values of org.apache.kafka.common.utils.UtilsTest.testMurmur2, there as signed numbers."""
     known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536,
              b"a-little-bit-longer-string": -1486304829, b"abc": 479470107}  # fmt: skip
-    assert {key: murmur2(key) for key in known} == {key: number % 2**32 for key, number in known.items()}
+    for partitions in (1, 3, 100, 2**31):
+        expected = {key: (number & 0x7FFFFFFF) % partitions for key, number in known.items()}
+        assert {key: default_partition(key, partitions) for key in known} == expected
 
 
 numbers = st.floats(width=32, allow_infinity=False)

@@ -20,26 +20,13 @@ from streamrnn.codecs.times import written
 from streamrnn.config import InputSettings
 from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
+from streamrnn.kafka.writing.partitioner import default_partition
 from streamrnn.tables.feed import Feed
 from streamrnn.tables.table import Table, TableBatch
 from streamrnn.ticks import OutRecord, as_out_record
 
 CHUNK = 20_000
 """Ticks encoded together; one chunk is being published while the next is encoded."""
-
-
-def murmur2(key: bytes) -> int:
-    """Kafka's hash of a key, 0 to 2**32 - 1 (org.apache.kafka.common.utils.Utils.murmur2)."""
-    mask, m = 0xFFFFFFFF, 0x5BD1E995
-    h = 0x9747B28C ^ len(key)
-    whole = len(key) & ~3
-    for at in range(0, whole, 4):
-        k = int.from_bytes(key[at : at + 4], "little") * m & mask
-        h = (h * m & mask) ^ ((k ^ k >> 24) * m & mask)
-    if len(key) > whole:
-        h = (h ^ int.from_bytes(key[whole:], "little")) * m & mask
-    h = (h ^ h >> 13) * m & mask
-    return h ^ h >> 15
 
 
 class Places(dict[str, tuple[bytes, int]]):
@@ -55,7 +42,7 @@ class Places(dict[str, tuple[bytes, int]]):
     def __missing__(self, stream: str) -> tuple[bytes, int]:
         # Any text goes: the daemon is who refuses the empty and the long.
         key = stream.encode() if self._kind == "text" else from_text(stream, self._kind)
-        self[stream] = place = (key, (murmur2(key) & 0x7FFFFFFF) % self._partitions)
+        self[stream] = place = (key, default_partition(key, self._partitions))
         return place
 
 

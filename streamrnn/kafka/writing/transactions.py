@@ -93,13 +93,18 @@ class ExactlyOnce:
     async def commit(self, marks: Mapping[int, Mark]) -> None:
         """See Delivery; Rebalanced when the member of `begin` is of an older generation than the group."""
         with self._telling():
+            # 1. Every record is in the log. aiokafka would commit a transaction some of whose batches have failed.
             await self._publisher.acknowledged()
+            # 2. From here on a failure leaves the outcome unknown: the next producer settles it.
             with self._publisher.spoiling():
                 async with deadline(self._deadline_s, "committing the transaction"):
                     self._open()
+                    # 3. The offsets join the transaction, refused where this member is of an older generation.
                     if marks:
                         await self._add_offsets(marks)
+                    # 4. The broker is told once to commit. A second EndTxn might end a later transaction.
                     await self._end(is_commit=True)
+        # 5. Records and offsets are readers' to see; the interval is over.
         self._publisher.close()
 
     async def abort(self) -> None:
