@@ -5,7 +5,6 @@ StreamrnnError
 +-- DataError              a file or argument is not what it must be  exit 2
 +-- BundleError            a model on disk is refused                 exit 3
 +-- EngineError            the device or its bookkeeping failed       exit 4
-|   +-- StaleHandle        a slot handle outlived its stream
 |   +-- CaptureVoid        the rows being copied for a snapshot were undone or dropped
 +-- StateError             kept state is gone or cannot be trusted    exit 6
 |   +-- StoreUnavailable   the store of snapshots does not answer (retriable)
@@ -60,10 +59,6 @@ class EngineError(StreamrnnError):
     """The device or the engine's bookkeeping failed; the process must not go on."""
 
     exit_code = 4
-
-
-class StaleHandle(EngineError):
-    """A slot handle's generation is not the slot's: its stream was evicted or dropped."""
 
 
 class CaptureVoid(EngineError):

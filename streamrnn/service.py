@@ -11,6 +11,7 @@ from typing import Any
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
+from streamrnn.engine.listing import held_streams
 from streamrnn.errors import BrokerUnavailable, NotInTime, StreamrnnError
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
@@ -195,7 +196,7 @@ class Service:
         kind = self.settings.input.key
         if self._kept is None:
             return []
-        found = await self._kept.thread.call(self.engine.streams, limit, begins(prefix, kind))
+        found = await held_streams(self._kept.thread, limit, begins(prefix, kind))
         return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
 
     def status(self) -> dict[str, Any]:

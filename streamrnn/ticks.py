@@ -70,9 +70,9 @@ class DeadLetter(NamedTuple):
 
 
 class StreamRows(NamedTuple):
-    """The state of n streams: keys, floats (n, W) float32 and integers (n, V) int64 as Engine.columns says.
+    """The state of n streams: keys, floats (n, W) float32 and integers (n, V) int64 as Engine.layout says.
 
-    A row without a last offset tells that the stream's state has ended (see Engine.has_ended).
+    A row without a last offset tells that the stream's state has ended (see RowLayout.has_ended).
     """
 
     streams: list[bytes]
@@ -202,8 +202,7 @@ class PredictionBatch:
     values (n, K, O, Q) raw units, of the model's precision; residual (n, O) truth minus the one-step prediction
     made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
     this one included if it is ok; origin (n,) uint8 codes of ORIGINS; status (n,) uint8 codes of STATUS: all but
-    ok left the state as it was, their values mean nothing, and the tick is to be refused. evicted: streams whose
-    rows left the device for others; forgotten: those of them or of the parked ones whose state is gone.
+    ok left the state as it was, their values mean nothing, and the tick is to be refused.
     """
 
     ticks: TickBatch
@@ -214,8 +213,6 @@ class PredictionBatch:
     status: NDArray[np.uint8]
     errors: Errors
     wave_sizes: list[int] = field(default_factory=list)
-    evicted: int = 0
-    forgotten: int = 0
 
     @property
     def ok(self) -> NDArray[np.bool_]:

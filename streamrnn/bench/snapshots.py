@@ -64,7 +64,7 @@ class _Bed:
             job.topic,
             label,
             printed,
-            columns=self.engine.columns(),
+            columns=self.engine.layout.text(),
             device=str(self.engine.device),
         )
         self.thread = EngineThread(self.engine)

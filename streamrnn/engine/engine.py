@@ -12,20 +12,20 @@ from itertools import compress
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamrnn.engine.owned import Owned, by_owner
 from streamrnn.engine.rows.capture import Capture, Captures
-from streamrnn.engine.rows.cold import Cold as Cold
-from streamrnn.engine.rows.cold import rows_before
-from streamrnn.engine.rows.columns import check_rows, fresh_rows, text_of
+from streamrnn.engine.rows.cold import ColdTier, ask_cold
+from streamrnn.engine.rows.columns import fresh_rows
+from streamrnn.engine.rows.layout import RowLayout
 from streamrnn.engine.rows.parking import Parking
-from streamrnn.engine.rows.placing import Below, Placement, place_ticks
+from streamrnn.engine.rows.placing import FromCold, Placement, look, place_ticks
 from streamrnn.engine.rows.slab import Slab
 from streamrnn.engine.rows.slots import DIRTY, Index
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.engine.rows.undo import Layer, UndoLog
 from streamrnn.engine.rows.view import StreamView, view_of
+from streamrnn.engine.rows.walk import Walk, every
 from streamrnn.engine.step.executors import Kind, make_executor, pick_device
 from streamrnn.engine.step.origins import origins_of
 from streamrnn.engine.step.outcome import no_predictions, predictions_of
@@ -58,14 +58,14 @@ class Engine(Owned):
         executor: Kind = "auto",
         order: Order = Order(),  # noqa: B008
         quarantine: Quarantine = Quarantine(),  # noqa: B008
-        cold: Cold | None = None,
+        cold: ColdTier | None = None,
     ) -> None:
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self.spec = model.spec
-        self.cold = cold
+        self._cold = cold
         self.evicted_total = self.forgotten_total = self.brought_back_total = 0
-        self._table = SlotTable(max_streams, max_parked)
+        self._table = SlotTable(max_streams, max_parked, keeps_all=cold is not None)
         self._scorer = Scorer(self.spec, self.device)
         self._slab = Slab(fresh_rows(model, self._scorer), self.device)
         self._parking = Parking(self._table, self._slab, idle_after_ms)
@@ -77,7 +77,6 @@ class Engine(Owned):
         self._truths = truths_of(self.model, self.spec.scored_horizons)
         self._dtype = np.dtype(self.spec.precision)
         self._targets = list(self.spec.target_columns)
-        self._found: list[tuple[int, StreamRows]] = []
 
     @property
     def resident(self) -> int:
@@ -103,13 +102,10 @@ class Engine(Owned):
         """Bytes one stream takes."""
         return self._slab.row_bytes
 
-    def columns(self) -> str:
-        """The layout of StreamRows in one line: rows fit another engine if and only if theirs is the same."""
-        return text_of(self._slab.columns)
-
-    def has_ended(self, rows: StreamRows) -> NDArray[np.bool_]:
-        """(n,) which rows tell that the stream's state has ended: it is nowhere, and older rows are void."""
-        return rows.integers[:, self._slab.columns["last_offset"].start] < 0
+    @property
+    def layout(self) -> RowLayout:
+        """How the rows of StreamRows lie."""
+        return self._slab.layout
 
     @by_owner
     def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
@@ -119,21 +115,27 @@ class Engine(Owned):
         warm step of a partition that has steps to undo.
         """
         ticks = self._in_precision(ticks)
+        # 1. Open a layer of the undo log, or refuse a warm step under which one is open.
         layer = self._begin(ticks, warm)
         if not len(ticks) and ticks.endings is None:
             return no_predictions(ticks, self.spec)
+        # 2. Give each tick a row. The cold tier may fail here, before anything has moved. `moves` is the layer's
+        #    own list, so that a step that fails half way can be undone.
         moves: list[Moves] = [] if layer is None else layer.moves
         placed = self._place(ticks, moves)
+        # 3. Rows given up still hold what they held. Copy those a capture waits for before anybody else gets them.
         for moved in moves:
             for places in moved.left:
                 self._captures.save(places)
+        # 4. Move the rows, each copied first where a capture waits for it or an undo would need it.
         said = self._move(ticks, placed, layer, warm) if len(ticks) else no_predictions(ticks, self.spec)
+        # 5. Park and let go only now: who leaves is chosen by last ticks, this batch's included, and a stream that
+        #    has just stepped takes the row along that the step made.
         self._make_room(said, moves)
+        # 6. A warm step is never undone, so what it gave up is free at once; a live step's is once it is settled.
         if layer is None:
             self._undo.free([places for moved in moves for places in moved.left])
-        return replace(
-            said, evicted=sum(moved.evicted for moved in moves), forgotten=sum(moved.forgotten for moved in moves)
-        )
+        return said
 
     def _in_precision(self, ticks: TickBatch) -> TickBatch:
         """The ticks with their values as the model takes them."""
@@ -168,31 +170,18 @@ class Engine(Owned):
             raise EngineError(f"partitions {sorted(partitions)} cannot be {verb}: they have steps to undo")
 
     def _place(self, ticks: TickBatch, moves: list[Moves]) -> Placement:
-        """Have every tick's stream on the device."""
-        self._found.clear()
-        self._table.keeps_all = self.cold is not None
-        below = None if self.cold is None else Below(self._seek, self.cold.holds)
-        placed = place_ticks(self._table, ticks, moves, below)
+        """Have every tick's stream on the device: look, ask the cold tier for the absent, place, copy."""
+        groups = look(self._table, ticks)
+        cold = self._cold
+        below = [FromCold() if cold is None else ask_cold(cold, group, self.layout) for group in groups]
+        placed = place_ticks(self._table, ticks, groups, below, moves)
         self._parking.grow()
-        for moved in moves:
+        for moved, given in zip(moves, below, strict=True):
             self._parking.unpark(moved)
+            if given.rows is not None:
+                self._parking.write(moved.found, given.rows)
             self.brought_back_total += len(moved.unparked[0]) + len(moved.found)
-        found = dict(self._found)
-        for moved in moves:
-            if len(moved.found):
-                self._parking.write(moved.found, found[moved.partition])
         return placed
-
-    def _seek(self, partition: int, streams: list[bytes], offsets: Index) -> list[bytes]:
-        """Ask the cold tier; a row that has seen these ticks already is of an undone time, and not theirs."""
-        assert self.cold is not None
-        rows = self.cold.find(partition, streams)
-        if not rows.streams:
-            return []
-        check_rows(rows, self._slab)
-        known = rows_before(rows, streams, offsets, self._slab.columns["last_offset"].start)
-        self._found.append((partition, known))
-        return known.streams
 
     def _make_room(self, said: PredictionBatch, moves: list[Moves]) -> None:
         """Park what is too much or idle; let go what the cold tier holds."""
@@ -204,7 +193,7 @@ class Engine(Owned):
                 if self._parking.is_due(moved.partition, newest_ms):
                     while len(idle := self._parking.idle(moved.partition)):
                         self._park(idle, moved)
-            if self.cold is not None:
+            if self._cold is not None:
                 self._trim(moved)
             self.evicted_total += moved.evicted
             self.forgotten_total += moved.forgotten
@@ -246,12 +235,12 @@ class Engine(Owned):
         both leave; a row that tells of an ended state is that of no stream, and takes the place of an older one.
         EngineError for rows of another layout or a partition that has steps to undo.
         """
-        check_rows(rows, self._slab)
+        self.layout.check(rows)
         self._refuse_to_undo({partition}, "loaded")
         self._captures.void(partition)
         moved = Moves(partition)
         rows = self._without_ended(partition, rows, moved)
-        used = np.array(rows.integers[:, self._slab.columns["last_offset"].start])
+        used = np.array(self.layout.numbers(rows, "last_offset"))
         places = self._table.admit(partition, rows.streams, used, moved)
         self._parking.grow()
         self._parking.write(places, rows)
@@ -262,7 +251,7 @@ class Engine(Owned):
         self._undo.free(moved.left)
 
     def _without_ended(self, partition: int, rows: StreamRows, moved: Moves) -> StreamRows:
-        has_ended = self.has_ended(rows)
+        has_ended = self.layout.has_ended(rows)
         if not has_ended.any():
             return rows
         self._table.expel(partition, list(compress(rows.streams, has_ended.tolist())), moved)
@@ -270,7 +259,7 @@ class Engine(Owned):
 
     def _trim(self, moved: Moves) -> None:
         """Let the oldest streams go that are more than a partition's room, unless they would be lost for it."""
-        cold, partition = self.cold, moved.partition
+        cold, partition = self._cold, moved.partition
         if cold is None:
             self._table.trim(partition, moved)
         else:
@@ -279,7 +268,7 @@ class Engine(Owned):
     @by_owner
     def relieve(self, partition: int) -> None:
         """Let parked rows beyond max_parked go that the cold tier holds by now, as the next step would."""
-        if self.cold is not None and not self._undo.is_waiting_for({partition}):
+        if self._cold is not None and not self._undo.is_waiting_for({partition}):
             moved = Moves(partition)
             self._trim(moved)
             self._undo.free(moved.left)
@@ -292,19 +281,11 @@ class Engine(Owned):
         return capture
 
     @by_owner
-    def streams(self, limit: int, is_asked: Callable[[bytes], bool] = bool) -> list[tuple[int, bytes, int]]:
-        """Up to `limit` (partition, stream, steps) whose key is asked for, parked ones included."""
-        found: list[tuple[int, bytes, int]] = []
-        for partition, stream, place in self._table.streams():
-            if len(found) >= limit:
-                break
-            if is_asked(stream):
-                found.append((partition, stream, place))
-        steps = self._slab.columns["steps"].start
-        places, counts = np.array([place for *_, place in found], np.int64), np.zeros(len(found), np.int64)
-        for slots, at, chosen in self._table.memory.split(places):
-            counts[at] = self._parking.read(slots, chosen).integers[:, steps]
-        return [(p, s, n) for (p, s, _), n in zip(found, counts.tolist(), strict=True)]
+    def walk(self, limit: int, is_asked: Callable[[bytes], bool] = every) -> Walk:
+        """Begin to look for up to `limit` streams whose key is asked for, parked ones included."""
+        walk = Walk(self._table, self._parking, limit, is_asked)
+        walk.owner = self.owner
+        return walk
 
     @by_owner
     def inspect(self, partition: int | None, stream: bytes) -> StreamView | None:

@@ -1,12 +1,13 @@
 """The engine as the settings want it: the daemon's and the one that verifies it are made here alike."""
 
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Cold, Engine
+from streamrnn.engine.engine import Engine
+from streamrnn.engine.rows.cold import ColdTier
 from streamrnn.engine.step.policies import Order, Quarantine
 from streamrnn.nn.model import Model
 
 
-def make_engine(model: Model, settings: Settings, cold: Cold | None = None) -> Engine:
+def make_engine(model: Model, settings: Settings, cold: ColdTier | None = None) -> Engine:
     """An engine for `model`; `cold` finds the rows of streams that only snapshots hold."""
     given, limits = settings.input, settings.engine
     return Engine(

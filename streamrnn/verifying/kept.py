@@ -19,7 +19,7 @@ class Kept:
                 settings.input.topic,
                 engine.spec.label,
                 fingerprint,
-                columns=engine.columns(),
+                columns=engine.layout.text(),
                 device=str(engine.device),
             )
 

@@ -59,10 +59,10 @@ def make_stateful(model: Model, settings: Settings) -> Stateful:
                 settings.input.topic,
                 engine.spec.label,
                 made,
-                engine.columns(),
+                engine.layout.text(),
                 device=str(engine.device),
                 keep=settings.snapshots.keep,
-                has_ended=engine.has_ended,
+                has_ended=engine.layout.has_ended,
             )
         )
     return Stateful(EngineThread(engine), made, cold, shelves[0] if shelves else None)

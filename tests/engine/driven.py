@@ -156,7 +156,7 @@ class Driven:
             if not self.is_cold:  # then only a full one is whole: nobody tells of the forgotten
                 self.shelf.rows.pop(capture.partition, None)
             for taken in rows:
-                self.happened["told"] += int(self.engine.has_ended(taken).sum())
+                self.happened["told"] += int(self.engine.layout.has_ended(taken).sum())
                 self.shelf.add(capture.partition, taken)
             assert capture.confirm()
             self.kept_at[capture.partition], self.capture = position, None
@@ -169,7 +169,8 @@ class Driven:
     def living(self, p: int) -> dict[bytes, Row]:
         """The rows on the shelf of streams whose state has not ended."""
         kept = self.shelf.of(p, list(self.shelf.rows.get(p, {})))
-        return {stream: self.shelf.rows[p][stream] for stream in kept.take(~self.engine.has_ended(kept)).streams}
+        alive = kept.take(~self.engine.layout.has_ended(kept)).streams
+        return {stream: self.shelf.rows[p][stream] for stream in alive}
 
     def restart(self) -> None:
         """Another process: what is in memory is gone."""
@@ -219,7 +220,7 @@ class Driven:
             capture, held = self.engine.capture(p, True), self.living(p) if self.is_cold else {}
             captured: set[bytes] = set()
             while (rows := capture.take(5)) is not None:
-                for i, has_ended in enumerate(self.engine.has_ended(rows).tolist()):
+                for i, has_ended in enumerate(self.engine.layout.has_ended(rows).tolist()):
                     stream = rows.streams[i]
                     assert stream not in captured
                     captured.add(stream)

@@ -41,7 +41,7 @@ def told(engine: Engine) -> list[bytes]:
     """Of whose ends the next incremental snapshot tells; it is kept."""
     capture, ended = engine.capture(0, False), list[bytes]()
     while (rows := capture.take(2)) is not None:
-        ended += rows.take(engine.has_ended(rows)).streams
+        ended += rows.take(engine.layout.has_ended(rows)).streams
     assert capture.confirm()
     return ended
 

@@ -3,15 +3,15 @@
 from collections import OrderedDict
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.rows.placing import place_ticks
+from streamrnn.engine.rows.placing import FromCold, look, place_ticks
 from streamrnn.engine.rows.slots import SCRATCH
 from streamrnn.engine.rows.table import Moves, SlotTable
-from streamrnn.errors import StaleHandle
 from streamrnn.ticks import TickBatch
+
+from .places import all_places
 
 
 class Placed:
@@ -26,7 +26,8 @@ class Placed:
         offset = np.arange(self.offset, self.offset + n) if offset is None else offset
         values = np.zeros((n, 1), np.float32)
         ticks = TickBatch(partitions, offset, offset, offset, list(streams), values, offset)
-        placed = place_ticks(self.table, ticks, moves)
+        groups = look(self.table, ticks)
+        placed = place_ticks(self.table, ticks, groups, [FromCold() for _ in groups], moves)
         self.offset += n
         for moved in moves:
             if len(surplus := self.table.surplus(moved.partition)):
@@ -38,10 +39,10 @@ class Placed:
         return placed
 
     def on_device(self, partition: int = 0) -> set[bytes]:
-        return {s for p, s, place in self.table.streams() if p == partition and place >= 0}
+        return {s for p, s, place in all_places(self.table) if p == partition and place >= 0}
 
     def held(self, partition: int = 0) -> set[bytes]:
-        return {s for p, s, _ in self.table.streams() if p == partition}
+        return {s for p, s, _ in all_places(self.table) if p == partition}
 
 
 def test_a_stream_keeps_its_slot_and_no_stream_gets_the_scratch_slot():
@@ -81,20 +82,14 @@ def test_partitions_are_capped_apart_whether_their_ticks_come_in_runs_or_in_turn
         assert place.table.partitions_of(b"a") == [0, 1]
 
 
-def test_a_handle_is_refused_once_its_stream_is_parked_forgotten_or_dropped():
+def test_a_stream_that_is_parked_or_dropped_leaves_its_slot():
     place = Placed(1, 1)
     place(b"a")
-    handle = place.table.handle(0, b"a")
-    assert place.table.memory.device.row(handle) == 1
+    assert all_places(place.table) == [(0, b"a", 1)]
     place(b"b")
-    assert place.table.handle(0, b"a") is None
-    with pytest.raises(StaleHandle, match="slot 1"):
-        place.table.memory.device.row(handle)
-    handle = place.table.handle(0, b"b")
+    assert all_places(place.table) == [(0, b"a", ~0), (0, b"b", 2)]
     place.table.drop(0)
-    assert (place.table.handle(0, b"b"), place.held()) == (None, set())
-    with pytest.raises(StaleHandle):
-        place.table.memory.device.row(handle)
+    assert (place.table.find(0, b"b"), place.held()) == (None, set())
 
 
 @given(
@@ -159,6 +154,6 @@ def test_whatever_order_rows_are_admitted_in_the_last_ticked_are_on_the_device_a
         if len(surplus := table.surplus(0)):
             table.park(0, surplus, moved)
         table.trim(0, moved)
-    held = {int(stream): place for _, stream, place in table.streams()}
+    held = {int(stream): place for _, stream, place in all_places(table)}
     assert set(held) == set(range(12 - min(12, cap + parked), 12))
     assert {offset for offset, place in held.items() if place >= 0} == set(range(12 - cap, 12))

@@ -92,7 +92,7 @@ def test_a_refused_tick_changes_only_when_its_stream_was_last_seen_and_how_often
     order = np.array([10, 20, 20, 15, 30, 31, 32, 33])
     batch = dataclasses.replace(batch, values=poison, order=order)
     engine = make_engine(MODEL, executor, order=Order(True, True), quarantine=Quarantine(2, 9))
-    columns = engine._slab.columns
+    columns = engine.layout.columns
     seen = []
     for i in range(8):
         said = engine.step(cut(batch, i, i + 1))

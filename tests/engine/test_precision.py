@@ -73,9 +73,9 @@ def test_a_float32_model_does_not_see_them(executor: str) -> None:  # noqa: F811
 def test_a_float32_models_row_lies_as_it_always_did() -> None:
     model = Model(msgspec.structs.replace(SPEC, precision="float32", bound=None))
     engine, double = make_engine(model, "blocks"), make_engine(make_model(), "blocks")
-    assert '["last","float32",0,1]' in engine.columns()
-    assert "float64" not in engine.columns()
-    assert '["last","float64",0,1]' in double.columns()
+    assert '["last","float32",0,1]' in engine.layout.text()
+    assert "float64" not in engine.layout.text()
+    assert '["last","float64",0,1]' in double.layout.text()
     values = 1 + 3 + 2 * 2 + 2  # last, lags, pending, past
     assert double.row_bytes == engine.row_bytes + 4 * values
 

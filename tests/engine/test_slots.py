@@ -1,10 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamrnn.engine.rows.slots import NOBODY, Slots
-from streamrnn.errors import StaleHandle
 
 
 def claim(slots: Slots, *streams: bytes, partition: int = 0) -> list[int]:
@@ -30,20 +28,6 @@ def test_a_slot_given_up_keeps_its_name_and_goes_to_no_other_stream_before_it_is
     slots.free(np.array([0]))
     assert claim(slots, b"d") == [0]
     assert slots.size == 3
-
-
-def test_a_handle_is_refused_as_soon_as_its_slot_is_given_up_even_if_it_is_given_back():
-    slots = Slots(reserved=1)
-    claim(slots, b"a")
-    handle = slots.handle(1)
-    assert slots.row(handle) == 1
-    slots.give_up(np.array([1]))
-    with pytest.raises(StaleHandle, match="slot 1 is at generation 1, the handle is of 0"):
-        slots.row(handle)
-    slots.give_back(0, np.array([1]))
-    with pytest.raises(StaleHandle):
-        slots.row(handle)
-    assert slots.row(slots.handle(1)) == 1
 
 
 def test_a_claimed_slot_tells_nothing_of_its_last_owner():

@@ -284,7 +284,7 @@ def keep(made: World, *offsets: int) -> None:
     engine, decoder = make_engine(made.model, made.settings), make_decoder(made.model.spec, made.settings)
     shelf = Shelf(
         made.settings.snapshots.url, made.settings.kafka.group, INPUT, made.model.spec.label,
-        fingerprint(made.model, made.settings), engine.columns(), "cpu",
+        fingerprint(made.model, made.settings), engine.layout.text(), "cpu",
     )  # fmt: skip
     begin = 0
     for offset in offsets:

@@ -39,9 +39,12 @@ def oracle(records: Iterable[Record]) -> dict[Place, tuple[float, int]]:
     said: dict[Place, tuple[float, int]] = {}
     for record in records:
         if record.value is None:
-            for partition, stream, _ in engine.streams(100):
+            walk = engine.walk(100)
+            while walk.go_on(100):
+                pass
+            for partition, stream, _ in walk.found:
                 if stream == record.key:
-                    rows = {s: _row(engine, s) for _, s, _ in engine.streams(100) if s != stream}
+                    rows = {s: _row(engine, s) for _, s, _ in walk.found if s != stream}
                     engine.drop(partition)
                     for kept in rows.values():
                         engine.load(partition, kept)

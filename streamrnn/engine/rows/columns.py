@@ -1,14 +1,11 @@
 """The columns of a stream's row: what the model carries, what waits to be scored, what orders its ticks."""
 
-import msgspec
 import torch
 
-from streamrnn.engine.rows.slab import Column, Slab
+from streamrnn.engine.rows.layout import RowLayout, lay_out
 from streamrnn.engine.step.score import Scorer
-from streamrnn.errors import EngineError
 from streamrnn.nn.cells import State
 from streamrnn.nn.model import NEVER_MS, Model
-from streamrnn.ticks import StreamRows
 
 
 def fresh_rows(model: Model, scorer: Scorer) -> State:
@@ -28,21 +25,6 @@ def fresh_rows(model: Model, scorer: Scorer) -> State:
     return rows | {name: number(value) for name, value in own.items()}
 
 
-def text_of(columns: dict[str, Column]) -> str:
-    """Where each column lies, in one line that is the same for the same layout."""
-    lines = [[name, _kind(column), column.start, column.width] for name, column in columns.items()]
-    return msgspec.json.encode(lines).decode()
-
-
-def _kind(column: Column) -> str:
-    return "float64" if column.is_double else "int64" if column.is_integer else "float32"
-
-
-def check_rows(rows: StreamRows, slab: Slab) -> None:
-    """EngineError for rows of another layout than the slab's, or of a stream twice."""
-    n, fresh = len(rows.streams), slab.fresh
-    due = (n, fresh.floats.shape[1]), (n, fresh.integers.shape[1])
-    if (rows.floats.shape, rows.integers.shape) != due:
-        raise EngineError(f"rows of shapes {rows.floats.shape} and {rows.integers.shape}, not {due}")
-    if len(set(rows.streams)) != n:
-        raise EngineError("a stream has two rows")
+def layout_of(model: Model) -> RowLayout:
+    """How the rows of an engine for this model will lie, on whatever device."""
+    return lay_out(fresh_rows(model, Scorer(model.spec, torch.device("cpu"))))

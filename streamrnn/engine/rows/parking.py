@@ -53,6 +53,11 @@ class Parking:
         slab = self._slab if slots is self._table.memory.device else self._host
         return StreamRows(slots.names[chosen].tolist(), *slab.read(chosen))
 
+    def numbers(self, slots: Slots, chosen: Index, name: str) -> Index:
+        """An integer column of rows of the device or the host."""
+        slab = self._slab if slots is self._table.memory.device else self._host
+        return slab.gather(slab.index(chosen))[name].cpu().numpy()
+
     def copy(self, slots: Slots, chosen: Index) -> Callable[[], StreamRows]:
         """`read`, but the answer is to be called to have the rows: on another thread, the step need not wait."""
         if slots is not self._table.memory.device:

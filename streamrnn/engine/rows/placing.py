@@ -7,7 +7,7 @@ that had theirs in one list the first by name. Knows no torch and no bytes.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -17,22 +17,24 @@ from numpy.typing import NDArray
 from streamrnn.engine.rows.holding import ABSENT, Holding, Oldest
 from streamrnn.engine.rows.slots import Index
 from streamrnn.engine.rows.table import Moves, SlotTable
-from streamrnn.ticks import ORIGINS, Endings, TickBatch
+from streamrnn.ticks import ORIGINS, Endings, StreamRows, TickBatch
 
 LIFE = 2**60
-"""Places from here on are of rows that a batch has yet to claim."""
+"""Places from here on are of rows that a batch has yet to claim.
+
+Room for one stream, ticks of a, b, a: three lives begin, at LIFE, LIFE + 1 and LIFE + 2. When b comes, a leaves and
+its life is over; when a comes back, b leaves. At the end three slots are claimed at once, say 5, 6 and 7. The ticks
+go to 5, 6 and 7, all fresh; a stays at 7; 5 and 6 are given up, for others to have once this step is settled.
+"""
 RESTORED = ORIGINS.index("restored")
-Seek = Callable[[int, list[bytes], Index], list[bytes]]
-"""(partition, streams, offsets of their ticks) to those of the streams that the cold tier gives back."""
-Holds = Callable[[int, list[bytes]], NDArray[np.bool_]]
-"""(partition, n streams) to (n,) whether the cold tier may hold a row of them."""
 
 
-class Below(NamedTuple):
-    """What is asked of the cold tier."""
+class FromCold(NamedTuple):
+    """What the cold tier says of a partition's ticks: the rows it gives back, None for none; of the streams that
+    end, those of which it may hold a row."""
 
-    seek: Seek
-    holds: Holds
+    rows: StreamRows | None = None
+    held: frozenset[bytes] = frozenset()
 
 
 class Placement(NamedTuple):
@@ -42,10 +44,9 @@ class Placement(NamedTuple):
     fresh: NDArray[np.bool_]
 
 
-class _Group(NamedTuple):
-    """A partition's ticks in a batch: which, their streams, offsets and places, of the absent the first tick and
-    whether the cold tier gave them back; of the endings how many of these ticks come before and which stream, and
-    what of these the cold tier may hold."""
+class PartitionTicks(NamedTuple):
+    """A partition's ticks in a batch: which, their streams, offsets and places; the absent streams, each with its
+    first tick; of each ending how many of these ticks come before, and which stream."""
 
     holding: Holding
     partition: int
@@ -54,49 +55,52 @@ class _Group(NamedTuple):
     offsets: Index
     places: Index
     absent: dict[bytes, int]
-    found: list[bytes]
     endings: list[tuple[int, bytes]]
-    below: set[bytes]
+
+    def sought(self) -> dict[bytes, int]:
+        """Those of the absent whose row the cold tier has, if it has one, is still theirs at their first tick."""
+        ended = self.holding.ended
+        if not ended and not self.endings:
+            return self.absent
+        first: dict[bytes, int] = {}
+        for before, stream in self.endings:
+            first.setdefault(stream, before)
+        return {s: i for s, i in self.absent.items() if s not in ended and first.get(s, i + 1) > i}
 
 
-def place_ticks(table: SlotTable, ticks: TickBatch, moves: list[Moves], below: Below | None = None) -> Placement:
-    """A slot for each of n ticks in arrival order; what that changes is added to `moves`."""
-    groups = [_group(table, *group, ticks, below) for group in _by_partition(ticks)]
+def look(table: SlotTable, ticks: TickBatch) -> list[PartitionTicks]:
+    """Where the streams of each partition's ticks are now. Changes nothing."""
+    return [_look(table, *group, ticks) for group in _by_partition(ticks)]
+
+
+def place_ticks(
+    table: SlotTable, ticks: TickBatch, groups: list[PartitionTicks], below: list[FromCold], moves: list[Moves]
+) -> Placement:
+    """A slot for each of n ticks in arrival order; what that changes is added to `moves`, one for each group.
+
+    groups: what `look` has just said. below: for each of them what the cold tier says.
+    """
     slots, fresh = np.empty(len(ticks), np.int64), np.zeros(len(ticks), np.bool_)
-    for group in groups:
+    for group, given in zip(groups, below, strict=True):
         moved = Moves(group.partition)
         moves.append(moved)
         tight = not table.keeps_all and len(group.holding.places) + len(group.absent) > table.room
         step = _place_in_turn if tight or group.endings else _place_loose
-        slots[group.rows], fresh[group.rows] = step(table, group, moved)
+        slots[group.rows], fresh[group.rows] = step(table, group, given, moved)
     table.memory.device.used[slots] = ticks.offset
     return Placement(slots, fresh)
 
 
-def _group(
-    table: SlotTable,
-    partition: int,
-    rows: slice | Index,
-    streams: list[bytes],
-    ticks: TickBatch,
-    below: Below | None,
-) -> _Group:
+def _look(
+    table: SlotTable, partition: int, rows: slice | Index, streams: list[bytes], ticks: TickBatch
+) -> PartitionTicks:
     holding = table.holding(partition)
     places = holding.find(streams)
     absent: dict[bytes, int] = {}
     for i in np.flatnonzero(places == ABSENT).tolist():
         absent.setdefault(streams[i], i)
     endings = [] if ticks.endings is None else _endings_of(partition, rows, ticks.endings)
-    found: list[bytes] = []
-    held: set[bytes] = set()
-    if below is not None:
-        sought = _to_seek(holding, absent, endings)
-        if sought:
-            found = below.seek(partition, list(sought), ticks.offset[rows][list(sought.values())])
-        if endings:
-            away = [stream for _, stream in endings]
-            held = {s for s, is_held in zip(away, below.holds(partition, away).tolist(), strict=True) if is_held}
-    return _Group(holding, partition, rows, streams, ticks.offset[rows], places, absent, found, endings, held)
+    return PartitionTicks(holding, partition, rows, streams, ticks.offset[rows], places, absent, endings)
 
 
 def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[tuple[int, bytes]]:
@@ -109,17 +113,9 @@ def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[t
     return [(at, endings.streams[i]) for at, i in zip(before.tolist(), mine.tolist(), strict=True)]
 
 
-def _to_seek(holding: Holding, absent: dict[bytes, int], endings: list[tuple[int, bytes]]) -> dict[bytes, int]:
-    """Those of the absent whose row the cold tier has, if it has one, is still theirs at their first tick."""
-    if not holding.ended and not endings:
-        return absent
-    first: dict[bytes, int] = {}
-    for before, stream in endings:
-        first.setdefault(stream, before)
-    return {s: i for s, i in absent.items() if s not in holding.ended and first.get(s, i + 1) > i}
-
-
-def _place_loose(table: SlotTable, group: _Group, moved: Moves) -> tuple[Index, NDArray[np.bool_]]:
+def _place_loose(
+    table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves
+) -> tuple[Index, NDArray[np.bool_]]:
     """There is room for all: nobody is forgotten."""
     holding, places, fresh = group.holding, group.places, np.zeros(len(group.streams), np.bool_)
     away = np.flatnonzero(places < 0)
@@ -135,9 +131,9 @@ def _place_loose(table: SlotTable, group: _Group, moved: Moves) -> tuple[Index, 
     if group.absent:
         table.claim(group.partition, list(group.absent), moved)
         fresh[list(group.absent.values())] = True
-        if group.found:
-            fresh[[group.absent[stream] for stream in group.found]] = False
-            _give(table, holding.find(group.found), moved)
+        if given.rows is not None and (found := given.rows.streams):
+            fresh[[group.absent[stream] for stream in found]] = False
+            _give(table, holding.find(found), moved)
         for stream in holding.ended.keys() & group.absent.keys():
             table.note_end(holding, stream, False, moved)
     places[away] = list(map(holding.places.__getitem__, waiting))
@@ -150,12 +146,14 @@ def _give(table: SlotTable, slots: Index, moved: Moves) -> None:
     table.memory.device.origin[slots] = RESTORED
 
 
-def _place_in_turn(table: SlotTable, group: _Group, moved: Moves) -> tuple[Index, NDArray[np.bool_]]:
+def _place_in_turn(
+    table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves
+) -> tuple[Index, NDArray[np.bool_]]:
     """One tick after the other: a stream that ends, or leaves for another, may come back, fresh, within the batch.
 
     Whoever needs a row begins a life, whose place is LIFE and its number until all are known.
     """
-    turn = _Turn(table, group, moved)
+    turn = _Turn(table, group, given, moved)
     places, touched = group.holding.places, turn.touched
     fresh, at = np.zeros(len(group.streams), np.bool_), []
     endings = iter([*group.endings, (math.inf, b"")])
@@ -180,10 +178,11 @@ class _Turn:
     """A partition whose ticks are placed one after the other: lives begun, of whom some were parked or found, and
     places of streams that were forgotten or ended."""
 
-    def __init__(self, table: SlotTable, group: _Group, moved: Moves) -> None:
+    def __init__(self, table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves) -> None:
         self._table, self._group, self._moved, self._holding = table, group, moved, group.holding
+        self._held, found = given.held, [] if given.rows is None else given.rows.streams
         self._room = math.inf if table.keeps_all else table.room
-        self._lives, self._parked, self._found = list[bytes](), dict[int, int](), dict.fromkeys(group.found, -1)
+        self._lives, self._parked, self._found = list[bytes](), dict[int, int](), dict.fromkeys(found, -1)
         self._gone, self._ended = list[int](), list[int]()
         self.touched: OrderedDict[bytes, int] = OrderedDict()
         self._leaving = _leaving(group.holding, self.touched)
@@ -211,7 +210,7 @@ class _Turn:
         self.touched.pop(stream, None)
         if place is not None:
             self._ended.append(place)
-        if self._table.keeps_all and (place is not None or stream in self._group.below):
+        if self._table.keeps_all and (place is not None or stream in self._held):
             self._table.note_end(self._holding, stream, True, self._moved)
 
     def live(self, at: Index) -> Index:

@@ -5,25 +5,14 @@ a batch is gathered and scattered with one index operation each. A float64 colum
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamrnn.engine.rows.layout import Column, lay_out
 from streamrnn.nn.cells import State
-
-
-class Column(NamedTuple):
-    """Where a named tensor lies: which slab, first column, width, whether a row is a bare number, and whether it is
-    float64."""
-
-    is_integer: bool
-    start: int
-    width: int
-    is_scalar: bool
-    is_double: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +44,16 @@ class Slab:
     """S rows of state, `rows`, made in the image of `fresh`, one initialised row by name ((1, width) or (1,))."""
 
     def __init__(self, fresh: State, device: torch.device) -> None:
-        self.columns = _lay_out(fresh)
-        widths = dict.fromkeys((False, True), 0)
-        for column in self.columns.values():
-            widths[column.is_integer] += column.width
+        self.layout = lay_out(fresh)
+        columns = self.layout.columns
         self.fresh = Rows(
-            torch.empty(1, widths[False], device=device),
-            torch.empty(1, widths[True], dtype=torch.int64, device=device),
-            self.columns,
+            torch.empty(1, self.layout.width(False), device=device),
+            torch.empty(1, self.layout.width(True), dtype=torch.int64, device=device),
+            columns,
         )
         for name, row in fresh.items():
             self.fresh[name].copy_(row)
-        self.rows = Rows(self.fresh.floats.clone(), self.fresh.integers.clone(), self.columns)
+        self.rows = Rows(self.fresh.floats.clone(), self.fresh.integers.clone(), columns)
 
     @property
     def size(self) -> int:
@@ -91,13 +78,13 @@ class Slab:
         self.rows = Rows(
             torch.cat((self.rows.floats, self.fresh.floats.expand(extra, -1))),
             torch.cat((self.rows.integers, self.fresh.integers.expand(extra, -1))),
-            self.columns,
+            self.layout.columns,
         )
 
     def gather(self, index: Tensor) -> Rows:
         """Copies of rows `index` (B,) int64."""
         return Rows(
-            self.rows.floats.index_select(0, index), self.rows.integers.index_select(0, index), self.columns
+            self.rows.floats.index_select(0, index), self.rows.integers.index_select(0, index), self.layout.columns
         )
 
     def scatter(self, index: Tensor, rows: Rows) -> None:
@@ -120,7 +107,7 @@ class Slab:
 
     def view(self, floats: NDArray[np.float32], integers: NDArray[np.int64]) -> Rows:
         """Rows in host memory by name."""
-        return Rows(torch.from_numpy(floats), torch.from_numpy(integers), self.columns)
+        return Rows(torch.from_numpy(floats), torch.from_numpy(integers), self.layout.columns)
 
     def index(self, index: NDArray[np.int64]) -> Tensor:
         """Row numbers where the rows are."""
@@ -130,15 +117,3 @@ class Slab:
         """Initialise the gathered rows `at` (m,) int64 in place."""
         rows.floats.index_copy_(0, at, self.fresh.floats.expand(len(at), -1))
         rows.integers.index_copy_(0, at, self.fresh.integers.expand(len(at), -1))
-
-
-def _lay_out(fresh: State) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
-    ends = {False: 0, True: 0}
-    for name, row in fresh.items():
-        is_double = row.dtype == torch.float64
-        is_integer = is_double or row.dtype == torch.int64
-        width = 1 if row.dim() == 1 else row.shape[1]
-        columns[name] = Column(is_integer, ends[is_integer], width, row.dim() == 1, is_double)
-        ends[is_integer] += width
-    return columns

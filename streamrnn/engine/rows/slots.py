@@ -3,12 +3,8 @@
 A row given up is not free before free() says so: what was in it can be given back (undo.py) or copied.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-
-from streamrnn.errors import StaleHandle
 
 SCRATCH = 0
 """The row of the device that pads a block; no stream ever owns it."""
@@ -18,21 +14,13 @@ CLEAN, DIRTY, CAPTURED = 0, 1, 2
 Index = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """A stream's row at a moment in time; refused once the row was given up."""
-
-    index: int
-    generation: int
-
-
 class Slots:
     """S rows, the first `reserved` of which nobody ever owns.
 
     Arrays by slot: owner its partition or NOBODY; used the offset of its stream's last tick; origin what the
     stream's next tick is to say of its state, 0 for nothing; dirty; marked, the partition
     whose capture is still to copy the row, or NOBODY;
-    generation; names the stream, also of a row given up but not yet free.
+    names the stream, also of a row given up but not yet free.
     """
 
     def __init__(self, reserved: int = 0) -> None:
@@ -43,7 +31,6 @@ class Slots:
         self.origin = np.zeros(reserved, np.uint8)
         self.dirty = np.zeros(reserved, np.uint8)
         self.marked = np.full(reserved, NOBODY, np.int32)
-        self.generation = np.zeros(reserved, np.int64)
         self.names = np.full(reserved, None, object)
         self._free: list[int] = []
 
@@ -70,15 +57,14 @@ class Slots:
         if size <= room:
             return
         extra = max(size, 2 * room, 1024) - room
-        for name in ("owner", "used", "origin", "dirty", "marked", "generation", "names"):
+        for name in ("owner", "used", "origin", "dirty", "marked", "names"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate((array, np.zeros(extra, array.dtype))))
         self.owner[room:] = self.marked[room:] = NOBODY
 
     def give_up(self, slots: Index) -> None:
-        """Take rows from their streams; handles are refused from here on, the contents stay."""
+        """Take rows from their streams; the contents stay."""
         self.owner[slots] = NOBODY
-        self.generation[slots] += 1
         self.live -= len(slots)
 
     def give_back(self, partition: int, slots: Index) -> None:
@@ -95,16 +81,3 @@ class Slots:
     def of(self, partition: int) -> Index:
         """The rows that a partition's streams own."""
         return np.flatnonzero(self.owner[: self.size] == partition)
-
-    def handle(self, slot: int) -> Handle:
-        """The handle of a row's present owner."""
-        return Handle(slot, int(self.generation[slot]))
-
-    def row(self, handle: Handle) -> int:
-        """The handle's row; StaleHandle when it has since been given up."""
-        generation = int(self.generation[handle.index])
-        if generation != handle.generation:
-            raise StaleHandle(
-                f"slot {handle.index} is at generation {generation}, the handle is of {handle.generation}"
-            )
-        return handle.index

@@ -3,14 +3,14 @@
 Who is parked changes no bit; placing.py says who is forgotten.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows.holding import ABSENT, Holding, Memory, Oldest
-from streamrnn.engine.rows.slots import CLEAN, DIRTY, Handle, Index
+from streamrnn.engine.rows.slots import CLEAN, DIRTY, Index
 
 NOTHING = np.zeros(0, np.int64)
 IsKept = Callable[[list[bytes]], NDArray[np.bool_]]
@@ -39,10 +39,10 @@ class SlotTable:
     keeps_all: what memory lets go of can be had again, so nobody is forgotten.
     """
 
-    def __init__(self, max_streams: int, max_parked: int = 0) -> None:
+    def __init__(self, max_streams: int, max_parked: int = 0, *, keeps_all: bool = False) -> None:
         self.max_streams, self.room = max_streams, max_streams + max_parked
         self.memory = Memory()
-        self.keeps_all = False
+        self.keeps_all = keeps_all
         self._holdings: dict[int, Holding] = {}
 
     def holding(self, partition: int) -> Holding:
@@ -195,11 +195,6 @@ class SlotTable:
             slots.give_up(chosen)
         return places
 
-    def handle(self, partition: int, stream: bytes) -> Handle | None:
-        """The handle of a stream that is on the device, None if it is not."""
-        place = self.find(partition, stream)
-        return None if place is None or place < 0 else self.memory.device.handle(place)
-
     def find(self, partition: int, stream: bytes) -> int | None:
         """Where a stream is, None if it is nowhere."""
         holding = self._holdings.get(partition)
@@ -209,8 +204,10 @@ class SlotTable:
         """The partitions that hold this key (one, unless the producer changed its partitioner)."""
         return sorted(p for p, holding in self._holdings.items() if stream in holding.places)
 
-    def streams(self) -> Iterator[tuple[int, bytes, int]]:
-        """(partition, stream, place) of all."""
-        for partition in sorted(self._holdings):
-            for stream, place in self._holdings[partition].places.items():
-                yield partition, stream, place
+    def partitions(self) -> list[int]:
+        """The partitions that hold streams, ascending."""
+        return sorted(self._holdings)
+
+    def keys(self, partition: int) -> list[bytes]:
+        """A partition's streams in the order in which they came."""
+        return list(self.holding(partition).places)

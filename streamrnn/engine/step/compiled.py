@@ -104,7 +104,7 @@ class Compiled:
 
 
 def _layout(model: Model, slab: Slab, scorer: Scorer) -> Layout:
-    starts = {name: column.start for name, column in slab.columns.items()}
+    starts = {name: column.start for name, column in slab.layout.columns.items()}
     states = [(starts[f"cell.{layer}.h"], starts.get(f"cell.{layer}.c", -1)) for layer in range(model.spec.layers)]
     return Layout(
         states=np.array(states, dtype=np.int64),
