@@ -27,8 +27,9 @@ from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
 from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
+from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.making import Stateful, make_delivery, make_stateful, make_worker
+from streamrnn.worker.making import make_delivery, make_worker
 
 log = logging.getLogger(__name__)
 LONGEST_CLOSING_S = 8.0
@@ -41,7 +42,7 @@ class Service:
         if model is None:
             check_named(settings.model)
         self.settings, self._model = settings, model
-        self._kept: Stateful | None = None
+        self._line: Line | None = None
         self.metrics = metrics or Metrics()
         self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
@@ -55,9 +56,9 @@ class Service:
         return self._loaded.engine
 
     @property
-    def _loaded(self) -> Stateful:
-        assert self._kept is not None, "not loaded yet"
-        return self._kept
+    def _loaded(self) -> Line:
+        assert self._line is not None, "not loaded yet"
+        return self._line
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish, publish, commit, leave, within `limits.shutdown_budget_s`.
@@ -80,15 +81,15 @@ class Service:
             await self._retrainer.close()
             if self.settings.http.enabled:
                 await http.stop()
-            if self._kept is not None:
-                self._kept.thread.close()
+            if self._line is not None:
+                self._line.thread.close()
 
     async def load(self) -> None:
         """Load the model and compile its step, if that is not done, while the event loop goes on.
 
         Given up, it runs on to its end on its thread: whoever ends the process then does not wait for it.
         """
-        if self._kept is not None:
+        if self._line is not None:
             return
         thread, loop = ThreadPoolExecutor(1, "loading"), asyncio.get_running_loop()
         try:
@@ -96,7 +97,7 @@ class Service:
             if model is None:
                 model = await loop.run_in_executor(thread, load_model, self.settings.model)
             self._waiting_for = "compiling the step"
-            self._kept = await loop.run_in_executor(thread, make_stateful, model, self.settings)
+            self._line = await loop.run_in_executor(thread, make_line, model, self.settings, self.metrics)
         finally:
             thread.shutdown(wait=False)
         self.metrics.model(self.engine.spec, str(self.engine.device))
@@ -185,24 +186,24 @@ class Service:
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
         """All that is held of the stream whose key is shown so; DataError if no key is."""
         key = from_text(stream, self.settings.input.key)
-        if self._kept is None:
+        if self._line is None:
             return None
-        view = await self._kept.thread.call(self.engine.inspect, partition, key)
+        view = await self._line.thread.call(self.engine.inspect, partition, key)
         shown = {"stream": to_text(key, self.settings.input.key)}
         return None if view is None else dataclasses.asdict(view) | shown
 
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Up to `limit` resident streams whose shown key begins so."""
         kind = self.settings.input.key
-        if self._kept is None:
+        if self._line is None:
             return []
-        found = await held_streams(self._kept.thread, limit, begins(prefix, kind))
+        found = await held_streams(self._line.thread, limit, begins(prefix, kind))
         return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
 
     def status(self) -> dict[str, Any]:
         """The whole service at a glance; of a model that is not loaded there is nothing to see."""
         is_ready, why = self.ready()
-        engine = self.engine if self._kept is not None else None
+        engine = self.engine if self._line is not None else None
         return {
             "model": engine and engine.spec.label,
             "device": engine and str(engine.device),

@@ -18,17 +18,12 @@ from numpy.typing import NDArray
 
 from streamrnn.bench.engine_alone import make_ticks
 from streamrnn.bench.job import Job, RestoredRow, StepsRow, WrittenRow, make_settings, make_spec
-from streamrnn.engine.making import make_engine
-from streamrnn.engine.thread import EngineThread
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.process.interpreter import tuned_interpreter
-from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.provenance.pedigree import Pedigree
-from streamrnn.snapshots import Shelf
 from streamrnn.ticks import TickBatch
-from streamrnn.worker.cold import ColdTiers
-from streamrnn.worker.keeping import SnapshotKeeper
+from streamrnn.worker.line import make_line
 from streamrnn.worker.partition import Partition, Phase
 
 BATCH = 1024
@@ -55,22 +50,11 @@ class _Bed:
         settings = make_settings(job)
         torch.manual_seed(7)
         model = Model(make_spec(job.cell, job.hidden))
-        label, printed = model.spec.label, fingerprint(model, settings)
-        cold = ColdTiers(lambda number: shelf.cold(number))
-        self.engine = make_engine(model, settings, cold)
-        shelf = Shelf(
-            job.folder,
-            "bench",
-            job.topic,
-            label,
-            printed,
-            columns=self.engine.layout.text(),
-            device=str(self.engine.device),
-        )
-        self.thread = EngineThread(self.engine)
-        self.keeper = SnapshotKeeper(settings.snapshots, shelf, self.thread, cold, Metrics())
+        self.line = make_line(model, settings, Metrics())
+        self.engine, self.thread, self.keeper = self.line.engine, self.line.thread, self.line.keeper
+        pedigree = Pedigree(model.spec.label, self.line.fingerprint, 0, 0)
         self.partition = Partition(0, Phase.LIVE, committed=0)
-        self.partition.serving.place(0, Pedigree(label, printed, 0, 0))
+        self.partition.serving.place(0, pedigree)
         self._layers, self._settled_s = 0, time.monotonic()
         self._commit_s = job.commit_interval_ms / 1000
 

@@ -19,11 +19,11 @@ from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.faults import Example, Faults
 from streamrnn.verifying.found import FoundLetters, FoundPredictions, FoundRecords
 from streamrnn.verifying.judgement import Judge, Stretch
-from streamrnn.verifying.kept import Kept
 from streamrnn.verifying.places import index_of, offset_of
 from streamrnn.verifying.plan import Basis, PlannedStretch, VerifyPlan, make_plan
 from streamrnn.verifying.recomputing import Recomputing
 from streamrnn.verifying.report import Fault, PartitionReport
+from streamrnn.verifying.restored import OldestSnapshots
 from streamrnn.verifying.topics import Topics
 
 
@@ -59,12 +59,12 @@ class PartitionCheck:
         terms: VerifyTerms,
         topics: Topics,
         recomputing: Recomputing,
-        kept: Kept,
+        snapshots: OldestSnapshots,
         thread: EngineThread,
         watch: Watch,
     ) -> None:
         self._partition, self._terms, self._topics = partition, terms, topics
-        self._recomputing, self._kept, self._thread, self._watch = recomputing, kept, thread, watch
+        self._recomputing, self._snapshots, self._thread, self._watch = recomputing, snapshots, thread, watch
         self._content = recomputing.content
         self._faults = Faults(terms.limit)
         self._records = self._ticks = 0
@@ -120,7 +120,7 @@ class PartitionCheck:
         """With the oldest snapshot from which the input goes on, if there is one."""
         stop = min(basis.committed, basis.source.stop)
         at = await self._thread.call(
-            self._kept.place, self._partition, basis.source.start, stop, basis.since, basis.born
+            self._snapshots.place, self._partition, basis.source.start, stop, basis.since, basis.born
         )
         return basis if at is None else basis._replace(placed=at)
 

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs import Encoder, make_decoder
 from streamrnn.config import Settings
-from streamrnn.engine.making import make_engine
 from streamrnn.nn.model import Model
 from streamrnn.ticks import NO_INDEX, STATUS, OutRecord, PredictionBatch, Record
 from streamrnn.verifying.content import DIGEST_BYTES, Content
 from streamrnn.verifying.places import place_of
 from streamrnn.worker.letters import is_dropped
+from streamrnn.worker.line import Line, make_reading_line
 
 NO_LIMIT = (1 << 31) - 1
 """Streams that are parked where none is ever forgotten."""
@@ -40,15 +39,13 @@ class Expected(NamedTuple):
 
 
 class Recomputing:
-    """One engine for one partition after the other."""
+    """Steps again what a line served, one partition after the other; on the thread of the line's engine."""
 
-    def __init__(self, settings: Settings, model: Model) -> None:
-        self.engine = make_engine(model, _remembering(settings))
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self._engine, self._decoder, self._encoder = line.engine, line.decoder, line.encoder
         self.may_drop = any(is_dropped(status, settings) for status in STATUS)
         self._settings = settings
-        self._decoder = make_decoder(model.spec, settings)
-        self._encoder = Encoder(model.spec, settings.output.codec, settings.input.key)
-        self.content = Content(settings.output.codec, model.spec.precision)
+        self.content = Content(settings.output.codec, line.spec.precision)
 
     def places(self, records: Sequence[Record]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Of all ticks in these records, and of each whether it may leave neither prediction nor dead letter: null
@@ -65,16 +62,16 @@ class Recomputing:
 
     def forget(self, partition: int) -> None:
         """Fresh rows again."""
-        self.engine.drop(partition)
+        self._engine.drop(partition)
 
     def warm(self, records: Sequence[Record]) -> None:
         """Step, for the state alone."""
-        self.engine.step(self._decoder.decode(records)[0], warm=True)
+        self._engine.step(self._decoder.decode(records)[0], warm=True)
 
     def step(self, records: Sequence[Record]) -> Expected:
         """What these records, next in their partition's order, must yield."""
         ticks, dead = self._decoder.decode(records)
-        predictions = self.engine.step(ticks, warm=True)
+        predictions = self._engine.step(ticks, warm=True)
         said = self._encoder.encode(predictions)
         silent = [record for record in records if self._is_silent(record)]
         refused = {place_of(record.offset): Refusal(record, None) for record in silent}
@@ -99,8 +96,12 @@ class Recomputing:
         return found
 
 
-def _remembering(settings: Settings) -> Settings:
-    """With snapshots, the service finds there what it lets go of memory: no stream is ever forgotten."""
-    if settings.snapshots.url is None:
-        return settings
-    return settings.model_copy(update={"engine": settings.engine.model_copy(update={"max_parked": NO_LIMIT})})
+def make_recomputing_line(model: Model, settings: Settings) -> Line:
+    """A line that forgets a stream only where the service does.
+
+    With snapshots, the service finds there what it lets go of memory, so no stream is ever forgotten.
+    """
+    if settings.snapshots.url is not None:
+        roomy = settings.engine.model_copy(update={"max_parked": NO_LIMIT})
+        settings = settings.model_copy(update={"engine": roomy})
+    return make_reading_line(model, settings)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamrnn.config import Settings
-from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
 from streamrnn.provenance.fingerprint import fingerprint
-from streamrnn.verifying.kept import Kept
 from streamrnn.verifying.partition import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
-from streamrnn.verifying.recomputing import Recomputing
+from streamrnn.verifying.recomputing import Recomputing, make_recomputing_line
 from streamrnn.verifying.report import VerifyReport
+from streamrnn.verifying.restored import OldestSnapshots
 from streamrnn.verifying.topics import KafkaTopics, Topics
 
 
@@ -56,11 +55,11 @@ async def verify(
     numbers = await _numbers(settings, given, seen)
     for number, mark in (await seen.marks(numbers)).items():
         check_pedigree(number, mark, terms)  # before hours of work on those before it
-    recomputing, reports = Recomputing(settings, model), []
-    kept = Kept(settings, recomputing.engine, terms.fingerprint)
-    with EngineThread(recomputing.engine) as thread:
+    line, reports = make_recomputing_line(model, settings), []
+    recomputing, snapshots = Recomputing(settings, line), OldestSnapshots(line)
+    with line.thread as thread:
         for number in numbers:
-            check = PartitionCheck(number, terms, seen, recomputing, kept, thread, watch)
+            check = PartitionCheck(number, terms, seen, recomputing, snapshots, thread, watch)
             reports.append(await check.run())
     seconds = time.monotonic() - began_s
     return VerifyReport(label, guarantee, is_exact or given.strict, seconds, tuple(reports))

@@ -9,10 +9,18 @@ from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record
 
 
 class Stepped(NamedTuple):
-    """A batch that went through the engine, and the records to publish for it."""
+    """A batch that went through the engine, and the records to publish for it; the seconds that it waited for the
+    engine's thread, was stepped and was encoded."""
 
     predictions: PredictionBatch
     records: list[OutRecord]
+    queue_s: float
+    step_s: float
+    encode_s: float
+
+    def stages(self) -> tuple[tuple[str, float], ...]:
+        """The stages of metrics that it went through, and the seconds in each."""
+        return ("queue", self.queue_s), ("step", self.step_s), ("encode", self.encode_s)
 
 
 @dataclass(slots=True)

@@ -16,9 +16,7 @@ import asyncio
 import logging
 import time
 
-from streamrnn.codecs import Decoder, Encoder
 from streamrnn.config import Settings
-from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import (
     BatchTooLarge,
     BrokerUnavailable,
@@ -32,12 +30,12 @@ from streamrnn.errors import (
 from streamrnn.kafka.marks import Membership
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
-from streamrnn.ticks import Record, TickBatch
+from streamrnn.ticks import Record
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
-from streamrnn.worker.commit_interval import BatchUnderWay, Interval, Stepped
+from streamrnn.worker.commit_interval import BatchUnderWay, Interval
 from streamrnn.worker.health import Health
-from streamrnn.worker.keeper import Keeper
+from streamrnn.worker.line import Line
 from streamrnn.worker.pace import Pace
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.sending import Sender
@@ -58,21 +56,18 @@ class Worker:
         settings: Settings,
         source: TickSource,
         delivery: Delivery,
-        thread: EngineThread,
+        line: Line,
         metrics: Metrics,
         assigner: Assigner,
-        decoder: Decoder,
-        keeper: Keeper,
         pauses: Pauses,
     ) -> None:
-        self._settings, self._source, self._delivery, self._thread = settings, source, delivery, thread
-        self._engine, self._metrics, self._decoder, self.assigner = thread.engine, metrics, decoder, assigner
-        self._keeper, self._pauses, self._pace = keeper, pauses, Pace(settings.input.max_poll_records)
+        self._settings, self._source, self._delivery, self._line = settings, source, delivery, line
+        self._metrics, self.assigner, self._pauses = metrics, assigner, pauses
+        self._pace = Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
-        self._encoder = Encoder(self._engine.spec, settings.output.codec, settings.input.key)
-        self.sender = Sender(settings, delivery, self._engine.spec, metrics, decoder)
+        self.sender = Sender(settings, delivery, line.spec, metrics, line.decoder)
         self._broker = BrokerHealth(metrics)
-        self.health = Health(settings, source, self._engine, assigner, self.sender, self._broker, metrics, pauses)
+        self.health = Health(settings, source, line.engine, assigner, self.sender, self._broker, metrics, pauses)
         self._membership: Membership | None = None
         self._in_flight: BatchUnderWay | None = None
         self._interval, self._committed_at = Interval(), 0.0
@@ -80,7 +75,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
         aside = [
-            asyncio.create_task(self._keeper.run(self.assigner.owned), name="snapshots"),
+            asyncio.create_task(self._line.keeper.run(self.assigner.owned), name="snapshots"),
             asyncio.create_task(self.health.watch(), name="watch"),
         ]
         for task in aside:
@@ -100,11 +95,11 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*aside, return_exceptions=True)
             await self.assigner.close()
-            self._keeper.close()
+            self._line.keeper.close()
 
     async def _turn(self) -> None:
         """Fetch N+1 and start its step, send N, commit when it is time."""
-        if damaged := self._keeper.damaged.intersection(self.assigner.live()):
+        if damaged := self._line.keeper.damaged.intersection(self.assigner.live()):
             raise StoreUnavailable(f"snapshots that rows of partitions {sorted(damaged)} were only in are damaged")
         records = await self._fetch()
         if self._source.has_rebalanced():
@@ -173,7 +168,7 @@ class Worker:
             if (error := batch.step.exception()) is not None and not isinstance(error, _WAYS_BACK):
                 raise error
         await self._delivery.abort()
-        await self._thread.call(self._engine.undo)
+        await self._line.thread.call(self._line.engine.undo)
         self._interval = Interval()
         self.assigner.undone()
 
@@ -184,7 +179,7 @@ class Worker:
         started = time.perf_counter()
         is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
         self._metrics.breaker(is_open)
-        self.health.is_overfull = await self._keeper.is_overfull(live)
+        self.health.is_overfull = await self._line.keeper.is_overfull(live)
         live = [] if is_open or self.health.is_overfull else live
         if not live and self._in_flight is None:
             await asyncio.sleep(self._pauses.idle_s)
@@ -215,33 +210,24 @@ class Worker:
         if not records:
             return None
         started = time.perf_counter()
-        ticks, dead = self._decoder.decode(records)
+        ticks, dead = self._line.decoder.decode(records)
         self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)
-        step = self._thread.call(self._step, ticks, time.perf_counter())
+        step = self._line.thread.call(self._line.step, ticks, time.perf_counter())
         self.assigner.stepped(positions)
         return BatchUnderWay(records, positions, dead, step)
-
-    def _step(self, ticks: TickBatch, queued_at: float) -> Stepped:
-        """On the engine thread: step and encode."""
-        started = time.perf_counter()
-        predictions = self._engine.step(ticks)
-        stepped = time.perf_counter()
-        records = self._encoder.encode(predictions)
-        self._metrics.stage("queue", started - queued_at)
-        self._metrics.stage("step", stepped - started)
-        self._metrics.stage("encode", time.perf_counter() - stepped)
-        return Stepped(predictions, records)
 
     async def _send(self, batch: BatchUnderWay | None) -> None:
         """Hand a stepped batch to the delivery; its acknowledgements are awaited at the commit."""
         if batch is None:
             return
         stepped = await batch.step
+        for stage, seconds in stepped.stages():
+            self._metrics.stage(stage, seconds)
         if not self._interval.steps:
             assert self._membership is not None
             await self._delivery.begin(self._membership)
-        await self.sender.send(self._interval, batch.records, batch.dead, batch.positions, *stepped)
+        await self.sender.send(self._interval, batch.records, batch.dead, batch.positions, stepped)
 
     # The commit
 
@@ -249,7 +235,7 @@ class Worker:
         return self._committed_at + self._settings.delivery.commit_interval_ms / 1000 - time.monotonic()
 
     async def _commit(self) -> None:
-        """Steps 1 to 3."""
+        """Steps 1 to 4 of the module's header."""
         self._committed_at = time.monotonic()
         interval = self._interval
         if not interval.steps or self._source.has_rebalanced():
@@ -258,24 +244,30 @@ class Worker:
         marks = self.assigner.marks(interval.positions)
         if not marks:
             raise Rebalanced("nothing of what was sent is ours to commit")
+        # 1. All of the interval is acknowledged, before any offset says so (law 3).
         await self._delivery.acknowledged()
+        # 2. The offsets are committed, exactly once together with the records of 1.
         try:
             await self._delivery.commit(marks)
         except BrokerUnavailable as error:
+            # Exactly once, nobody knows whether the transaction went through: the interval is undone. At least
+            # once, its records are published for good: it stays open, and is committed with what comes.
             if self._is_exact:
                 raise
             return self._broker.note("commit", str(error))
         for doing in ("publish", "commit"):
             self._broker.note(doing)
-        self.assigner.committed(interval.positions)
-        self.sender.committed(interval.positions)
         self._metrics.stage("commit", time.perf_counter() - started)
-        return self._close_interval()
+        # 3. No undo reaches below these positions any more: settling comes before all later calls of the engine.
+        self._close_interval()
+        # 4. Snapshots of these positions may be finished: the keeper looks at what the assigner says is committed.
+        self.assigner.committed(interval.positions)
+        return self.sender.committed(interval.positions)
 
     def _close_interval(self) -> None:
         """Count what is now seen by readers, and have the engine forget how to undo it before its next step."""
         interval, self._interval = self._interval, Interval()
-        self._thread.post(self._engine.settle, interval.steps)
+        self._line.thread.post(self._line.engine.settle, interval.steps)
         now_ms = time.time() * 1000
         for sent in interval.sent:
             self._metrics.batch(sent.predictions, now_ms if self._is_exact else sent.acknowledged_ms)
@@ -300,4 +292,4 @@ class Worker:
         if self._interval.steps:
             await self._abandon()
         patience_s = SNAPSHOT_SHARE * self._settings.limits.shutdown_budget_s
-        await self._keeper.last(self.assigner.owned(), patience_s)
+        await self._line.keeper.last(self.assigner.owned(), patience_s)

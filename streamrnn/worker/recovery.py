@@ -11,15 +11,14 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
-from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import NotInTime
 from streamrnn.kafka.marks import Mark
 from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
-from streamrnn.worker.keeper import Keeper, Restored
+from streamrnn.worker.keeper import Restored
+from streamrnn.worker.line import Line
 from streamrnn.worker.partition import Partition
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.recovery_plan import (
@@ -41,25 +40,22 @@ log = logging.getLogger(__name__)
 
 
 class Recovery:
-    """Brings partitions to their committed offset, for one model."""
+    """Brings partitions to their committed offset, for one line."""
 
     def __init__(
         self,
         settings: Settings,
         source: TickSource,
-        thread: EngineThread,
-        decoder: Decoder,
+        line: Line,
         metrics: Metrics,
-        keeper: Keeper,
-        fingerprint: str,
         pauses: Pauses,
     ) -> None:
-        self._settings, self._source, self._thread, self._engine = settings, source, thread, thread.engine
-        self._decoder, self._metrics, self._keeper, self._pauses = decoder, metrics, keeper, pauses
+        self._settings, self._source, self._thread, self._engine = settings, source, line.thread, line.engine
+        self._decoder, self._keeper, self._metrics, self._pauses = line.decoder, line.keeper, metrics, pauses
         kept = settings.snapshots
         self._terms = RecoveryTerms(
-            model=self._engine.spec.label,
-            fingerprint=fingerprint,
+            model=line.spec.label,
+            fingerprint=line.fingerprint,
             warmup_ticks=settings.input.warmup_ticks,
             max_replay=None if kept.url is None else kept.max_replay,
             fails_on_gap=kept.on_gap == "fail",

@@ -12,9 +12,9 @@ from streamrnn.errors import RecordsRefused
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record, TickBatch
+from streamrnn.ticks import DeadLetter, OutRecord, Record, TickBatch
 from streamrnn.worker.breaker import Breaker
-from streamrnn.worker.commit_interval import Interval, SentBatch
+from streamrnn.worker.commit_interval import Interval, SentBatch, Stepped
 from streamrnn.worker.letters import BrokerRefusals, refused_ticks
 from streamrnn.worker.outlier_notes import OutlierNotes
 from streamrnn.worker.too_fine import TooFine
@@ -52,15 +52,15 @@ class Sender:
         records: list[Record],
         dead: list[DeadLetter],
         positions: dict[int, int],
-        predictions: PredictionBatch,
-        encoded: list[OutRecord],
+        stepped: Stepped,
     ) -> None:
         """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
+        predictions = stepped.predictions
         letters, dropped = refused_ticks(records, predictions, self._settings, self._element)
         refused = self._refusals.predictions_of(records, self._element)
         sent = SentBatch(predictions, dead + letters + refused, dropped)
         interval.add(sent, positions)
-        await self._send_predictions(sent, encoded)
+        await self._send_predictions(sent, stepped.records)
         await self._send_letters(sent.dead)
         if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)

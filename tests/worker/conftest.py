@@ -13,15 +13,15 @@ import torch
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.engine.thread import EngineThread
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
-from streamrnn.worker import making
+from streamrnn.worker import line as line_module
 from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.making import make_stateful, make_worker
+from streamrnn.worker.making import make_worker
 from streamrnn.worker.pauses import Pauses
 
 from .fakes import FakeDelivery, FakeSource, Journal, Place, place_of, published
@@ -96,7 +96,7 @@ class World:
 
     source: FakeSource
     sink: FakeDelivery
-    thread: EngineThread
+    line: Line
     engine: TappedEngine
     worker: Worker
     settings: Settings
@@ -147,11 +147,11 @@ def assemble(settings: Settings, source: FakeSource, pauses: Pauses = SHORT) -> 
     """A worker as the service makes it, on a source and a delivery that are lists."""
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
-    kept = make_stateful(make_model(), settings)
-    assert isinstance(kept.engine, TappedEngine)
-    worker = make_worker(settings, source, delivery, kept, metrics, pauses)
+    line = make_line(make_model(), settings, metrics, pauses)
+    assert isinstance(line.engine, TappedEngine)
+    worker = make_worker(settings, source, delivery, line, metrics, pauses)
     source.assign(*source.ticks)
-    return World(source, delivery, kept.thread, kept.engine, worker, settings, journal, metrics)
+    return World(source, delivery, line, line.engine, worker, settings, journal, metrics)
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     Pauses are a thousandth.
     """
     worlds: list[World] = []
-    monkeypatch.setattr(making, "make_engine", make_tapped)
-    monkeypatch.setattr(making, "fingerprint", lambda *_: "f" * 64)
+    monkeypatch.setattr(line_module, "make_engine", make_tapped)
+    monkeypatch.setattr(line_module, "fingerprint", lambda *_: "f" * 64)
 
     def make(
         topic: dict[int, list[Record]],
@@ -181,4 +181,4 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
 
     yield make
     for each in worlds:
-        each.thread.close(wait=True)
+        each.line.thread.close(wait=True)

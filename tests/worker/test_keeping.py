@@ -255,7 +255,7 @@ async def test_a_store_that_hangs_holds_up_neither_ticks_nor_rebalances_nor_the_
 ) -> None:
     w, hung = await kept_at(world, tmp_path, 60), threading.Event()
     again = world(w.source.ticks, after=w, **(kept(tmp_path) | {"limits": {"shutdown_budget_s": 1.0}}))
-    again.worker._keeper._patience_s = 0.2  # type: ignore[attr-defined]
+    again.line.keeper._patience_s = 0.2  # type: ignore[attr-defined]
     with monkeypatch.context() as store:
         store.setattr(Drawer, "read", lambda *_: hung.wait(20))
         async with again.serving():

@@ -10,7 +10,7 @@ from streamrnn.errors import StateError
 from streamrnn.snapshots.chain import SnapshotPart
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.ticks import Record, StreamRows
-from streamrnn.worker import making
+from streamrnn.worker import line as line_module
 from streamrnn.worker.keeping import SnapshotKeeper
 
 from .conftest import MakeWorld, World, tick, ticks
@@ -19,7 +19,7 @@ from .test_keeping import kept, kept_at, manifests, serve_until
 
 
 def keeper_of(world: World) -> SnapshotKeeper:
-    keeper = world.worker._keeper
+    keeper = world.line.keeper
     assert isinstance(keeper, SnapshotKeeper)
     return keeper
 
@@ -89,7 +89,7 @@ async def test_snapshots_of_a_topic_before_are_not_taken_though_another_model_se
     fresh = [tick(0, n, 9.0 - n % 4, b"s%d" % (n % 5)) for n in range(120)]
     before: World | None = None
     for model, topic in (("b", ticks(0, 60, 5)), ("a", fresh[:100]), ("b", fresh)):
-        monkeypatch.setattr(making, "fingerprint", lambda *_, model=model: model * 64)
+        monkeypatch.setattr(line_module, "fingerprint", lambda *_, model=model: model * 64)
         w = world({0: topic}, after=before, poll=4, **kept(tmp_path))
         await serve_until(w, len(topic))
         if before is None:  # the topic is made anew, and the group with it

@@ -1,27 +1,15 @@
 """A state from the snapshots, for a partition whose first ticks the input no longer holds. Knows no topic."""
 
-from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
 from streamrnn.errors import Damaged, StoreUnavailable
 from streamrnn.snapshots import Chain, Shelf
+from streamrnn.worker.line import Line
 
 
-class Kept:
-    """The snapshots of one model, where the settings name a store."""
+class OldestSnapshots:
+    """Gives a line's engine the state of the oldest snapshot that will do, where the settings name a store."""
 
-    def __init__(self, settings: Settings, engine: Engine, fingerprint: str) -> None:
-        self._engine, url = engine, settings.snapshots.url
-        self._shelf = None
-        if url is not None:
-            self._shelf = Shelf(
-                url,
-                settings.kafka.group,
-                settings.input.topic,
-                engine.spec.label,
-                fingerprint,
-                columns=engine.layout.text(),
-                device=str(engine.device),
-            )
+    def __init__(self, line: Line) -> None:
+        self._engine, self._shelf = line.engine, line.shelf
 
     def place(self, partition: int, start: int, stop: int, since: int, born: str | None = None) -> int | None:
         """Give the engine the rows of the oldest whole snapshot at `start` to `stop`; its offset, None without one.

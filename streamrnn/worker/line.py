@@ -1,0 +1,139 @@
+"""A model that serves, as one value: its engine, and all that is made for this model alone. Knows no broker.
+
+What needs a broker is made from a line and a source: recovery.py brings partitions to a line's rows, loop.py drives
+ticks through it. A worker may hold several lines, each with an engine on a thread of its own.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from streamrnn.codecs import Decoder, Encoder, make_decoder
+from streamrnn.config import Settings
+from streamrnn.engine.engine import Engine
+from streamrnn.engine.making import make_engine
+from streamrnn.engine.rows.columns import layout_of
+from streamrnn.engine.step.executors import pick_device
+from streamrnn.engine.thread import EngineThread
+from streamrnn.metrics import Metrics
+from streamrnn.nn.model import Model
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.provenance.fingerprint import fingerprint
+from streamrnn.snapshots import Shelf
+from streamrnn.ticks import TickBatch
+from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.commit_interval import Stepped
+from streamrnn.worker.keeper import Keeper, NoKeeper
+from streamrnn.worker.keeping import SnapshotKeeper
+from streamrnn.worker.pauses import Pauses
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One model, and what its state is, where it moves, how it is fed and told, and where it is kept.
+
+    fingerprint: of the model and the settings that decide its state. thread: owns the engine. decoder and encoder:
+    from records to the model's ticks, and from its predictions to records. shelf: its snapshots; None where nothing
+    is kept. cold: rows that only the shelf has, for the engine to ask. keeper: takes the snapshots.
+    """
+
+    spec: ModelSpec
+    fingerprint: str
+    thread: EngineThread
+    decoder: Decoder
+    encoder: Encoder
+    shelf: Shelf | None
+    cold: ColdTiers | None
+    keeper: Keeper
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for its thread to call; its counters may be read by any."""
+        return self.thread.engine
+
+    def step(self, ticks: TickBatch, queued_at: float) -> Stepped:
+        """Step and encode, on the engine's thread; metrics are counted on the loop, from what this returns.
+
+        queued_at: when it was queued, by the performance counter.
+        """
+        started = time.perf_counter()
+        predictions = self.engine.step(ticks)
+        stepped = time.perf_counter()
+        records = self.encoder.encode(predictions)
+        encoded = time.perf_counter()
+        return Stepped(predictions, records, started - queued_at, stepped - started, encoded - stepped)
+
+
+def make_line(
+    model: Model,
+    settings: Settings,
+    metrics: Metrics,
+    pauses: Pauses = Pauses(),  # noqa: B008
+) -> Line:
+    """The line that the settings want, its step compiled; OSError or ConfigError for a URL not to be had.
+
+    Each part is made of those before it: the shelf needs how rows lie, which the model alone decides; the cold tier
+    reads from the shelf; the engine asks the cold tier; the keeper copies from the engine to the shelf.
+    """
+    printed = fingerprint(model, settings)
+    shelf = _make_shelf(model, settings, printed)
+    cold = None if shelf is None else ColdTiers(shelf.cold)
+    thread = EngineThread(make_engine(model, settings, cold))
+    keeper = _make_keeper(settings, thread, shelf, cold, metrics, pauses)
+    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, cold, keeper)
+
+
+def make_reading_line(model: Model, settings: Settings) -> Line:
+    """A line for who steps again what another has served: it reads snapshots, takes none, and has no cold tier."""
+    printed = fingerprint(model, settings)
+    thread = EngineThread(make_engine(model, settings))
+    shelf = _make_shelf(model, settings, printed)
+    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, None, NoKeeper())
+
+
+def _make_codecs(model: Model, settings: Settings) -> tuple[Decoder, Encoder]:
+    encoder = Encoder(model.spec, settings.output.codec, settings.input.key)
+    return make_decoder(model.spec, settings), encoder
+
+
+def _make_shelf(model: Model, settings: Settings, printed: str) -> Shelf | None:
+    if settings.snapshots.url is None:
+        return None
+    layout = layout_of(model)
+    return Shelf(
+        settings.snapshots.url,
+        settings.kafka.group,
+        settings.input.topic,
+        model.spec.label,
+        printed,
+        layout.text(),
+        device=str(pick_device(settings.engine.device)),
+        keep=settings.snapshots.keep,
+        has_ended=layout.has_ended,
+    )
+
+
+def _make_keeper(
+    settings: Settings,
+    thread: EngineThread,
+    shelf: Shelf | None,
+    cold: ColdTiers | None,
+    metrics: Metrics,
+    pauses: Pauses,
+) -> Keeper:
+    if shelf is None or cold is None:
+        if settings.delivery.guarantee == "exactly_once":
+            log.warning("without snapshots.url a restart rebuilds state from input.warmup_ticks records only")
+        return NoKeeper()
+    return SnapshotKeeper(
+        settings.snapshots,
+        shelf,
+        thread,
+        cold,
+        metrics,
+        settings.limits.recovery_stall_s,
+        settings.engine.max_parked,
+        pauses.snapshot_look_s,
+    )
