@@ -9,9 +9,7 @@ that is not in memory has had no tick since the newest row of it in the noted pa
 
 1. A row leaves memory only when it is clean: written, as it is now, in a snapshot that was finished. A row that
    changed after `capture` is not clean, and neither is one whose draft is still being written or was abandoned.
-   Where memory is short of clean rows, take a snapshot early; where that fails for long and dirty rows have to go,
-   `forget` them: their older rows are then never found, and `needs_full` says that the next snapshot, capture and
-   draft, must be a full one, since the parts there are would bring the older rows back after a restart.
+   Where memory is short of clean rows, take a snapshot early, and let the input wait for it.
 2. A stream is asked for only while it is not in memory, and what is found is placed before the next tick of it is
    stepped, with no step of that stream between asking and placing.
 3. The index is of the chain that memory was loaded from or last snapshotted to: `Shelf.load` begins it anew, a
@@ -72,8 +70,12 @@ class ColdRows:
         self._drawer, self._hashed, self._has_ended = drawer, hashed, has_ended
         self._lock = threading.Lock()
         self._layouts: dict[str, FileLayout] = {}
-        self._void: dict[bytes, int] = {}
-        self._drafts = self._cleared = self._turns = 0
+        self._turns = 0
+        """Times that this was cleared. A restore clears it and notes parts with the number that it got: what one
+        that was given up still notes is passed over."""
+        self._drafts = self._cleared = 0
+        """Drafts begun, and how many of them before it was last cleared: memory does not go on from the rows of
+        these. Drafts have numbers of their own, for `refuse` names one of several begun since it was cleared."""
         self._refused: set[int] = set()
         self.clear()
 
@@ -87,17 +89,11 @@ class ColdRows:
         """Where the ticks begin that made the rows it holds; None where it holds none."""
         return self._since
 
-    @property
-    def needs_full(self) -> bool:
-        """Whether a stream was forgotten that the parts still hold."""
-        return bool(self._void)
-
     def clear(self, since: int | None = None) -> int:
         """Hold nothing, or what is noted next, rows made of the ticks since then; the turn to note them with."""
         with self._lock:
             self._turns += 1
             self._cleared = self._drafts
-            self._void.clear()
             self._empty(since)
             return self._turns
 
@@ -132,7 +128,7 @@ class ColdRows:
             return self._sorted
 
     def begin(self) -> int:
-        """A draft is about to be made; what is forgotten from now on stays forgotten when it is turned to."""
+        """The number of a draft that is about to be made; `turn` refuses it if this is cleared meanwhile."""
         with self._lock:
             self._drafts += 1
             return self._drafts
@@ -154,7 +150,6 @@ class ColdRows:
                 raise CaptureVoid("the rows were restored or dropped while their snapshot was written")
             if is_full:
                 self._empty(since)
-                self._void = {stream: at for stream, at in self._void.items() if at >= draft}
             self._parts = (*parts, *(part for part, _ in new))
             self._sorted = _View(self._parts, entries)
 
@@ -162,37 +157,28 @@ class ColdRows:
         """Do not turn to this draft any more; waits for nobody."""
         self._refused.add(draft)
 
-    def forget(self, streams: Iterable[bytes]) -> None:
-        """Never find these again, until a full draft that begins after this is turned to; see above."""
-        with self._lock:
-            self._void.update(dict.fromkeys(streams, self._drafts))
-
     def holds(self, streams: Collection[bytes]) -> NDArray[np.bool_]:
         """(n,) whether `find` may find them, without a look into any part: wrongly true for one in 2**64."""
         held: NDArray[np.bool_] = self._view().entries.newest(self._hashed(streams)) >= 0
-        if self._void:
-            held &= [stream not in self._void for stream in streams]
         return held
 
     def find(self, streams: list[bytes]) -> StreamRows:
         """The newest rows of those of these streams that the parts hold, in their order, those that tell of an end
         among them; Damaged or OSError."""
         view = self._view()
-        wanted = [stream for stream in streams if stream not in self._void]
         try:
-            return self._search(view, wanted).rows
+            return self._search(view, streams).rows
         except Damaged:
             if view is self._view():
                 raise
-            return self._search(self._view(), wanted).rows  # its parts were superseded and removed meanwhile
+            return self._search(self._view(), streams).rows  # its parts were superseded and removed meanwhile
 
     def gather(self, without: Collection[bytes]) -> Iterator[StreamRows]:
-        """The newest rows of all streams held but these, the ended and the forgotten, part by part; Damaged or
-        OSError."""
+        """The newest rows of all streams held but these, and the ended, part by part; Damaged or OSError."""
         view = self._view()
         for number, part in enumerate(view.parts):
             rows = self._drawer.read_part(part)
-            wanted = np.array([s not in without and s not in self._void for s in rows.streams], bool)
+            wanted = np.array([s not in without for s in rows.streams], bool)
             wanted &= ~self._has_ended(rows)
             chosen = wanted & self._is_newest(view, number, rows.streams, wanted)
             if chosen.any():

@@ -108,8 +108,8 @@ class Shelf:
             raise ValueError(f"a snapshot at {offset} on top of one at {base.offset}")
         if cold is not None and cold.parts and cold.since != since:
             raise ValueError(f"a cold tier of rows since {cold.since} for a snapshot since {since}: clear it")
-        if base is not None and cold is not None and (cold.parts != base.parts or cold.needs_full):
-            raise ValueError(f"the cold tier is not of {base.name}, or needs a full snapshot")
+        if base is not None and cold is not None and cold.parts != base.parts:
+            raise ValueError(f"the cold tier is not of {base.name}")
         drawer, identity = self._drawer(partition), self._identity(partition)
         return Draft(drawer, identity, since, offset, base, cold, born, self._has_ended, self._bounds)
 

@@ -219,7 +219,7 @@ class SnapshotKeeper:
         """Not a coroutine: between the look at the position and the engine's turn no further step may come."""
         pedigree, number, cold = partition.serving.pedigree, partition.number, self._cold.of(partition.number)
         assert pedigree is not None
-        base = None if base is None or base.is_due_full or cold.needs_full else base
+        base = None if base is None or base.is_due_full else base
         draft = self._shelf.draft(number, pedigree.since, partition.serving.position, base, cold, pedigree.born)
         taking = Taking(partition, draft, base is None)
         self._thread.post(taking.capture, self._engine)

@@ -62,16 +62,10 @@ class Memory:
         self.dirty.add(stream)
         return self.rows[stream]
 
-    def let_go(self, stream: bytes, even_dirty: bool) -> bool:
-        """Whether it is forgotten for good."""
-        if stream not in self.rows or (stream in self.dirty and not even_dirty):
-            return False
-        del self.rows[stream]
-        if stream in self.dirty:
-            self.dirty.discard(stream)
-            self.cold.forget([stream])
-            return True
-        return False
+    def let_go(self, stream: bytes) -> None:
+        """Only what is clean."""
+        if stream not in self.dirty:
+            self.rows.pop(stream, None)
 
     def end(self, stream: bytes) -> None:
         """Its state ends; what snapshots hold of it is void."""
@@ -80,7 +74,7 @@ class Memory:
         self.ended.add(stream)
 
     def snapshot(self, offset: int, is_full: bool, is_abandoned: bool) -> None:
-        is_full = is_full or self.base is None or self.cold.needs_full
+        is_full = is_full or self.base is None
         begun = self.shelf.draft(3, 0, offset, None if is_full else self.base, self.cold)
         fill(begun, self.rows if is_full else {stream: self.rows[stream] for stream in self.dirty})
         fill(begun, dict.fromkeys(self.ended, ENDED))
@@ -97,7 +91,7 @@ class Memory:
 
 
 STREAMS = st.sampled_from([b"", b"a", b"b", b"c", b"aa", b"bb", b"cc", b"aaa"])
-KINDS = ("tick", "tick", "tick", "let go", "end", "forget", "write", "full", "abandon", "restart")
+KINDS = ("tick", "tick", "tick", "let go", "end", "write", "full", "abandon", "restart")
 ACTS = st.lists(st.tuples(st.sampled_from(KINDS), STREAMS), max_size=50)
 
 
@@ -116,9 +110,8 @@ def test_a_stream_that_was_let_go_comes_back_as_it_was(
         if act == "tick":
             told[stream] = told.get(stream, 0) + 1
             assert memory.tick(stream) == told[stream]
-        elif act in ("let go", "forget"):
-            if memory.let_go(stream, even_dirty=act == "forget"):
-                del told[stream]
+        elif act == "let go":
+            memory.let_go(stream)
         elif act == "end":
             memory.end(stream)
             told.pop(stream, None)
@@ -233,23 +226,6 @@ def test_an_abandoned_draft_changes_nothing_in_the_cold_tier() -> None:
     assert state_of(cold.find([b"a", b"b"])) == {b"a": 1}
 
 
-def test_what_is_forgotten_while_a_full_draft_is_written_stays_forgotten() -> None:
-    """Its row in the draft is that of a stream whose later ticks were lost with it."""
-    shelf = small_shelf("memory://m")
-    cold = shelf.cold(3)
-    write(shelf, 1, {b"a": 1, b"b": 1}, None, cold)
-    cold.forget([b"b"])
-    begun = fill(shelf.draft(3, 0, 2, None, cold), {b"a": 2})
-    cold.forget([b"a"])
-    assert load(shelf, begun.finish()) == {b"a": 2}
-    assert cold.holds([b"a", b"b"]).tolist() == [False, False]
-    assert cold.find([b"a"]).streams == []
-    assert cold.needs_full
-    write(shelf, 3, {b"b": 3}, None, cold)
-    assert not cold.needs_full
-    assert cold.holds([b"a", b"b"]).tolist() == [False, True]
-
-
 def test_a_cold_tier_of_another_chain_is_refused() -> None:
     shelf = small_shelf("memory://m")
     base = write(shelf, 1, {b"a": 1})
@@ -260,11 +236,7 @@ def test_a_cold_tier_of_another_chain_is_refused() -> None:
     shelf.draft(3, 0, 2, base, cold)
     with pytest.raises(ValueError, match="rows since 0 for a snapshot since 1: clear it"):
         shelf.draft(3, 1, 2, None, cold)
-    cold.forget([b"a"])
-    with pytest.raises(ValueError, match="needs a full snapshot"):
-        shelf.draft(3, 0, 2, base, cold)
     cold.clear()
-    assert not cold.needs_full
     assert cold.find([b"a"]).streams == []
     assert load(shelf, write(shelf, 2, {}, None, cold, since=1)) == {}
 
