@@ -11,7 +11,11 @@ from streamrnn.ticks import StreamRows
 
 
 class ColdTiers:
-    """One cold tier for each partition; asked on the engine thread."""
+    """One cold tier for each partition.
+
+    `holds` and `find` are called on the engine's thread, the rest on the event loop; each tier may be asked by one
+    thread while it is changed by another.
+    """
 
     def __init__(self, make: Callable[[int], ColdRows]) -> None:
         self._make = make
@@ -19,10 +23,8 @@ class ColdTiers:
         self.damaged: set[int] = set()
 
     def of(self, partition: int) -> ColdRows:
-        """The partition's tier."""
-        if partition not in self._tiers:
-            self._tiers[partition] = self._make(partition)
-        return self._tiers[partition]
+        """The partition's tier; any thread may be the first to ask."""
+        return self._tiers.get(partition) or self._tiers.setdefault(partition, self._make(partition))
 
     def holds(self, partition: int, streams: list[bytes]) -> NDArray[np.bool_]:
         """(n,) whether `find` may find them."""

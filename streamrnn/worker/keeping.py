@@ -1,4 +1,6 @@
-"""When snapshots are taken of which partition, and what is restored from them. Owns the chains it goes on from.
+"""When snapshots are taken of which partition, and what is restored from them.
+
+Owns, for each partition, the snapshot on which the next incremental one builds.
 
 A snapshot is of the rows at a position that was reached by stepping; its manifest is written once that position is
 committed, so no undo goes below it. Rows are copied in slices between steps and written by other threads.

@@ -1,4 +1,7 @@
-"""A snapshot on its way, and one being read: let go of at any moment, whoever hangs. Waits for nothing."""
+"""A snapshot being written (Taking) or read (Parts). Nothing here blocks.
+
+Either can be given up at any moment, even while a thread hangs in the store.
+"""
 
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor

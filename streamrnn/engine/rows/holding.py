@@ -40,9 +40,13 @@ class Memory:
                 yield self.host, on_host, ~places[on_host]
 
 
-class Oldest:
-    """Streams in the order of their last ticks as it was when this was made, by name where one list had the last
-    ticks of several; what changed since is passed over."""
+class ByLastTick:
+    """A queue of streams sorted by last tick when it is made, by name where one list had the last ticks of several.
+
+    An entry whose stream has ticked or moved since is skipped when it is reached. Sorting n streams costs n log n,
+    and is done anew only when the queue is empty: by then each of the n has ticked, moved or left. So a tick pays
+    for a few comparisons, and nothing has to be kept in order while ticks come.
+    """
 
     def __init__(self, holding: "Holding", on_device: bool) -> None:
         self._holding, self._memory, self._on_device = holding, holding.memory, on_device
@@ -101,22 +105,31 @@ class Oldest:
 
 @dataclass(slots=True)
 class Holding:
-    """places by stream; on_device, how many of them are there; newest_ms, the highest event time so far, and
-    looked_ms, that when idle streams were last looked for; has_no_clean, the cold tier can take no more for now;
-    ended, streams that are nowhere since their state ended though snapshots may hold a row of them, each DIRTY or
-    CAPTURED as a row would be; the streams in order, to be parked and to leave."""
+    """The streams of one partition, and the queues of those that are to be parked and to leave next.
+
+    The queues are sorted rarely (see ByLastTick) and are void once the order of last ticks goes back in time: then
+    `forget_order`.
+    """
 
     partition: int
     memory: Memory
     places: dict[bytes, int] = field(default_factory=dict)
+    """Where each stream is."""
     on_device: int = 0
+    """How many of them are on the device."""
     newest_ms: int = ABSENT
+    """The highest event time so far."""
     looked_ms: int = ABSENT
+    """What it was when idle streams were last looked for."""
     batches_since: int = 0
+    """Batches since then."""
     has_no_clean: bool = False
+    """The cold tier can take no more until another capture is confirmed."""
     ended: dict[bytes, int] = field(default_factory=dict)
-    to_park: Oldest | None = None
-    to_leave: Oldest | None = None
+    """Streams that are nowhere since their state ended, though snapshots may hold a row of them: each DIRTY or
+    CAPTURED, as a row would be."""
+    parking_queue: ByLastTick | None = None
+    leaving_queue: ByLastTick | None = None
 
     def find(self, streams: Iterable[bytes]) -> Index:
         """The places of n streams."""
@@ -128,19 +141,19 @@ class Holding:
 
     def forget_order(self) -> None:
         """The order of last ticks went back in time: what was sorted is void."""
-        self.to_park = self.to_leave = None
+        self.parking_queue = self.leaving_queue = None
         self.has_no_clean = False
 
     def oldest_on_device(self, count: int) -> Index:
         """Take the `count` streams on the device whose last ticks are the oldest; they are to leave it at once."""
-        if self.to_park is None or len(places := self.to_park.take(count)) < count:
-            self.to_park = Oldest(self, on_device=True)
-            places = self.to_park.take(count)
+        if self.parking_queue is None or len(places := self.parking_queue.take(count)) < count:
+            self.parking_queue = ByLastTick(self, on_device=True)
+            places = self.parking_queue.take(count)
         return places
 
-    def next_on_device(self, most: int) -> tuple["Oldest", Index]:
+    def next_on_device(self, most: int) -> tuple["ByLastTick", Index]:
         """Look at up to `most` of the oldest on the device; skip() those that leave it."""
-        if self.to_park is None or not len(places := self.to_park.peek(most)[0]):
-            self.to_park = Oldest(self, on_device=True)
-            places = self.to_park.peek(most)[0]
-        return self.to_park, places
+        if self.parking_queue is None or not len(places := self.parking_queue.peek(most)[0]):
+            self.parking_queue = ByLastTick(self, on_device=True)
+            places = self.parking_queue.peek(most)[0]
+        return self.parking_queue, places

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.holding import ABSENT, Holding, Oldest
+from streamrnn.engine.rows.holding import ABSENT, ByLastTick, Holding
 from streamrnn.engine.rows.slots import Index
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.ticks import ORIGINS, Endings, StreamRows, TickBatch
@@ -240,9 +240,9 @@ def _leaving(holding: Holding, touched: OrderedDict[bytes, int]) -> Iterator[byt
     """The stream to leave next, again and again: of those the batch has not touched the oldest, then of those
     it has, by name where one list had the last ticks of several."""
     for is_new in (False, True):
-        if is_new or holding.to_leave is None:
-            holding.to_leave = Oldest(holding, on_device=False)
-        yield from (stream for stream in holding.to_leave if stream not in touched)
+        if is_new or holding.leaving_queue is None:
+            holding.leaving_queue = ByLastTick(holding, on_device=False)
+        yield from (stream for stream in holding.leaving_queue if stream not in touched)
     while True:
         oldest = next(iter(touched.values()))
         leaves, _ = min(takewhile(lambda item, at=oldest: item[1] == at, touched.items()))  # type: ignore[misc]

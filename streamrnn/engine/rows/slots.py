@@ -10,7 +10,16 @@ SCRATCH = 0
 """The row of the device that pads a block; no stream ever owns it."""
 NOBODY = -1
 CLEAN, DIRTY, CAPTURED = 0, 1, 2
-"""Against the snapshots: as in one, changed since, or in a capture that is not yet confirmed."""
+"""What the snapshots know of a row: its state now, an older one or none, or its state once a capture is confirmed.
+
+claimed, stepped, undone  -> DIRTY     a row that is captured goes back to DIRTY, too: the capture has its old state
+a capture begins          -> CAPTURED  those that are DIRTY, or all where it is a full one; `marked` until copied
+the capture is confirmed  -> CLEAN     those that are still CAPTURED
+it fails or is void       -> DIRTY     those that are still CAPTURED
+loaded from a snapshot    -> CLEAN
+the cold tier lacks it    -> DIRTY     so that the next capture has it again
+Only a row that is CLEAN may leave memory for the cold tier.
+"""
 Index = NDArray[np.int64]
 
 
@@ -18,9 +27,9 @@ class Slots:
     """S rows, the first `reserved` of which nobody ever owns.
 
     Arrays by slot: owner its partition or NOBODY; used the offset of its stream's last tick; origin what the
-    stream's next tick is to say of its state, 0 for nothing; dirty; marked, the partition
-    whose capture is still to copy the row, or NOBODY;
-    names the stream, also of a row given up but not yet free.
+    stream's next tick is to say of its state, 0 for nothing; dirty CLEAN, DIRTY or CAPTURED; marked the partition
+    whose capture is still to copy the row, or NOBODY; names the stream, also of a row given up but not yet free.
+    No slot number outlives a call of the engine: streams are asked for by name (law 5).
     """
 
     def __init__(self, reserved: int = 0) -> None:

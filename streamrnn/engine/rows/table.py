@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.holding import ABSENT, Holding, Memory, Oldest
+from streamrnn.engine.rows.holding import ABSENT, ByLastTick, Holding, Memory
 from streamrnn.engine.rows.slots import CLEAN, DIRTY, Index
 
 NOTHING = np.zeros(0, np.int64)
@@ -130,14 +130,16 @@ class SlotTable:
         over = len(self.holding(partition).places) - self.room
         if over > 0:
             holding = self.holding(partition)
-            gone = holding.find(Oldest(holding, on_device=False).rest(over))
+            gone = holding.find(ByLastTick(holding, on_device=False).rest(over))
             self.take_away(holding, gone)
             moved.left.append(gone)
             moved.forgotten += over
 
     def release(self, partition: int, moved: Moves, is_kept: IsKept) -> None:
-        """Let the oldest parked streams go that are more than max_parked, of those that the cold tier has as they
-        are; some more than need be, so that it is not gone through all of them for each."""
+        """Release the oldest parked streams beyond max_parked whose current rows the cold tier holds.
+
+        A few extra go at once, so that the scan is not repeated for every stream.
+        """
         holding, host, most = self.holding(partition), self.memory.host, self.room - self.max_streams
         over = len(holding.places) - holding.on_device - most
         if over <= 0 or holding.has_no_clean:

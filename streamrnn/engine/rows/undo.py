@@ -18,8 +18,11 @@ from streamrnn.errors import EngineError
 
 @dataclass(slots=True)
 class Layer:
-    """One step: the slots it moved with their rows before and what they had to say of their state, who came and
-    left by partition, and places that others gave up meanwhile."""
+    """What it takes to undo one step.
+
+    slots: the rows that it moved. before, origin: what was in them. moves: who came and who left, by partition.
+    stale: places given up outside the layers, which are not free before this one is settled.
+    """
 
     slots: Index = field(default_factory=lambda: NOTHING)
     before: Rows | None = None
@@ -103,8 +106,10 @@ class UndoLog:
         device.dirty[slots] = DIRTY
 
     def _take_back(self, moves: Moves) -> Index:
-        """Streams that left come back and those that came leave; but what the cold tier gave stays, as it came, for
-        by now it may hold a later state. Places that nobody needs any more."""
+        """Streams that left return; streams that arrived are removed. Places that nobody needs any more.
+
+        Rows that the cold tier gave stay, as they came, since the tier may meanwhile hold a later state.
+        """
         memory, holding = self._table.memory, self._table.holding(moves.partition)
         left = np.concatenate((NOTHING, *moves.left))
         came = np.setdiff1d(np.concatenate((NOTHING, *moves.claimed)), moves.found)
