@@ -1,17 +1,14 @@
 """Composition root and lifecycle: build, start, run, stop within a budget. Owns no logic of its own."""
 
 import asyncio
-import dataclasses
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.engine.listing import held_streams
 from streamrnn.errors import BrokerUnavailable, NotInTime, StreamrnnError
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
@@ -27,6 +24,7 @@ from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
 from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
+from streamrnn.worker.inspection import Inspection
 from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.making import make_delivery, make_worker
@@ -46,6 +44,7 @@ class Service:
         self.metrics = metrics or Metrics()
         self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
+        self._inspection = Inspection(settings.input.key)
         self._started_s = time.monotonic()
         self._waiting_for = "loading the model"
         self.url = ""
@@ -100,6 +99,7 @@ class Service:
             self._line = await loop.run_in_executor(thread, make_line, model, self.settings, self.metrics)
         finally:
             thread.shutdown(wait=False)
+        self._inspection = Inspection(self.settings.input.key, self._line.thread)
         self.metrics.model(self.engine.spec, str(self.engine.device))
         self._waiting_for = "waiting for the broker"
 
@@ -179,43 +179,23 @@ class Service:
         """Whether every partition is live, with the reason when not."""
         return (False, self._waiting_for) if self.worker is None else self.worker.health.readiness()
 
-    def metrics_text(self) -> bytes:
-        """The exposition for Prometheus."""
-        return self.metrics.text()
-
     async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
         """All that is held of the stream whose key is shown so; DataError if no key is."""
-        key = from_text(stream, self.settings.input.key)
-        if self._line is None:
-            return None
-        view = await self._line.thread.call(self.engine.inspect, partition, key)
-        shown = {"stream": to_text(key, self.settings.input.key)}
-        return None if view is None else dataclasses.asdict(view) | shown
+        return await self._inspection.stream(stream, partition)
 
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Up to `limit` resident streams whose shown key begins so."""
-        kind = self.settings.input.key
-        if self._line is None:
-            return []
-        found = await held_streams(self._line.thread, limit, begins(prefix, kind))
-        return [{"partition": p, "stream": to_text(s, kind), "steps": n} for p, s, n in found]
+        return await self._inspection.streams(limit, prefix)
 
     def status(self) -> dict[str, Any]:
-        """The whole service at a glance; of a model that is not loaded there is nothing to see."""
+        """The whole service at a glance."""
         is_ready, why = self.ready()
-        engine = self.engine if self._line is not None else None
-        return {
-            "model": engine and engine.spec.label,
-            "device": engine and str(engine.device),
+        return self._inspection.glance() | {
             "ready": is_ready,
             "reason": why,
             "partitions": self.worker.health.phases() if self.worker else {},
             "features_missing": self.worker.health.features_missing() if self.worker else {},
             "guarantee": self.settings.delivery.guarantee,
-            "streams": engine.resident if engine else 0,
-            "parked": engine.parked if engine else 0,
-            "evicted": engine.evicted_total if engine else 0,
-            "slab_bytes": engine.slab_bytes if engine else 0,
             "uptime_s": time.monotonic() - self._started_s,
         }
 

@@ -148,7 +148,7 @@ async def test_the_benched_service_keeps_the_rolling_errors_as_a_users_daemon_do
     await service.load()
     truths = Errors(*(np.ones((1, 1)) for _ in range(6)))
     counted.batch(replace(stepped(4, arrival_ms=0), errors=truths), 0.0)
-    assert "streamrnn_rolling_mse{" in service.metrics_text().decode()
+    assert "streamrnn_rolling_mse{" in service.metrics.text().decode()
 
 
 def stepped(n: int, arrival_ms: int) -> PredictionBatch:

@@ -225,6 +225,6 @@ async def test_inspection_over_http_shows_a_stream_and_metrics_name_no_stream(re
         assert view is not None
         assert view["steps"] == 20
         assert view["last_values"]["close"] == pytest.approx([t for t in ticks if t[0] == "IBM"][-1][2])
-        text = service.metrics_text().decode()
+        text = service.metrics.text().decode()
     assert "streamrnn_ticks_total 100.0" in text
     assert "IBM" not in text
