@@ -46,7 +46,7 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 _CHAMPION = msgspec.json.Decoder(Champion)
 
 
-class _Damaged(BundleError):
+class _DamagedVersion(BundleError):
     """A champion pointer that is there and says nothing; another may be set in its place."""
 
 
@@ -87,12 +87,12 @@ class Registry:
         except FileNotFoundError:
             return None
         except NotPlain as error:
-            raise _Damaged(f"{error.filename}: {error.strerror}; {self._remedy(name)}") from error
+            raise _DamagedVersion(f"{error.filename}: {error.strerror}; {self._remedy(name)}") from error
         except OSError as error:
             raise BundleError(f"{error.filename}: {error.strerror}") from error
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             why = f"{self._store.place(key)}: not a champion pointer: {error}"
-            raise _Damaged(f"{why}; {self._remedy(name)}") from error
+            raise _DamagedVersion(f"{why}; {self._remedy(name)}") from error
 
     def champion(self, name: str) -> int:
         """The version that serves; BundleError when none was chosen or the pointer is damaged."""
@@ -112,7 +112,7 @@ class Registry:
         if version not in self.versions(name):
             raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
         before = None
-        with suppress(_Damaged):
+        with suppress(_DamagedVersion):
             before = self.pointer(name)
         history = () if before is None else before.history
         if before is not None and before.version != version:
@@ -168,7 +168,7 @@ class Registry:
     def _next(self, name: str) -> int:
         """Above every version that is, is being made, or was champion: a number means one model for ever."""
         named: tuple[int, ...] = ()
-        with suppress(_Damaged):
+        with suppress(_DamagedVersion):
             if pointer := self.pointer(name):
                 named = (pointer.version, *pointer.history)
         with refusing():

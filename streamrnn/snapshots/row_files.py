@@ -23,14 +23,14 @@ Ended = Callable[[StreamRows], NDArray[np.bool_]]
 """(n,) which rows only tell that their streams' states have ended."""
 
 
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _RowFileHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ends: TensorPlace
     floats: TensorPlace
     integers: TensorPlace
     keys: TensorPlace
 
 
-_HEADER = msgspec.json.Decoder(_Header)
+_HEADER = msgspec.json.Decoder(_RowFileHeader)
 
 
 class FileLayout(NamedTuple):
@@ -101,7 +101,7 @@ def read_layout(start: bytes, total_bytes: int, place: str) -> FileLayout:
     return _layout(header, data_at, total_bytes, place)
 
 
-def _layout(header: _Header, data_at: int, total_bytes: int, place: str) -> FileLayout:
+def _layout(header: _RowFileHeader, data_at: int, total_bytes: int, place: str) -> FileLayout:
     kinds = (("ends", "I64", 1, 8), ("floats", "F32", 2, 4), ("integers", "I64", 2, 8), ("keys", "U8", 1, 1))
     for name, dtype, dimensions, item_bytes in kinds:
         tensor: TensorPlace = getattr(header, name)

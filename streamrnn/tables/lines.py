@@ -26,7 +26,7 @@ _WHOLE = re.compile(r"([+-]?\d+)[iu]")
 _SWITCH = {"t": "1", "true": "1", "f": "0", "false": "0"}
 
 
-class Lines:
+class LineProtocol:
     """A file of line protocol, perhaps packed; every column is text."""
 
     is_text: ClassVar[bool] = True
@@ -101,7 +101,7 @@ class Lines:
 
 
 def _numbered(raw: Raw, encoding: str) -> Iterator[tuple[int, str]]:
-    """Lines that are neither empty nor comments, with their numbers from 1."""
+    """Yields the lines that are neither empty nor comments, with their numbers from 1."""
     for number, line in enumerate(text_lines(raw.stream, encoding), 1):
         text = line.strip()
         if text and not text.startswith("#"):

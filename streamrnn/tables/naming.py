@@ -13,7 +13,7 @@ from streamrnn.errors import DataError
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.files import File, where
 from streamrnn.tables.head import is_ambiguous_comma
-from streamrnn.tables.numbers import NUMBER, SWITCHES, Bad, Numbers
+from streamrnn.tables.numbers import NUMBER, SWITCHES, Bad, NumberReader
 
 TIME_NAME = re.compile(r"_?(time|timestamp|date|datetime|ts)(_(s|ms|us|ns))?", re.IGNORECASE)
 ROW_NAME = re.compile(r"id|index|row|row_?(id|number)|#", re.IGNORECASE)
@@ -32,7 +32,7 @@ class Naming(NamedTuple):
     said: tuple[str, ...]
 
 
-def name_columns(file: File, columns: TableColumns, read: Numbers) -> Naming:
+def name_columns(file: File, columns: TableColumns, read: NumberReader) -> Naming:
     """DataError where names and the first rows leave it open."""
     sample = file.sample
     said: list[str] = []
@@ -79,7 +79,7 @@ def _is_time(column: Any) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def _features(file: File, sample: Any, names: list[str], read: Numbers) -> tuple[tuple[str, ...], list[str]]:
+def _features(file: File, sample: Any, names: list[str], read: NumberReader) -> tuple[tuple[str, ...], list[str]]:
     """Columns whose first rows are all numbers; what else was found, in words."""
     found, said = [], []
     for name in names:
@@ -98,7 +98,7 @@ def _features(file: File, sample: Any, names: list[str], read: Numbers) -> tuple
     return tuple(found), said
 
 
-def _is_number(file: File, name: str, column: Any, read: Numbers) -> bool:
+def _is_number(file: File, name: str, column: Any, read: NumberReader) -> bool:
     """A column with nothing in it yet is one too: a sensor that starts later. DataError for one that nearly is."""
     if not file.is_text:
         return is_number(column.type)
@@ -133,7 +133,7 @@ def no_number(file: File, row: int, text: str) -> str:
     return f"; does it mean a missing one? --missing={text!r}{line}, or --features without it"
 
 
-def _numbers_rows(file: File, name: str, column: Any, read: Numbers) -> bool:
+def _numbers_rows(file: File, name: str, column: Any, read: NumberReader) -> bool:
     """Whether a column only counts the rows; DataError where its name says so and its numbers do not."""
     if not _is_whole(column) or not len(column):
         return False
@@ -185,7 +185,7 @@ def some(names: tuple[str, ...]) -> str:
     return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
-def find_empty(file: File, names: tuple[str, ...], read: Numbers) -> tuple[str, ...]:
+def find_empty(file: File, names: tuple[str, ...], read: NumberReader) -> tuple[str, ...]:
     """Those of these columns without any number in the whole file: read until each has one."""
     sample = file.sample
     empty = [name for name in names if _has_none(sample.column(name), read)]
@@ -198,7 +198,7 @@ def find_empty(file: File, names: tuple[str, ...], read: Numbers) -> tuple[str, 
     return tuple(empty)
 
 
-def _has_none(column: Any, read: Numbers) -> bool:
+def _has_none(column: Any, read: NumberReader) -> bool:
     """Also where a cell is no number: it is met, with its place, when all is read."""
     try:
         return bool(np.isnan(read.read(column)).all())

@@ -29,7 +29,7 @@ class Bad(Exception):
         self.index, self.text = index, text
 
 
-class Numbers:
+class NumberReader:
     """Reads columns of numbers, and counts what was given as meaning no value.
 
     has_switches: on and true are 1, off and false 0. used: how often each of `missing` occurred.

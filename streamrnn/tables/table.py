@@ -20,9 +20,9 @@ from streamrnn.codecs.times import LARGEST_TIME_MS
 from streamrnn.errors import DataError
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
-from streamrnn.tables.lines import Lines
+from streamrnn.tables.lines import LineProtocol
 from streamrnn.tables.naming import find_empty, is_number, name_columns, no_number, some
-from streamrnn.tables.numbers import Bad, Numbers
+from streamrnn.tables.numbers import Bad, NumberReader
 from streamrnn.tables.raw import packing_errors, unpacked_name
 from streamrnn.tables.text import Text
 from streamrnn.tables.timestamps import joined, times_ms
@@ -110,11 +110,12 @@ class Table:
         if not done:
             raise DataError(f"{self.path}: no rows")
 
-    def _numbers(self) -> Numbers:
+    def _numbers(self) -> NumberReader:
         columns = self._columns
-        return Numbers(columns.missing, self._file.decimal, columns.form.thousands, columns.features is not None)
+        has_switches = columns.features is not None
+        return NumberReader(columns.missing, self._file.decimal, columns.form.thousands, has_switches)
 
-    def _ticks(self, rows: Any, first: int, read: Numbers) -> TableBatch:
+    def _ticks(self, rows: Any, first: int, read: NumberReader) -> TableBatch:
         values = np.stack([self._values(rows, first, name, read) for name in self.numbers], axis=1)
         times = self._times(rows, first)
         if self._columns.wide:
@@ -124,7 +125,7 @@ class Table:
             return TableBatch([self._columns.one_stream or self.stem] * rows.num_rows, times, values)
         return TableBatch(self._streams(rows, first), times, values)
 
-    def _values(self, rows: Any, first: int, name: str, read: Numbers) -> NDArray[np.float64]:
+    def _values(self, rows: Any, first: int, name: str, read: NumberReader) -> NDArray[np.float64]:
         return self._read(rows, first, (name,), lambda column: read.read(column, self._is_whole[name]))
 
     def _streams(self, rows: Any, first: int) -> list[str]:
@@ -195,6 +196,6 @@ def read_table(
     if name.endswith(PARQUETS) and path.name.lower().endswith(PARQUETS):
         return Table(Parquet(path), columns, prefix)
     if name.endswith(LINES):
-        return Table(Lines(path, columns.form.encoding or "utf-8"), columns, prefix)
+        return Table(LineProtocol(path, columns.form.encoding or "utf-8"), columns, prefix)
     kinds = ", ".join((*TEXTS, *PARQUETS, *LINES))
     raise DataError(f"{path}: by its name none of {kinds}; texts perhaps with .gz, .zst or .zip")

@@ -13,7 +13,7 @@ from streamrnn.config import Settings
 from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.reading.log import Extent
+from streamrnn.kafka.reading.log import LogExtent
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.faults import Example, Faults
@@ -88,7 +88,7 @@ class PartitionCheck:
     async def _mark(self) -> Mark | None:
         return (await self._topics.marks([self._partition]))[self._partition]
 
-    async def _gather(self, topic: str, found: FoundRecords) -> Extent:
+    async def _gather(self, topic: str, found: FoundRecords) -> LogExtent:
         """Take the whole log."""
         extent = await self._topics.extent(topic, self._partition)
         async with aclosing(self._topics.read(topic, self._partition, extent.start, extent.stop)) as batches:
@@ -97,7 +97,9 @@ class PartitionCheck:
                 self._say(topic, records[-1].offset + 1 - extent.start, extent.stop - extent.start)
         return extent
 
-    def _basis(self, mark: Mark | None, pedigree: Pedigree | None, settled: Mark | None, source: Extent) -> Basis:
+    def _basis(
+        self, mark: Mark | None, pedigree: Pedigree | None, settled: Mark | None, source: LogExtent
+    ) -> Basis:
         since = served_from = source.start if self._terms.since is None else self._terms.since
         if pedigree is not None:
             since, served_from = pedigree.since, pedigree.served_from

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from streamrnn.kafka.reading.log import Extent
+from streamrnn.kafka.reading.log import LogExtent
 from streamrnn.verifying.found import FoundColumns
 from streamrnn.verifying.judgement import Stretch, StretchRules
 from streamrnn.verifying.places import offset_of
@@ -25,9 +25,9 @@ class Basis(NamedTuple):
     settled: int
     is_exact: bool
     may_drop: bool
-    source: Extent
-    output: Extent
-    dead: Extent
+    source: LogExtent
+    output: LogExtent
+    dead: LogExtent
 
 
 class PlannedStretch(NamedTuple):
@@ -57,7 +57,7 @@ def make_plan(basis: Basis, predictions: FoundColumns, letters: FoundColumns) ->
     stop = max(min(basis.committed, basis.source.stop), min(basis.source.stop, max(tops, default=0)))
     start = min(basis.since, stop) if first is None or first >= basis.served_from else min(first, basis.since, stop)
     start = max(start, basis.source.start)
-    bounds = _Bounds(basis, first, predictions, letters, stop)
+    bounds = _LogBounds(basis, first, predictions, letters, stop)
     known = max(basis.placed, basis.served_from)
     cuts = {start, stop, basis.placed, basis.served_from, basis.committed, basis.settled}
     steps = [
@@ -76,7 +76,7 @@ def _obstacle(basis: Basis) -> str:
     return ""
 
 
-class _Bounds:
+class _LogBounds:
     """Below which offsets nothing need be there."""
 
     def __init__(
@@ -122,7 +122,7 @@ class _Bounds:
         return notes
 
 
-def _first_kept(extent: Extent, found: FoundColumns, stop: int) -> int:
+def _first_kept(extent: LogExtent, found: FoundColumns, stop: int) -> int:
     """The first tick whose record must still be there, in a log that may have lost its beginning."""
     if extent.start == 0:
         return 0

@@ -11,7 +11,7 @@ from streamrnn.errors import Unsettled
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import committed_marks
-from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.log import LogExtent, log_extent, read_whole
 from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record
 
@@ -31,7 +31,7 @@ class Topics(Protocol):
     async def marks(self, partitions: Sequence[int]) -> Mapping[int, Mark | None]:
         """What the group has committed of the input."""
 
-    async def extent(self, topic: str, partition: int) -> Extent:
+    async def extent(self, topic: str, partition: int) -> LogExtent:
         """From where to where it can be read now."""
 
     def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[list[Record], None]:
@@ -62,7 +62,7 @@ class KafkaTopics:
                     raise
             await asyncio.sleep(RETRY_S)
 
-    async def extent(self, topic: str, partition: int) -> Extent:
+    async def extent(self, topic: str, partition: int) -> LogExtent:
         """From where to where it can be read now, open transactions awaited."""
         return await log_extent(self._settings, topic, partition, self._patience_s)
 

@@ -185,8 +185,16 @@ async def test_stop_ends_what_is_open_at_once_and_listens_no_more(start: Start) 
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_a_server_that_never_started_may_be_stopped() -> None:
-    await HttpServer("127.0.0.1", 0, []).stop()
+async def test_a_server_that_never_started_may_be_stopped_and_started_then() -> None:
+    server = HttpServer("127.0.0.1", 0, [])
+    await server.stop()
+    await server.start()
+    port = server.port
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_an_address_that_is_taken_or_not_ours_is_a_wrong_setting(start: Start) -> None:

@@ -283,9 +283,18 @@ async def test_a_producer_may_be_closed_while_batches_wait_to_be_tried_again(set
         assert ended.cancelled() or ended.exception() is None
 
 
-async def test_abort_and_stop_without_an_interval_or_a_start_do_nothing(settings: SettingsFactory) -> None:
+async def test_abort_and_stop_without_an_interval_or_a_start_leave_it_as_new(settings: SettingsFactory) -> None:
     s = await settings(partitions=1)
-    delivery = AtLeastOnce(s, Source(s))
+    await create_topic(s.kafka, s.output.topic, 1)
+    delivery, source = AtLeastOnce(s, Source(s)), Source(s)
     await delivery.acknowledged()
     await delivery.abort()
     await delivery.stop()
+    assert await numbers(s, s.output.topic) == []
+    async with running(source):
+        await taken(source)
+        await delivery.begin(source.membership())
+        await delivery.send(s.output.topic, predictions(3))
+        await delivery.acknowledged()
+        await delivery.stop()
+    assert await numbers(s, s.output.topic) == [0, 1, 2]

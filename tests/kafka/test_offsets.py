@@ -42,7 +42,12 @@ async def test_a_broker_that_keeps_no_metadata_still_gives_the_offset(settings: 
 
 
 async def test_committing_nothing_asks_nobody(settings: SettingsFactory) -> None:
-    await Source(await settings(partitions=1)).commit({})
+    s = await settings(partitions=1)
+    source = Source(s)
+    await source.commit({})
+    with pytest.raises(BrokerUnavailable, match="not started"):
+        source.is_connected()
+    assert await committed_marks(s, [0]) == {0: None}
 
 
 async def test_a_worker_that_has_not_been_told_its_partitions_is_no_member(settings: SettingsFactory) -> None:

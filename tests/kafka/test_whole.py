@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable
-from streamrnn.kafka.reading.log import Extent, log_extent, read_whole
+from streamrnn.kafka.reading.log import LogExtent, log_extent, read_whole
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 
@@ -32,10 +32,10 @@ async def write(settings: Settings, count: int) -> None:
 
 async def test_a_log_is_read_whole_or_between_offsets(settings: SettingsFactory) -> None:
     made = await settings(1)
-    assert await log_extent(made, made.input.topic, 0) == Extent(0, 0)
+    assert await log_extent(made, made.input.topic, 0) == LogExtent(0, 0)
     assert await offsets(made, 0, 0) == []
     await write(made, 35)
-    assert await log_extent(made, made.input.topic, 0) == Extent(0, 35)
+    assert await log_extent(made, made.input.topic, 0) == LogExtent(0, 35)
     assert await offsets(made, 0, 35) == list(range(35))
     assert await offsets(made, 7, 9) == [7, 8]
     assert await offsets(made, 34, 35) == [34]
@@ -64,13 +64,13 @@ async def test_markers_and_aborted_records_are_passed_over_to_the_exact_end(sett
                 await producer.send_and_wait(topic, b"%d" % n, partition=0)
             await (producer.commit_transaction() if is_kept else producer.abort_transaction())
         began = time.monotonic()
-        assert await log_extent(made, topic, 0, 5.0) == Extent(0, 25)
+        assert await log_extent(made, topic, 0, 5.0) == LogExtent(0, 25)
         assert await offsets(made, 0, 25) == [0, 1, 2, 3, 15, 16, 17, 18]
         assert await offsets(made, 20, 25) == []
         assert time.monotonic() - began < 4.0
         await producer.begin_transaction()
         await producer.send_and_wait(topic, b"open", partition=0)
-        assert await log_extent(made, topic, 0) == Extent(0, 25, pending=1)
+        assert await log_extent(made, topic, 0) == LogExtent(0, 25, pending=1)
         waiting = asyncio.create_task(log_extent(made, topic, 0, 10.0))
         await asyncio.sleep(0.5)
         assert not waiting.done()

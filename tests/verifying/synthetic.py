@@ -12,7 +12,7 @@ from streamrnn.codecs import Encoder, dead_letter_record, make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.making import make_engine
 from streamrnn.kafka.marks import Mark
-from streamrnn.kafka.reading.log import Extent
+from streamrnn.kafka.reading.log import LogExtent
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.provenance.fingerprint import fingerprint
@@ -85,9 +85,9 @@ class World:
     async def marks(self, partitions: Sequence[int]) -> dict[int, Mark | None]:
         return {partition: self.committed.get(partition) for partition in partitions}
 
-    async def extent(self, topic: str, partition: int) -> Extent:
+    async def extent(self, topic: str, partition: int) -> LogExtent:
         log, start = self.logs.get((topic, partition), []), self.starts.get((topic, partition), 0)
-        return Extent(start, max(start, log[-1].offset + 2 if log else 0))  # one marker at the end
+        return LogExtent(start, max(start, log[-1].offset + 2 if log else 0))  # one marker at the end
 
     async def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncIterator[list[Record]]:
         assert start >= self.starts.get((topic, partition), 0)

@@ -26,7 +26,7 @@ QUIET_S = 20.0
 """Without progress for this long below an offset that the broker named, the reading has failed."""
 
 
-class Extent(NamedTuple):
+class LogExtent(NamedTuple):
     """The log of a partition: its first offset, the last stable one, and how many offsets lie beyond that in a
     transaction that is still open."""
 
@@ -35,7 +35,7 @@ class Extent(NamedTuple):
     pending: int = 0
 
 
-async def log_extent(settings: Settings, topic: str, partition: int, patience_s: float = 0.0) -> Extent:
+async def log_extent(settings: Settings, topic: str, partition: int, patience_s: float = 0.0) -> LogExtent:
     """From where to where a read-committed reader may read now; waits up to `patience_s` for open transactions.
 
     An end of a transaction reaches its partitions one after the other: a committed offset may be seen before
@@ -48,14 +48,14 @@ async def log_extent(settings: Settings, topic: str, partition: int, patience_s:
             start = (await consumer.beginning_offsets([tp]))[tp]
             end = (await consumer.end_offsets([tp]))[tp]
         if end <= start:
-            return Extent(start, start)
+            return LogExtent(start, start)
         consumer.assign([tp])
         consumer.seek(tp, max(start, end - 1))  # where it lies, a fetch tells both ends
         async with deadline(limit_s + patience_s, f"looking up the end of {topic}-{partition}"):
             return await _stable(consumer, tp, start, patience_s)
 
 
-async def _stable(consumer: LeanConsumer, tp: TopicPartition, start: int, patience_s: float) -> Extent:
+async def _stable(consumer: LeanConsumer, tp: TopicPartition, start: int, patience_s: float) -> LogExtent:
     until_s, written = time.monotonic() + patience_s, None
     while True:
         await consumer.getmany(tp, timeout_ms=POLL_MS, max_records=1)
@@ -64,7 +64,7 @@ async def _stable(consumer: LeanConsumer, tp: TopicPartition, start: int, patien
             continue
         written = newest if written is None else written
         if stable >= written or time.monotonic() >= until_s:
-            return Extent(start, max(start, stable), max(0, written - stable))
+            return LogExtent(start, max(start, stable), max(0, written - stable))
 
 
 async def read_whole(

@@ -46,7 +46,7 @@ class LeanConsumer(FetchingConsumer):
         return starts[tp], ends[tp]
 
 
-class _Refused(NamedTuple):
+class _RefusedBatch(NamedTuple):
     start: int
     error: CorruptBatch
 
@@ -68,7 +68,7 @@ class _Unread:
         self._refuses, self._on_skip = given.corrupt == "refuse", on_skip
         self._terms = Terms(given.max_batch_bytes, self._skip, self._is_doubtful)
         self._answers: dict[TopicPartition, _Kept] = {}
-        self._refused: dict[TopicPartition, _Refused] = {}
+        self._refused: dict[TopicPartition, _RefusedBatch] = {}
         self._doubts: dict[TopicPartition, int] = {}
         self._say_at_s, self._unsaid = 0.0, 0
         self._refusals = Refusals()
@@ -117,7 +117,7 @@ class _Unread:
     def _skip(self, skip: Skip) -> bool:
         if self._refuses:
             error = CorruptBatch(f'{_said(skip)}; input.corrupt = "skip" goes on behind them')
-            self._refused[skip.tp] = _Refused(skip.start, error)
+            self._refused[skip.tp] = _RefusedBatch(skip.start, error)
             return False
         self._say(skip)
         if self._on_skip is not None:

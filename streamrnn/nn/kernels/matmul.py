@@ -73,10 +73,7 @@ def _places(builder: Any, base: Any, stride: Any, rows: int) -> list[Any]:
 
 
 def _tile(rows: int) -> Any:
-    """An intrinsic: c[rows, 16] = init[rows, 16] + a[rows, k] @ panel[k, 16].
-
-    The arguments are addresses, and from row to row in floats; 0 makes `init` one row for all.
-    """
+    """An intrinsic: c[rows, 16] = init[rows, 16] + a[rows, k] @ panel[k, 16]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_by, k, panel, init, init_by, c, c_by = arguments
@@ -127,6 +124,7 @@ def _tile(rows: int) -> Any:
 
 
 _main_tile, _single_row = _tile(ROWS), _tile(1)
+"""Arguments are addresses, and steps from row to row in floats; a step of 0 makes `init` one row for all."""
 
 
 @njit(nogil=True)  # type: ignore[untyped-decorator]

@@ -42,7 +42,7 @@ from streamrnn.tables.table import TableBatch, read_table
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PROGRAM = [sys.executable, "-c", "import sys; from streamrnn.cli import main; sys.exit(main())"]
 T0 = 1_467_331_200_000
 FEATURES = ("te%mp", "löad")
