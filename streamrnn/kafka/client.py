@@ -31,7 +31,9 @@ _REFUSED = (
     kafka_errors.TopicAuthorizationFailedError,
     kafka_errors.TransactionalIdAuthorizationFailed,
 )
-_LOST_PLACE = (
+_OF_TOPIC = (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.InvalidTopicError)
+_MAY_PASS = (
+    # A producer whose batches or transaction the broker no longer knows: lost for good, but a new one may go on.
     kafka_errors.OutOfOrderSequenceNumber,
     kafka_errors.UnknownProducerId,
     kafka_errors.InvalidProducerIdMapping,
@@ -39,8 +41,16 @@ _LOST_PLACE = (
     kafka_errors.InvalidProducerEpoch,
     kafka_errors.ProducerFenced,
     kafka_errors.ProducerClosed,
+    # A broker or a network that is away.
+    kafka_errors.KafkaTimeoutError,
+    OSError,
 )
-"""A producer whose batches or transaction the broker no longer knows: for good, but a new one may go on."""
+_MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[BrokerError]], ...] = (
+    (_REFUSED, BrokerRefused),
+    (_OF_TOPIC, TopicError),
+    (_MAY_PASS, BrokerUnavailable),
+)
+"""What aiokafka's errors mean to us: the first row that fits. Others may pass where it calls them retriable."""
 _FOREIGN = (
     kafka_errors.KafkaError,
     kafka_errors.IllegalOperation,
@@ -128,17 +138,13 @@ def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
 
 def foreign(error: BaseException, doing: str) -> BrokerError:
     """Our error for one of aiokafka's; `doing` says what was tried, for the message."""
-    said = f"{doing}: {_words(error)}"
     if isinstance(error, BrokerError):
         return error
-    if isinstance(error, _REFUSED):
-        return BrokerRefused(said)
-    if isinstance(error, kafka_errors.UnknownTopicOrPartitionError | kafka_errors.InvalidTopicError):
-        return TopicError(said)
-    if isinstance(error, kafka_errors.UnsupportedCodecError):
-        return BrokerError(f"{said} (pip install cramjam)")
-    may_pass = isinstance(error, (*_LOST_PLACE, TimeoutError, OSError, kafka_errors.KafkaTimeoutError))
-    return BrokerUnavailable(said) if may_pass or getattr(error, "retriable", False) else BrokerError(said)
+    said = f"{doing}: {_words(error)}"
+    for theirs, ours in _MEANINGS:
+        if isinstance(error, theirs):
+            return ours(said)
+    return BrokerUnavailable(said) if getattr(error, "retriable", False) else BrokerError(said)
 
 
 def _words(error: BaseException) -> str:
@@ -146,6 +152,8 @@ def _words(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, TimeoutError) and not text:
         return "no answer in time"
+    if isinstance(error, kafka_errors.UnsupportedCodecError):
+        return f"{name} {text} (pip install cramjam)"
     return text if name in text or isinstance(error, OSError) else f"{name} {text}".strip()
 
 
@@ -169,7 +177,7 @@ async def deadline(seconds: float, doing: str) -> AsyncIterator[None]:
 
 
 async def start_client(client: _Startable, kafka: KafkaSettings, seconds: float) -> None:
-    """Start an aiokafka client; on failure say why, which aiokafka only logs (FIELD: bootstrap)."""
+    """Start an aiokafka client; on failure say why, which aiokafka only logs."""
     failed: list[tuple[str, BaseException]] = []
     listener = _ConnectListener(logging.WARNING)
     logger = logging.getLogger("aiokafka")

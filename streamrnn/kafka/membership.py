@@ -24,8 +24,8 @@ from streamrnn.errors import WorkerFenced
 from streamrnn.kafka.client import client_options
 from streamrnn.kafka.internals.consuming import speak_by
 from streamrnn.kafka.marks import Mark, Membership
+from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.records import LeanConsumer
-from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.kafka.wire import read_errors
 
 FETCH_WAIT_MS = 50

@@ -11,8 +11,8 @@ from streamrnn.errors import Unsettled
 from streamrnn.kafka.admin import partition_count
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import committed_marks
+from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.log import LogExtent, log_extent, read_whole
-from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record
 
 PATIENCE_MARGIN_S = 5.0

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from streamrnn.codecs import dead_letter_record, make_decoder
 from streamrnn.config import Settings
 from streamrnn.kafka.internals.open_batch import OpenBatch
+from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.batches import Unreadable, check, check_legacy, read_header, read_records, unpacked
-from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.reading.unpacking import Unpacking
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import DeadLetter, Record
 

@@ -12,7 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.record.memory_records import MemoryRecords
 
-from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.reading.answer import Answer, Skip, Terms
+from streamrnn.kafka.reading.unpacking import Unpacking
 from streamrnn.ticks import Record
 
 from . import logs

@@ -17,8 +17,8 @@ from streamrnn.errors import BrokerUnavailable, TicksLost
 from streamrnn.kafka.client import client_options, deadline, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
+from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
-from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.ticks import Record
 
 POLL_MS = 200

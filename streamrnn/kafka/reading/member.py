@@ -22,9 +22,9 @@ from streamrnn.kafka.internals.consuming import end_fetch, is_connected, place_i
 from streamrnn.kafka.marks import Assignment, Mark, Membership
 from streamrnn.kafka.membership import WorkerName, make_member
 from streamrnn.kafka.offsets import GroupOffsets
+from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
-from streamrnn.kafka.reading.unpacking import Skip
 from streamrnn.kafka.topic import Topic, check_count
 from streamrnn.ticks import Record
 

@@ -17,8 +17,9 @@ from streamrnn.config import Settings
 from streamrnn.errors import CorruptBatch
 from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part
 from streamrnn.kafka.internals.fetching import STAND_IN, FetchingConsumer, Records
+from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.detour import Detour, Refusals, find_detour
-from streamrnn.kafka.reading.unpacking import Answer, Skip, Terms, Unpacking
+from streamrnn.kafka.reading.unpacking import Unpacking
 from streamrnn.ticks import Record
 
 log = logging.getLogger(__name__)

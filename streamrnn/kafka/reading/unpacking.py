@@ -5,15 +5,15 @@ or refused: exactly the offsets that its header says it holds, where the header 
 Every decision depends on the log alone, so that whoever reads it again skips the same. Knows no consumer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from struct import Struct
-from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.batches import (
     ATTRIBUTES_AT,
     HEADER_BYTES,
@@ -43,42 +43,6 @@ _MOST_LOOKS, _MOST_TRIES = 1 << 18, 64
 _LARGE_BYTES = 1 << 20
 """Compiled code is given no longer record: one that is all headers takes some thirty times its bytes in memory."""
 _COMPILED_GIVES_UP = (CorruptRecordException, UnicodeDecodeError, OverflowError, MemoryError)
-
-
-class Skip(NamedTuple):
-    """Offsets start to stop - 1 of a partition cannot be read, for one of batches.REASONS; `why` in words."""
-
-    tp: TopicPartition
-    start: int
-    stop: int
-    reason: str
-    why: str
-
-
-class Terms(NamedTuple):
-    """What unreadable batches are met with: `skip` is told of each, and says whether reading goes on behind it.
-
-    `is_doubtful` says whether an offset was met beyond the log's end before, and takes note of it.
-    """
-
-    limit: int
-    skip: Callable[[Skip], bool]
-    is_doubtful: Callable[[TopicPartition, int], bool]
-
-
-class Answer(NamedTuple):
-    """What a broker sent of a partition: the log's bytes, its end then, and (producer, first offset) of what was
-    aborted in it.
-
-    In a detour's answer the broker can read nothing before `begins`, and reading goes on at `beyond` where nothing
-    else tells. It may hold batches that lie before what is wanted.
-    """
-
-    data: bytes
-    highwater: int
-    aborted: list[tuple[int, int]]
-    begins: int = 0
-    beyond: int | None = None
 
 
 class _Later(Exception):
