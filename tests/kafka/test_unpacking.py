@@ -167,7 +167,7 @@ def damaged(name: str) -> bytes:
     bomb = bytes(cramjam.zstd.compress(bytes(64 << 20)))
     made: dict[str, Callable[[], bytes]] = {
         "flipped": lambda: good[:70] + bytes([good[70] ^ 1]) + good[71:],
-        "crc": lambda: good[:18] + b"\1" + good[19:],
+        "crc": lambda: good[:18] + bytes([good[18] ^ 1]) + good[19:],
         "magic": lambda: good[:16] + b"\5" + good[17:],
         "codec": lambda: batch(10, rows, attributes=6),
         "gzip": lambda: batch(10, rows, logs.GZIP, body=b"no gzip"),
