@@ -53,8 +53,8 @@ class _DamagedVersion(BundleError):
 class Registry:
     """Models in a folder or at a URL; names are single path parts. What fails is a BundleError."""
 
-    def __init__(self, root: str | Path) -> None:
-        self._root = root
+    def __init__(self, root: str | Path, most_tries: int = MOST_TRIES) -> None:
+        self._root, self._most_tries = root, most_tries
         with refusing():
             self._store = open_store(root, seal=MANIFEST)
 
@@ -153,7 +153,7 @@ class Registry:
         from streamrnn.nn.bundle import encode_bundle
 
         name = _checked(model.spec.name)
-        for tries in range(MOST_TRIES):
+        for tries in range(self._most_tries):
             version = self._next(name)
             own = reports(version) if callable(reports) else reports
             files = encode_bundle(model, self.place(name, version), version, own)
@@ -163,7 +163,7 @@ class Registry:
                 if str(version) in self._store.files(name):
                     raise BundleError(f"{self.place(name, version)} exists already, and is no folder")
             time.sleep(random.uniform(0, min(LONGEST_PAUSE_S, 0.005 * 1.5**tries)))
-        raise BundleError(f"{self.place(name)}: {MOST_TRIES} times others were publishing at the same moment")
+        raise BundleError(f"{self.place(name)}: {self._most_tries} times others were publishing at the same moment")
 
     def _next(self, name: str) -> int:
         """Above every version that is, is being made, or was champion: a number means one model for ever."""

@@ -122,12 +122,14 @@ def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path)
     test = {
         "rule_files": [str(path) for path in sorted(PROMETHEUS.glob("*-alert.yaml"))],
         "evaluation_interval": f"{case.every}m",
-        "tests": [{
-            "interval": f"{case.every}m",
-            "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
-            "alert_rule_test": [{"alertname": case.alert, "eval_time": f"{case.at}m", "exp_alerts": expected}],
-        }],
-    }  # fmt: skip
+        "tests": [
+            {
+                "interval": f"{case.every}m",
+                "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+                "alert_rule_test": [{"alertname": case.alert, "eval_time": f"{case.at}m", "exp_alerts": expected}],
+            }
+        ],
+    }
     path = tmp_path / "test.yaml"
     path.write_text(yaml.safe_dump(test), encoding="utf-8")
     run("promtool", "test", "rules", path)

@@ -96,8 +96,10 @@ def test_it_runs_one_at_a_time_bounded_and_without_rights() -> None:
     assert pod()["securityContext"]["runAsNonRoot"] is True
     assert f"USER {pod()['securityContext']['runAsUser']}:" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
-    }  # fmt: skip
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
     for bound in ("requests", "limits"):
         assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}
 

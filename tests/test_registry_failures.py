@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from streamrnn import registry as registry_module
 from streamrnn.errors import BundleError
 from streamrnn.registry import CHAMPION, LARGEST_POINTER_BYTES, LONGEST_HISTORY, Champion, Registry
 from tests.backends import Backend, NoCredentials, full_at, stand_before
@@ -157,10 +156,9 @@ def test_what_a_dead_publisher_left_in_an_object_store_is_no_version_and_in_nobo
 
 
 def test_publishing_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "MOST_TRIES", 3)
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    monkeypatch.setattr(registry_module.Registry, "_next", lambda self, name: 1)
-    registry = Registry("fake://m")
+    monkeypatch.setattr(Registry, "_next", lambda self, name: 1)
+    registry = Registry("fake://m", most_tries=3)
     registry.publish(make_model())
     with pytest.raises(BundleError, match="3 times others were publishing"):
         registry.publish(make_model())

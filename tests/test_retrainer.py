@@ -80,8 +80,13 @@ async def test_before_the_first_there_is_none(make: Make) -> None:
     assert not retrainer.is_running()
     assert retrainer.wait_s() == 0
     assert retrainer.state() == {
-        "state": "idle", "number": 0, "started": None, "seconds": None, "exit_code": None, "lines": []
-    }  # fmt: skip
+        "state": "idle",
+        "number": 0,
+        "started": None,
+        "seconds": None,
+        "exit_code": None,
+        "lines": [],
+    }
     await retrainer.close()
 
 

@@ -38,8 +38,17 @@ class Served:
     """The predictions the daemon would have published. `horizons` are the model's, or some of them; `poisoned`
     counts ticks whose state or prediction was not finite, which the daemon would refuse."""
 
-    def __init__(self, name: str, kind: str, model: Model, horizons: Sequence[int], device: str = "cpu") -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        model: Model,
+        horizons: Sequence[int],
+        device: str = "cpu",
+        ticks_at_once: int = TICKS_AT_ONCE,
+    ) -> None:
         self.name, self.kind = name, kind
+        self._ticks_at_once = ticks_at_once
         self.levels = model.spec.quantiles
         self._model, self._device = model, device
         self._kept = [model.spec.horizons.index(horizon) for horizon in horizons]
@@ -52,7 +61,7 @@ class Served:
         columns = history.columns(spec.features)
         shape = (len(windows.origins), len(self._kept), len(spec.targets), spec.levels)
         numbers = len(spec.horizons) * shape[2] * shape[3]
-        most = min(TICKS_AT_ONCE, max(1, NUMBERS_AT_ONCE // numbers))
+        most = min(self._ticks_at_once, max(1, NUMBERS_AT_ONCE // numbers))
         said = np.empty(shape, np.dtype(spec.precision))
         engine, begins = self._take_up(history, windows)
         for at, owners, ticks, places in _batches(windows.spans, begins, most):

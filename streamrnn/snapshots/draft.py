@@ -33,13 +33,14 @@ from streamrnn.ticks import StreamRows
 
 
 class PartBounds(NamedTuple):
-    """How large a part may become: in rows, and in bytes of rows unless a single row is larger.
+    """How large a part may become, in rows, and in bytes of rows unless a single row is larger; and a manifest.
 
     To copy a part's rows stops other threads; 8 MiB do so for some milliseconds.
     """
 
     rows: int = MOST_ROWS
     bytes: int = 8 * 2**20
+    manifest_bytes: int = LARGEST_MANIFEST_BYTES
 
 
 PART_BOUNDS = PartBounds()
@@ -188,7 +189,7 @@ class Draft:
                 parts=parts,
             )
         )
-        if len(raw) > LARGEST_MANIFEST_BYTES:
+        if len(raw) > self._bounds.manifest_bytes:
             raise Damaged(f"{self._drawer.place(name)}: {len(parts)} parts are more than a manifest holds")
         self._drawer.write(name, raw)
         at = (self._offset, self._since, self._born)

@@ -107,9 +107,17 @@ class RidgeAR:
     levels: tuple[float, ...] = ()
 
     def __init__(
-        self, history: History, split: Split, targets: Sequence[str], horizons: Sequence[int], lags: int = 96
+        self,
+        history: History,
+        split: Split,
+        targets: Sequence[str],
+        horizons: Sequence[int],
+        lags: int = 96,
+        penalties: Sequence[float] = PENALTIES,
+        block: int = BLOCK,
     ) -> None:
         self.name = f"ridge AR-{lags}"
+        self._penalties, self._block = penalties, block
         self._lags, self._horizons = lags, np.array(horizons)
         self._columns = history.columns(targets)
         self._center, self._scale = _by_stream(history, split.train, self._columns)
@@ -139,7 +147,7 @@ class RidgeAR:
         """The weights (P + 1, K) of the penalty with the least squared error on the parts."""
         free = np.eye(self._lags + 1)
         free[0, 0] = 1e-9  # the constant is not penalised
-        tried = [np.asarray(np.linalg.solve(gram + p * free, moment), np.float64) for p in PENALTIES]
+        tried = [np.asarray(np.linalg.solve(gram + p * free, moment), np.float64) for p in self._penalties]
         errors = np.zeros(len(tried))
         for x, y in self._pairs(history, parts, o):
             errors += [float(np.square(y - x @ weights).sum()) for weights in tried]
@@ -151,8 +159,8 @@ class RidgeAR:
         """Lags (m, P + 1) and truths (m, K) of target o, block by block, where the truth is whole."""
         for extent in parts:
             own = count_origins(extent, int(self._horizons.max()))
-            for first in range(own.start, own.stop, BLOCK):
-                origins = np.arange(first, min(own.stop, first + BLOCK))
+            for first in range(own.start, own.stop, self._block):
+                origins = np.arange(first, min(own.stop, first + self._block))
                 streams = np.full(len(origins), np.searchsorted(history.starts, extent.start, side="right") - 1)
                 x, (center, scale) = self._lagged(history, origins, streams, o)
                 y = (history.values[origins[:, None] + self._horizons, self._columns[o]] - center) / scale
@@ -175,8 +183,8 @@ class RidgeAR:
         """(n, K, O, 1)."""
         n = len(windows.origins)
         said = np.empty((n, len(self._horizons), len(self._columns), 1), history.values.dtype)
-        for first in range(0, n, BLOCK):
-            at = slice(first, first + BLOCK)
+        for first in range(0, n, self._block):
+            at = slice(first, first + self._block)
             for o, weights in enumerate(self._weights):
                 x, (center, scale) = self._lagged(history, windows.origins[at], windows.streams[at], o)
                 said[at, :, o, 0] = x @ weights * scale + center

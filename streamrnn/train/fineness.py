@@ -16,16 +16,18 @@ NOISE = 1e-12
 """Of a value: a step below it is what arithmetic in float64 left over, and no one's measurement."""
 
 
-def passes(n: int) -> Iterator[slice]:
-    """0 .. n - 1 in runs of PASS_TICKS."""
-    for start in range(0, n, PASS_TICKS):
-        yield slice(start, min(n, start + PASS_TICKS))
+def passes(n: int, each: int = PASS_TICKS) -> Iterator[slice]:
+    """0 .. n - 1 in runs of `each`."""
+    for start in range(0, n, each):
+        yield slice(start, min(n, start + each))
 
 
-def find_fine(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+def find_fine(
+    values: NDArray[np.float64], starts: NDArray[np.int64], pass_ticks: int = PASS_TICKS
+) -> NDArray[np.bool_]:
     """(F,) of values (N, F), stream after stream, each beginning at its place in starts (S + 1,)."""
     steps, lost = (np.zeros(values.shape[1], np.int64) for _ in range(2))
-    for at in passes(len(values)):
+    for at in passes(len(values), pass_ticks):
         first = max(0, at.start - 1)
         part = np.asarray(values[first : at.stop])
         exact = np.diff(part, axis=0)

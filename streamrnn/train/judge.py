@@ -94,6 +94,7 @@ def judge(
     horizons: Sequence[int],
     scales: NDArray[np.float64],
     truths: Truths | None = None,
+    numbers_at_once: int = NUMBERS_AT_ONCE,
 ) -> Judgement:
     """Score all on a part of the history; scales (S, O): by what each stream's errors are divided, NaN where they
     have no score (scales.py); truths tells which count, all if it is None.
@@ -107,7 +108,7 @@ def judge(
     samples: list[Sample] = []
     beyond = Beyond(targets, horizons)
     widest = max(1, *(len(who.levels) for who in forecasters))
-    most = max(1, NUMBERS_AT_ONCE // (len(horizons) * len(targets) * widest))
+    most = max(1, numbers_at_once // (len(horizons) * len(targets) * widest))
     for windows in windows_of(history, part, targets, horizons, most, truths):
         beyond.add(history, windows)
         said = [who.forecast(history, windows) for who in forecasters]

@@ -28,9 +28,13 @@ class Feed:
         self._topic, self._partitions, self._streams = topic, partitions, streams
         self._noise = np.random.default_rng(seed).normal(0, 0.1, 9973)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap, enable_idempotence=True, acks="all", linger_ms=5, request_timeout_ms=5000,
+            bootstrap_servers=bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            request_timeout_ms=5000,
             max_request_size=8 * 2**20,
-        )  # fmt: skip
+        )
 
     def stream_of(self, number: int) -> int:
         """The stream of tick `number`."""

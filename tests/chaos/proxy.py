@@ -149,9 +149,13 @@ class _Pair:
     """One client's connection and its twin to the broker."""
 
     def __init__(
-        self, client: Streams, broker: Streams, take_loss: Callable[[int], Loss | None],
-        delay_s: Callable[[], float], flowing: asyncio.Event,
-    ) -> None:  # fmt: skip
+        self,
+        client: Streams,
+        broker: Streams,
+        take_loss: Callable[[int], Loss | None],
+        delay_s: Callable[[], float],
+        flowing: asyncio.Event,
+    ) -> None:
         self._client, self._broker = client, broker
         self._take_loss, self._delay_s, self._flowing = take_loss, delay_s, flowing
         self._unanswered: dict[int, Loss] = {}

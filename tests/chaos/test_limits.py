@@ -118,9 +118,11 @@ async def test_more_streams_than_fit_are_kept_in_snapshots(scene: SceneFactory) 
 async def test_ten_times_more_streams_than_fit_stay_within_memory(scene: SceneFactory) -> None:
     """Fault 18: 400,000 streams against a cap of 40,000."""
     s = await scene(
-        partitions=2, engine={"max_streams": 5_000, "max_parked": 15_000}, snapshots={"url": None},
+        partitions=2,
+        engine={"max_streams": 5_000, "max_parked": 15_000},
+        snapshots={"url": None},
         input={"max_poll_records": 4096},
-    )  # fmt: skip
+    )
     crowd(s, 400_000)
     await s.feed.send(200_000)
     worker = await s.start()

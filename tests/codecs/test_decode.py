@@ -17,8 +17,12 @@ DEEP = 10_000
 
 def spec(missing: str = "carry") -> ModelSpec:
     return ModelSpec(
-        name="t", features=("a", "b c"), targets=("a",), channels=(Channel("a"),), missing=missing  # type: ignore[arg-type]
-    )  # fmt: skip
+        name="t",
+        features=("a", "b c"),
+        targets=("a",),
+        channels=(Channel("a"),),
+        missing=missing,  # type: ignore[arg-type]
+    )
 
 
 def record(value: bytes | None, key: bytes | None = b"s", offset: int = 0, partition: int = 0) -> Record:

@@ -208,12 +208,15 @@ keys = st.one_of(
     st.none(),
     st.sampled_from([4, 8, 16]).flatmap(lambda width: st.binary(min_size=width, max_size=width)),
 )
-forms = st.fixed_dictionaries({}, optional={
-    "path": st.sampled_from(["p", "p.m"]), "numbers": st.just("lenient"),
-    "time_unit": st.sampled_from(["s", "ms", "us", "ns"]),
-} | {"stream_field": st.sampled_from(["id", "id,z"])}) | st.fixed_dictionaries(
-    {"key": st.sampled_from(["int64", "int32", "uuid", "bytes"])}
-)  # fmt: skip
+forms = st.fixed_dictionaries(
+    {},
+    optional={
+        "path": st.sampled_from(["p", "p.m"]),
+        "numbers": st.just("lenient"),
+        "time_unit": st.sampled_from(["s", "ms", "us", "ns"]),
+    }
+    | {"stream_field": st.sampled_from(["id", "id,z"])},
+) | st.fixed_dictionaries({"key": st.sampled_from(["int64", "int32", "uuid", "bytes"])})
 
 
 @st.composite

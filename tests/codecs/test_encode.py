@@ -73,8 +73,10 @@ def expected(model: ModelSpec, said: PredictionBatch, i: int) -> dict:
     """The contract of an output record, spelled out for row i."""
 
     def lists(level: int) -> dict:
-        return {t: [said.values[i, k, o, level] for k in range(len(model.horizons))]
-                for o, t in enumerate(model.targets)}  # fmt: skip
+        return {
+            t: [said.values[i, k, o, level] for k in range(len(model.horizons))]
+            for o, t in enumerate(model.targets)
+        }
 
     record = {
         "stream": said.ticks.streams[i].decode(),
@@ -149,7 +151,7 @@ def test_any_name_of_model_and_target_is_written_as_it_is(codec, name):
     "stream",
     [b"%b", b"100%", b'"', b"\\", b"\n", b"\r\n", b"\x00", b"\x1f\x7f", b"a,b", "\u2028\u6e29\U0001f321".encode()]
     + [b"x" * n for n in (1, 31, 32, 255, 256, 1024)],
-)  # fmt: skip
+)
 def test_any_stream_is_written_as_it_is(codec, stream):
     assert_reads_back(codec, spec(), batch(spec(), 3, streams=[b"before", stream, b"after"]))
 
@@ -266,12 +268,15 @@ def test_ordinary_numbers_take_nine_digits_at_most(number):
     [
         ("int64", [(200).to_bytes(8, "big"), b"\xff" * 8], ["200", "-1"]),
         ("int32", [(256).to_bytes(4, "big"), b"\x80" + bytes(3)], ["256", "-2147483648"]),
-        ("uuid", [bytes(range(16)), b"\xff" * 16],
-         ["00010203-0405-0607-0809-0a0b0c0d0e0f", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+        (
+            "uuid",
+            [bytes(range(16)), b"\xff" * 16],
+            ["00010203-0405-0607-0809-0a0b0c0d0e0f", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+        ),
         ("bytes", [b"\x80", b"\xff" * 1024], ["80", "ff" * 1024]),
         ("text", ["é".encode(), b"x" * 1024], ["é", "x" * 1024]),
     ],
-)  # fmt: skip
+)
 def test_a_key_that_is_no_text_is_shown_in_the_value_and_stays_itself_in_the_record(codec, kind, keys, shown):
     records = Encoder(spec(), codec, kind).encode(batch(spec(), 2, streams=keys))
     assert [parsed(codec, record)["stream"] for record in records] == shown

@@ -108,8 +108,10 @@ def test_bounds_for_no_feature_of_the_model_are_refused_by_name() -> None:
 
 def test_bounds_are_read_with_commas_and_signs_of_equality_in_names() -> None:
     assert parse_ranges(" a,b = -1.5 : 2e3 ,x=y=.5:,z=:0") == {
-        "a,b": (-1.5, 2000.0), "x=y": (0.5, math.inf), "z": (-math.inf, 0.0)
-    }  # fmt: skip
+        "a,b": (-1.5, 2000.0),
+        "x=y": (0.5, math.inf),
+        "z": (-math.inf, 0.0),
+    }
     assert parse_ranges(None) == parse_ranges("") == {}
 
 

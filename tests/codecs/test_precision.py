@@ -10,9 +10,13 @@ from streamrnn.nn.spec import Channel, ModelSpec, Precision
 from streamrnn.ticks import Errors, PredictionBatch, Record
 
 SPEC = ModelSpec(
-    name="t", features=("wh",), targets=("wh",), channels=(Channel("wh", "difference"),), quantiles=(0.1, 0.5, 0.9),
+    name="t",
+    features=("wh",),
+    targets=("wh",),
+    channels=(Channel("wh", "difference"),),
+    quantiles=(0.1, 0.5, 0.9),
     precision="float64",
-)  # fmt: skip
+)
 NUMBERS = [987_654_324.0, 987_654_330.0, 987_654_327.123456, 0.1, 2.5, -3e38]
 FORMATS = {"json": msgspec.json, "msgpack": msgspec.msgpack}
 
@@ -45,9 +49,14 @@ def test_predictions_are_written_so_that_the_same_numbers_are_read_back(codec: s
     n, numbers = len(NUMBERS), np.array(NUMBERS)
     values = numbers[:, None, None, None] + np.zeros((n, 1, 1, 3))
     batch = PredictionBatch(
-        ticks, values, numbers[:, None] / 3, np.ones(n, np.int64), np.zeros(n, np.uint8), np.zeros(n, np.uint8),
+        ticks,
+        values,
+        numbers[:, None] / 3,
+        np.ones(n, np.int64),
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.uint8),
         Errors(*[np.zeros((1, 1))] * 6),
-    )  # fmt: skip
+    )
     said = [FORMATS[codec].decode(record.value) for record in Encoder(SPEC, codec).encode(batch)]  # type: ignore
     assert [one["prediction"]["wh"] for one in said] == [[number] for number in NUMBERS]
     assert [one["quantiles"]["0.9"]["wh"] for one in said] == [[number] for number in NUMBERS]

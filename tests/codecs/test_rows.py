@@ -18,10 +18,12 @@ SPEC = ModelSpec(name="t", features=("a", "b"), targets=("a",), channels=(Channe
 TICK = st.fixed_dictionaries(
     {},
     optional={
-        "a": st.one_of(st.none(), st.floats(-9, 9), st.just("text"), st.just(1e300)), "b": st.integers(-9, 9),
-        "time": st.integers(1_600_000_000_000, 1_800_000_000_000), "site": st.sampled_from(["x", "y", ""]),
+        "a": st.one_of(st.none(), st.floats(-9, 9), st.just("text"), st.just(1e300)),
+        "b": st.integers(-9, 9),
+        "time": st.integers(1_600_000_000_000, 1_800_000_000_000),
+        "site": st.sampled_from(["x", "y", ""]),
     },
-)  # fmt: skip
+)
 ELEMENT = st.one_of(TICK, st.none(), st.integers(-(2**63), 2**63), st.just([]), st.lists(TICK, max_size=2))
 VALUE = st.one_of(TICK, st.lists(ELEMENT, min_size=1, max_size=5))
 
@@ -87,11 +89,14 @@ def test_a_list_with_bare_nan_is_read_as_its_elements_are() -> None:
 @pytest.mark.parametrize(
     ("value", "code"),
     [
-        (b"[]", "empty_list"), (b" [ ] ", "empty_list"),
-        (b'[{"a": 1}', "undecodable"), (b'[{"a": 1}] x', "undecodable"),
-        (b"[" + b"{}," * MOST_INDEX + b"{},{}]", "too_large"), (b"[" * 100_000, "too_deep"),
+        (b"[]", "empty_list"),
+        (b" [ ] ", "empty_list"),
+        (b'[{"a": 1}', "undecodable"),
+        (b'[{"a": 1}] x', "undecodable"),
+        (b"[" + b"{}," * MOST_INDEX + b"{},{}]", "too_large"),
+        (b"[" * 100_000, "too_deep"),
     ],
-)  # fmt: skip
+)
 def test_a_list_that_cannot_be_told_apart_is_one_dead_letter(value: bytes, code: str) -> None:
     whole = Record(0, 3, 5, b"k", value)
     decoder = Decoder(SPEC, records="list", max_record_bytes=10_000_000)

@@ -51,9 +51,14 @@ class Driven:
     """One life after another of an engine over one log; `rng` decides what comes next."""
 
     def __init__(
-        self, log: TickBatch, ends: NDArray[np.bool_], oracle: Oracle, rng: np.random.Generator, is_cold: bool,
+        self,
+        log: TickBatch,
+        ends: NDArray[np.bool_],
+        oracle: Oracle,
+        rng: np.random.Generator,
+        is_cold: bool,
         **given: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.ends = ends
         self.log, self.oracle, self.rng, self.given = log, oracle, rng, given
         self.partitions = sorted(set(log.partition.tolist()))
@@ -88,9 +93,10 @@ class Driven:
 
     def next_ticks(self, most: int = 6) -> list[int]:
         chosen = [
-            i for p in self.partitions
+            i
+            for p in self.partitions
             for i in self.at[p][self.position[p] : self.position[p] + int(self.rng.integers(0, most))]
-        ]  # fmt: skip
+        ]
         if self.rng.random() < 0.5:
             chosen.sort()
         return chosen

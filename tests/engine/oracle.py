@@ -54,9 +54,10 @@ class Alone:
         self.slab.grow(2)
         self._targets = [model.spec.features.index(t) for t in model.spec.targets]
         self._executor: Compiled | Blocks = (
-            Compiled(model, self.slab, scorer, rules) if executor == "compiled"
+            Compiled(model, self.slab, scorer, rules)
+            if executor == "compiled"
             else Blocks(model, self.slab, scorer, BLOCK, rules)
-        )  # fmt: skip
+        )
         self.fresh = self._row(*self.slab.read(np.array([0])))
 
     @staticmethod

@@ -25,8 +25,9 @@ from .test_engine import cut, make_engine, ticks
 
 CHANNELS = st.lists(
     st.builds(Channel, st.sampled_from("ab"), st.sampled_from(["level", "difference", "log_return"])),
-    min_size=1, max_size=4,
-)  # fmt: skip
+    min_size=1,
+    max_size=4,
+)
 TIMES = st.lists(st.sampled_from(["hour", "weekday", "log_gap"]), unique=True, max_size=3)
 
 

@@ -20,18 +20,25 @@ ORDERS = st.builds(
     Order, st.booleans(), st.booleans(), st.booleans(), st.one_of(st.none(), st.integers(0, 200_000))
 )
 QUARANTINES = st.builds(Quarantine, st.integers(1, 3), st.integers(1, 4))
-CAPS = st.fixed_dictionaries({
-    "max_streams": st.integers(1, 3),
-    "max_parked": st.integers(0, 3),
-    "idle_after_ms": st.one_of(st.none(), st.integers(0, 600_000)),
-})  # fmt: skip
+CAPS = st.fixed_dictionaries(
+    {
+        "max_streams": st.integers(1, 3),
+        "max_parked": st.integers(0, 3),
+        "idle_after_ms": st.one_of(st.none(), st.integers(0, 600_000)),
+    }
+)
 MODEL = make_model()
 
 
 def drive(
-    executor: str, seed: int, caps: dict[str, Any], order: Order, quarantine: Quarantine, cold: bool,
+    executor: str,
+    seed: int,
+    caps: dict[str, Any],
+    order: Order,
+    quarantine: Quarantine,
+    cold: bool,
     ending: float = 0.0,
-) -> Driven:  # fmt: skip
+) -> Driven:
     """ending: the share of the log that is no tick but the end of a stream's state."""
     log, ends = make_log(seed, 120, 12), np.random.default_rng([seed, 1]).random(120) < ending
     room = len(log) if cold else caps["max_streams"] + caps["max_parked"]

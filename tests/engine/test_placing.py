@@ -93,9 +93,11 @@ def test_a_stream_that_is_parked_or_dropped_leaves_its_slot():
 
 
 @given(
-    st.lists(st.integers(0, 8), max_size=80), st.integers(1, 3), st.integers(0, 3),
+    st.lists(st.integers(0, 8), max_size=80),
+    st.integers(1, 3),
+    st.integers(0, 3),
     st.lists(st.integers(1, 7), max_size=20),
-)  # fmt: skip
+)
 def test_who_is_fresh_and_who_is_held_is_what_an_ordered_dict_of_all_rooms_says_however_the_input_is_cut(
     keys, cap, parked, cuts
 ):
@@ -119,9 +121,11 @@ def test_who_is_fresh_and_who_is_held_is_what_an_ordered_dict_of_all_rooms_says_
 
 
 @given(
-    st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=4), max_size=30), st.integers(1, 3),
-    st.integers(0, 3), st.lists(st.integers(1, 7), max_size=20),
-)  # fmt: skip
+    st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=4), max_size=30),
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.lists(st.integers(1, 7), max_size=20),
+)
 def test_of_streams_whose_last_ticks_came_in_one_list_the_first_by_name_leaves_however_the_input_is_cut(
     lists, cap, parked, cuts
 ):

@@ -53,13 +53,18 @@ def statuses(batch: Any) -> list[str]:
 
 
 @settings(
-    max_examples=40, deadline=None,
+    max_examples=40,
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 @given(st.integers(0, 2**31), ORDERS, QUARANTINES, st.integers(1, 119))
 def test_statuses_are_those_of_the_rules_in_plain_words_however_the_input_is_cut(
-    executor: str, seed: int, order: Order, quarantine: Quarantine, at: int  # noqa: F811
-) -> None:  # fmt: skip
+    executor: str,  # noqa: F811
+    seed: int,
+    order: Order,
+    quarantine: Quarantine,
+    at: int,
+) -> None:
     log = make_log(seed, 120, 6, partitions=1)
     engine = make_engine(MODEL, executor, order=order, quarantine=quarantine)
     said = [engine.step(cut(log, 0, at)), engine.step(cut(log, at, len(log)))]

@@ -41,12 +41,15 @@ def predictions(count: int, partitions: int = 1, first: int = 0, size: int = 0) 
     """Records of ticks first.. spread over partitions; the value begins with the tick's number."""
     return [
         OutRecord(
-            n % partitions, 1_000 + n, b"k", b"%d " % n + b"x" * size,
+            n % partitions,
+            1_000 + n,
+            b"k",
+            b"%d " % n + b"x" * size,
             [("src-partition", b"%d" % (n % partitions)), ("src-offset", b"%d" % (100 + n))],
             (n % partitions, 100 + n, NO_INDEX),
         )
         for n in range(first, first + count)
-    ]  # fmt: skip
+    ]
 
 
 async def numbers(settings: Settings, topic: str, partition: int = 0) -> list[int]:

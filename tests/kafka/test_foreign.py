@@ -108,8 +108,11 @@ async def test_records_without_a_time_are_answered_and_their_event_time_is_the_v
     out = s.model_copy(update={"input": s.input.model_copy(update={"topic": s.output.topic})})
     predictions = [json.loads(r.value or b"") for r in await everything(out)]
     assert [(p["stream"], p["time"]) for p in predictions] == [
-        ("s", 1_700_000_000_000), ("s", 1_700_000_000_001), ("t", -1), ("t", -1)
-    ]  # fmt: skip
+        ("s", 1_700_000_000_000),
+        ("s", 1_700_000_000_001),
+        ("t", -1),
+        ("t", -1),
+    ]
     assert (await verify(s, load_bundle(bundle))).is_clean
 
 

@@ -84,12 +84,14 @@ def rows(rng: random.Random) -> list[Row]:
     """Ten records, some of them odd."""
     return [
         Row(
-            n, rng.choice(KEYS), rng.choice(VALUES),
+            n,
+            rng.choice(KEYS),
+            rng.choice(VALUES),
             [(rng.choice((b"h", b"", b"\xfe\xff")), rng.choice((None, b"", b"v" * 9)))] * rng.choice((0, 0, 1, 3)),
             rng.choice((1_000, -1, 253_402_300_799_999)),
         )
         for n in range(10)
-    ]  # fmt: skip
+    ]
 
 
 def sound(rng: random.Random) -> bytes:

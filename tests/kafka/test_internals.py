@@ -134,7 +134,7 @@ RELIED_ON: list[Field | Method] = [
     Field(HeartbeatRequest, "_group"),
     Field(HeartbeatRequest, "_generation_id"),
     Field(HeartbeatRequest, "_member_id"),
-]  # fmt: skip
+]
 OURS = {
     "_reader", "_plainly", "_send_and_take", "_changed", "_aborted_at",
     "_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget",

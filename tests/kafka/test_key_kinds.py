@@ -33,8 +33,9 @@ def changes(each: int) -> list[OutRecord]:
 async def inspected(url: str, stream: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _MAIN, "inspect", stream, "--url", url, "--json"),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     async with asyncio.timeout(60):
         said, _ = await process.communicate()
     assert process.returncode is not None

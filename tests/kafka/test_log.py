@@ -15,9 +15,9 @@ from streamrnn.ticks import OutRecord
 from .conftest import SettingsFactory, real_only
 
 
-async def offsets(settings: Settings, start: int, stop: int, max_records: int = 10) -> list[int]:
+async def offsets(settings: Settings, start: int, stop: int, max_records: int = 10, **more: float) -> list[int]:
     found: list[int] = []
-    async for records in read_whole(settings, settings.input.topic, 0, start, stop, max_records):
+    async for records in read_whole(settings, settings.input.topic, 0, start, stop, max_records, **more):
         assert len(records) <= max_records
         found += [record.offset for record in records]
     return found
@@ -41,14 +41,11 @@ async def test_a_log_is_read_whole_or_between_offsets(settings: SettingsFactory)
     assert await offsets(made, 34, 35) == [34]
 
 
-async def test_silence_below_the_end_is_an_error(
-    settings: SettingsFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_silence_below_the_end_is_an_error(settings: SettingsFactory) -> None:
     made = await settings(1)
     await write(made, 3)
-    monkeypatch.setattr("streamrnn.kafka.reading.log.QUIET_S", 0.5)
     with pytest.raises(BrokerUnavailable, match="nothing comes at 3, below the 9"):
-        await offsets(made, 0, 9)
+        await offsets(made, 0, 9, quiet_s=0.5)
 
 
 @real_only

@@ -340,8 +340,9 @@ def test_an_offset_that_lies_harms_no_neighbour(base: int) -> None:
     offsets = [record.offset for record in got]
     assert offsets == sorted(set(offsets))
     assert [r.offset for r in got if r.value in {b"%d" % n for n in (*range(10), *range(20, 30))}] == [
-        *range(10), *range(20, 30)
-    ]  # fmt: skip
+        *range(10),
+        *range(20, 30),
+    ]
 
 
 def test_a_broker_may_begin_with_batches_that_lie_before_what_was_asked_for() -> None:
@@ -395,16 +396,19 @@ def test_a_log_that_has_grown_since_its_end_was_looked_up_is_read_with_the_next_
     assert reader.skips == []
 
 
-@pytest.mark.parametrize("broken", [
-    message(3, None, b"no gzip", attributes=logs.GZIP),
-    message(3, None, None, attributes=logs.GZIP),
-    message(3, None, gzip.compress(b"\0" * 40), attributes=logs.GZIP),
-    message(3, None, gzip.compress(bytes(8) + struct.pack(">i", -12) + bytes(30)), attributes=logs.GZIP),
-    message(3, None, gzip.compress(bytes(64 << 20)), attributes=logs.GZIP),
-    message(3, None, gzip.compress(message(0, b"", b"", attributes=logs.GZIP)), attributes=logs.GZIP),
-    message(3, b"k", b"v", attributes=7),
-    message(3, b"k", b"v")[:-1] + b"x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "broken",
+    [
+        message(3, None, b"no gzip", attributes=logs.GZIP),
+        message(3, None, None, attributes=logs.GZIP),
+        message(3, None, gzip.compress(b"\0" * 40), attributes=logs.GZIP),
+        message(3, None, gzip.compress(bytes(8) + struct.pack(">i", -12) + bytes(30)), attributes=logs.GZIP),
+        message(3, None, gzip.compress(bytes(64 << 20)), attributes=logs.GZIP),
+        message(3, None, gzip.compress(message(0, b"", b"", attributes=logs.GZIP)), attributes=logs.GZIP),
+        message(3, b"k", b"v", attributes=7),
+        message(3, b"k", b"v")[:-1] + b"x",
+    ],
+)
 def test_an_old_message_that_cannot_be_read_costs_what_lies_before_the_next(broken: bytes) -> None:
     reader = Reader(broken + ten(4), 14)
     assert values(reader.fetch(broken + ten(4))) == list(range(4, 14)) or values(reader.fetch()) == [*range(4, 14)]

@@ -37,14 +37,20 @@ async def serve(settings: Settings, ticks: int) -> int:
 async def command(settings: Settings, bundle: Path, *flags: str) -> tuple[int, str, str]:
     """Exit code and what was said, to whom."""
     given = [
-        f"--kafka.bootstrap={settings.kafka.bootstrap}", f"--kafka.group={settings.kafka.group}",
-        f"--input.topic={settings.input.topic}", f"--output.topic={settings.output.topic}",
-        f"--output.dead_letter_topic={settings.dead_letter_topic}", f"--model.path={bundle}", *flags,
-    ]  # fmt: skip
+        f"--kafka.bootstrap={settings.kafka.bootstrap}",
+        f"--kafka.group={settings.kafka.group}",
+        f"--input.topic={settings.input.topic}",
+        f"--output.topic={settings.output.topic}",
+        f"--output.dead_letter_topic={settings.dead_letter_topic}",
+        f"--model.path={bundle}",
+        *flags,
+    ]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _MAIN, "verify", *given),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ | {"COLUMNS": "200"},
-    )  # fmt: skip
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"COLUMNS": "200"},
+    )
     async with asyncio.timeout(60):
         said, complained = await process.communicate()
     assert process.returncode is not None

@@ -26,7 +26,7 @@ from streamrnn.ticks import DeadLetter, Endings, Errors, PredictionBatch, Record
 NOW_MS = 1_700_000_000_000
 SPEC = ModelSpec(
     name='oil "x"\n', features=("a", "b"), targets=("a", "b"), channels=(Channel("a"),), horizons=(1, 6)
-)  # fmt: skip
+)
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -176,8 +176,10 @@ def test_recent_percentiles_are_those_of_the_newest_values(batches: list[list[fl
 
 def test_prometheus_reads_every_declared_metric_with_its_type_labels_and_help() -> None:
     read = families(used())
-    declared = {name.removesuffix("_total") if kind == "counter" else name: (kind, labels, meaning)
-                for name, kind, labels, meaning in metrics.DECLARED}  # fmt: skip
+    declared = {
+        name.removesuffix("_total") if kind == "counter" else name: (kind, labels, meaning)
+        for name, kind, labels, meaning in metrics.DECLARED
+    }
     assert set(read) == set(declared)
     for name, (kind, labels, meaning) in declared.items():
         assert (read[name].type, read[name].documentation) == (kind, meaning)
@@ -278,8 +280,10 @@ def test_gauges_of_a_partition_vanish_with_it_and_late_lag_does_not_bring_them_b
     counted.lag(11, 7, 1.0)
     gauges = {(name, dict(labels).get("partition")) for name, labels in series(counted)}
     assert {gauge for gauge in gauges if gauge[1]} == {
-        ("streamrnn_lag_records", "1"), ("streamrnn_lag_seconds", "1"), ("streamrnn_partition_phase", "1")
-    }  # fmt: skip
+        ("streamrnn_lag_records", "1"),
+        ("streamrnn_lag_seconds", "1"),
+        ("streamrnn_partition_phase", "1"),
+    }
 
 
 def test_no_metric_is_labelled_by_stream() -> None:
@@ -304,8 +308,13 @@ def test_a_snapshot_says_rates_since_the_last_one() -> None:
     clock.now_s = 104.0
     first = counted.glance()
     assert {k: first[k] for k in ("ticks", "ticks_per_s", "streams", "dead_letters", "mse", "persistence_mse")} == {
-        "ticks": 2, "ticks_per_s": 0.5, "streams": 7, "dead_letters": 3, "mse": 1, "persistence_mse": 4
-    }  # fmt: skip
+        "ticks": 2,
+        "ticks_per_s": 0.5,
+        "streams": 7,
+        "dead_letters": 3,
+        "mse": 1,
+        "persistence_mse": 4,
+    }
     assert first["p50_s"] == pytest.approx((0.005 + 5) / 2)
     clock.now_s = 106.0
     counted.batch(batch([1] * 30), NOW_MS)

@@ -30,8 +30,12 @@ def test_prune_keeps_the_newest_the_champion_and_the_one_before_it(
     assert run("prune", "oil", "--keep", "2", "--min-age-h", "2").startswith("oil: 0 deleted")
     said = run("prune", "oil", "--keep", "2")
     assert said.splitlines() == [
-        "deleted oil@1", "deleted oil@4", "deleted oil@5", "oil: 3 deleted, versions now: [2, 3, 6, 7]", stay,
-    ]  # fmt: skip
+        "deleted oil@1",
+        "deleted oil@4",
+        "deleted oil@5",
+        "oil: 3 deleted, versions now: [2, 3, 6, 7]",
+        stay,
+    ]
     assert registry.rollback("oil") == 2
     assert registry.publish(model()) == 8
 

@@ -19,9 +19,14 @@ MEAN, STD, BOUND = 0.25, 0.5, 4.0
 
 def make_model(predicts: Predicts, bound: float | None = BOUND) -> Model:
     spec = ModelSpec(
-        name="t", features=("a",), targets=("a",), channels=(Channel("a"),), horizons=(1, 3), predicts=predicts,
+        name="t",
+        features=("a",),
+        targets=("a",),
+        channels=(Channel("a"),),
+        horizons=(1, 3),
+        predicts=predicts,
         bound=bound,
-    )  # fmt: skip
+    )
     model = Model(spec)
     model.set_stats(target_mean=[[0], [MEAN]], target_std=[[1], [STD]])
     return model

@@ -44,9 +44,13 @@ def score(name: str, kind: str, size: float, horizons: int, targets: int, covera
 def sample(ticks: int, **changes: Any) -> Sample:
     curve = [math.sin(t / 9) for t in range(ticks)]
     plain = Sample(
-        stream="pump-7", target="t0", horizon=1, time_ms=[T0 + HOUR * t for t in range(ticks)],
-        actual=list(curve), predicted=[y + 0.1 for y in curve],
-    )  # fmt: skip
+        stream="pump-7",
+        target="t0",
+        horizon=1,
+        time_ms=[T0 + HOUR * t for t in range(ticks)],
+        actual=list(curve),
+        predicted=[y + 0.1 for y in curve],
+    )
     return msgspec.structs.replace(plain, **changes)
 
 
@@ -55,9 +59,14 @@ def report(
 ) -> RetrainReport:
     names = tuple(f"t{o}" for o in range(targets))
     spec = ModelSpec(
-        name="oil", version=7, features=names, targets=names, channels=(Channel("t0"),),
-        horizons=tuple(range(1, horizons + 1)), quantiles=(0.1, 0.5, 0.9) if quantiles else (),
-    )  # fmt: skip
+        name="oil",
+        version=7,
+        features=names,
+        targets=names,
+        channels=(Channel("t0"),),
+        horizons=tuple(range(1, horizons + 1)),
+        quantiles=(0.1, 0.5, 0.9) if quantiles else (),
+    )
     kinds = {"oil@7": "model", "oil@6": "champion", "as is": "persistence", "day ago": "seasonal", "AR": "ridge"}
     sizes = zip(kinds.items(), (0.0123, 0.0131, 0.0206, 0.0452, 0.0117), strict=True)
     plain = RetrainReport(
@@ -110,8 +119,11 @@ def table(page: Element, caption: str) -> list[list[str]]:
 
 def paths(drawn: Element, kind: str) -> list[list[tuple[float, float]]]:
     """The points of each path of a kind, in units of the inner picture."""
-    numbers = [re.findall(r"(-?[\d.]+),(-?[\d.]+)", p.get("d", ""))
-               for p in drawn.iter("path") if kind in p.get("class", "").split()]  # fmt: skip
+    numbers = [
+        re.findall(r"(-?[\d.]+),(-?[\d.]+)", p.get("d", ""))
+        for p in drawn.iter("path")
+        if kind in p.get("class", "").split()
+    ]
     return [[(float(x), float(y)) for x, y in points] for points in numbers]
 
 
@@ -216,10 +228,14 @@ def test_any_name_is_shown_and_never_read_as_markup(text: str, more: str) -> Non
     feature = BROKEN.sub("\ufffd", name) + "!"  # a spec comes from JSON, which holds nothing broken
     spec = msgspec.structs.replace(plain.spec, features=("t0", feature), targets=("t0", feature))
     hostile = report(
-        spec=spec, source=name, versions={name: name}, dead_letters={name: 2}, samples=[sample(3, stream=name)],
+        spec=spec,
+        source=name,
+        versions={name: name},
+        dead_letters={name: 2},
+        samples=[sample(3, stream=name)],
         scores=[msgspec.structs.replace(s, name=name, kind=name) for s in plain.scores],
         verdict=msgspec.structs.replace(plain.verdict, reason=name, champion=name, policy=name),
-    )  # fmt: skip
+    )
     tree, tame = parsed(render(hostile)), parsed(render(plain))
     assert {e.tag for e in tree.iter()} <= {e.tag for e in tame.iter()}
     assert words(tree.find(".//header/p[@class='lead']/span")) == BROKEN.sub("\ufffd", name)  # type: ignore[arg-type]
@@ -320,8 +336,10 @@ def test_times_are_marked_at_full_units_evenly(low: int, span: int) -> None:
 
 
 def test_times_are_labelled_by_the_clock_and_the_calendar() -> None:
-    labels = [[tick.label.replace("\u00a0", " ") for tick in time_axis([T0, T0 + span]).ticks]
-              for span in (3, 20_000, 30 * HOUR, 6 * 24 * HOUR, 300 * 24 * HOUR, 4000 * 24 * HOUR)]  # fmt: skip
+    labels = [
+        [tick.label.replace("\u00a0", " ") for tick in time_axis([T0, T0 + span]).ticks]
+        for span in (3, 20_000, 30 * HOUR, 6 * 24 * HOUR, 300 * 24 * HOUR, 4000 * 24 * HOUR)
+    ]
     assert labels[0] == ["1 Jul", "00:00:00.001", "00:00:00.002", "00:00:00.003"]
     assert labels[1] == ["1 Jul", "00:00:05", "00:00:10", "00:00:15", "00:00:20"]
     assert labels[2] == ["1 Jul", "06:00", "12:00", "18:00", "2 Jul", "06:00"]
@@ -345,13 +363,21 @@ def test_numbers_have_the_digits_that_count() -> None:
     assert aligned([0.01234, 1.5, None]) == ["0.01234", "1.50000", "\u2013"]
     assert aligned([1e-9, 1.5]) == ["1.000\u00d710\u207b\u2079", "1.500"]
     assert [change(1, 2), change(3, 2), change(50, 2), change(1, 0), change(None, 1), change(1, 1)] == [
-        "\u221250.0\u00a0%", "+50.0\u00a0%", "25.0\u00d7", "\u2013", "\u2013", "0.0\u00a0%",
-    ]  # fmt: skip
+        "\u221250.0\u00a0%",
+        "+50.0\u00a0%",
+        "25.0\u00d7",
+        "\u2013",
+        "\u2013",
+        "0.0\u00a0%",
+    ]
     assert [trimmed(v) for v in (0.003, 100, 1e-8, math.inf)] == ["0.003", "100", "1e\u221208", "\u221e"]
     assert spans((1, 2, 3, 4, 8, 9, 24)) == "1\u20134, 8, 9, 24"
     assert [duration(s).replace("\u00a0", " ") for s in (0.25, 12.34, 83, 7800)] == [
-        "250 ms", "12.3 s", "1 min 23 s", "2 h 10 min",
-    ]  # fmt: skip
+        "250 ms",
+        "12.3 s",
+        "1 min 23 s",
+        "2 h 10 min",
+    ]
     assert when(T0).replace("\u00a0", " ") == "1 Jul 2016 00:00"
     assert when(2**62) == "4,611,686,018,427,387,904\u00a0ms"
 

@@ -15,9 +15,13 @@ def fleet(streams: int, listed: int | None = None) -> RetrainReport:
     ]
     shown = rows if listed is None else [*rows[: listed // 2], *rows[-listed // 2 :]]
     scores = StreamScores(
-        scored=streams, rows=shown, levels=[0.0, 0.5, 1.0], quantiles=[0.25, 0.5, None], judged=streams,
+        scored=streams,
+        rows=shown,
+        levels=[0.0, 0.5, 1.0],
+        quantiles=[0.25, 0.5, None],
+        judged=streams,
         worse=[2, 1, 0, 7, 3],
-    )  # fmt: skip
+    )
     return report(streams=scores)
 
 
@@ -32,8 +36,9 @@ def test_single_streams_are_shown_the_worst_first_with_everybodys_errors() -> No
     against = ["+100", "0.0", "\u221233.3", "\u221250.0", "\u221260.0"]
     assert [row[-1] for row in rows[1:]] == [f"{percent}\u00a0%" for percent in against]
     assert table(page, "Over the streams") == [
-        ["Streams", "best", "middle", "worst"], ["Error \u00f7 persistence", "0.250", "0.500", "\u221e"]
-    ]  # fmt: skip
+        ["Streams", "best", "middle", "worst"],
+        ["Error \u00f7 persistence", "0.250", "0.500", "\u221e"],
+    ]
 
 
 @pytest.mark.parametrize(("streams", "listed", "words_"), [(25, None, "All 25"), (5000, 200, "200 of 5,000")])

@@ -122,8 +122,13 @@ async def test_at_speed_0_nothing_waits() -> None:
 
 def test_a_key_goes_where_kafkas_own_clients_send_it() -> None:
     """Values of org.apache.kafka.common.utils.UtilsTest.testMurmur2, there as signed numbers."""
-    known = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536,
-             b"a-little-bit-longer-string": -1486304829, b"abc": 479470107}  # fmt: skip
+    known = {
+        b"21": -973932308,
+        b"foobar": -790332482,
+        b"a-little-bit-long-string": -985981536,
+        b"a-little-bit-longer-string": -1486304829,
+        b"abc": 479470107,
+    }
     for partitions in (1, 3, 100, 2**31):
         expected = {key: (number & 0x7FFFFFFF) % partitions for key, number in known.items()}
         assert {key: default_partition(key, partitions) for key in known} == expected
@@ -171,9 +176,13 @@ def test_the_daemon_reads_the_very_same_ticks(codec: Any, some: list[tuple[str, 
     some = [(name.encode(errors="replace").decode(), *rest) for name, *rest in some]
     batch, encoder = batch_of(some), TickEncoder(FEATURES, InputSettings(codec=codec))
     chunk = EncodedTicks(
-        (0,) * len(some), tuple(s.encode() for s in batch.streams), encoder.encode(batch), batch.time_ms,
-        encoder.has_time, (0.0, 1.0),
-    )  # fmt: skip
+        (0,) * len(some),
+        tuple(s.encode() for s in batch.streams),
+        encoder.encode(batch),
+        batch.time_ms,
+        encoder.has_time,
+        (0.0, 1.0),
+    )
     out = chunk.records(0, len(some))
     got, dead = Decoder(SPEC, codec=codec).decode([Record(r.partition, i, *r[1:-1]) for i, r in enumerate(out)])
     assert not dead

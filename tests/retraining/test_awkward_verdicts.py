@@ -43,9 +43,12 @@ def test_a_target_that_is_constant_in_training_does_not_decide(retrain: Retrain)
 
 def test_what_has_no_logarithm_is_blamed_by_name_value_time_and_option(retrain: Retrain) -> None:
     said = retrain.run(
-        "retrain", str(AWKWARD / "negative_log.csv"), *SMALL, f"--model.registry={retrain.root}",
+        "retrain",
+        str(AWKWARD / "negative_log.csv"),
+        *SMALL,
+        f"--model.registry={retrain.root}",
         "--predicts=log_change",
-    )  # fmt: skip
+    )
     assert said.code == 2
     assert "hum has no log_change: none of its values is above 0, the first -1.12573 of negative_log" in said.err
     assert "2024-01-01 00:00:00" in said.err

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.retraining import forecaster
 from streamrnn.retraining.forecaster import Served
 from streamrnn.ticks import TickBatch
 from streamrnn.train.history import History, split_by_time, split_each
@@ -68,17 +67,16 @@ def groups(history: History, spec: ModelSpec, horizons: tuple[int, ...], most: i
 @pytest.mark.parametrize("ticks_at_once", [1, 7, 1 << 16])
 @pytest.mark.parametrize("spec", [POINT, BANDS], ids=["point", "bands"])
 def test_it_says_what_an_engine_says_that_steps_each_stream_alone_tick_by_tick(
-    spec: ModelSpec, ticks_at_once: int, monkeypatch: pytest.MonkeyPatch
+    spec: ModelSpec, ticks_at_once: int
 ) -> None:
     """To the bit, whatever is stepped beside it, of the model's horizons those that are asked for."""
-    monkeypatch.setattr(forecaster, "TICKS_AT_ONCE", ticks_at_once)
     horizons = (1, 5)
     kept = [spec.horizons.index(horizon) for horizon in horizons]
     found, model = groups(HISTORY, spec, horizons), model_of(spec)
     assert [len(group.extents) for group in found].count(1) > 1
     found += groups(HISTORY, spec, horizons, 1000)
     assert len(found[-1].extents) == 4
-    served = Served("new", "model", model, horizons)
+    served = Served("new", "model", model, horizons, ticks_at_once=ticks_at_once)
     for windows in found:
         said = served.forecast(HISTORY, windows)
         right = [alone(model, HISTORY, origin)[kept] for origin in windows.origins.tolist()]

@@ -16,9 +16,14 @@ from streamrnn.train.windows import windows_of
 from tests.train.histories import history_of, ticks_of
 
 SPEC = ModelSpec(
-    name="t", features=("a", "b"), targets=("b", "a"), channels=(Channel("a", "difference"), Channel("b")),
-    hidden=4, horizons=(1, 3), lags=5,
-)  # fmt: skip
+    name="t",
+    features=("a", "b"),
+    targets=("b", "a"),
+    channels=(Channel("a", "difference"), Channel("b")),
+    hidden=4,
+    horizons=(1, 3),
+    lags=5,
+)
 
 
 def made(predicts: Predicts) -> tuple[Model, History, Split]:

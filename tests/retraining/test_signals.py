@@ -18,9 +18,13 @@ def test_a_job_told_to_end_puts_its_history_away(number: signal.Signals, tmp_pat
     spool.mkdir()
     words = ["retrain", "long.csv", "--bundle", "out", "--epochs", "1000", "--patience", "1000", "--no-live"]
     job = subprocess.Popen(
-        [sys.executable, "-m", "streamrnn", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"TMPDIR": str(spool)}, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "streamrnn", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(spool)},
+        text=True,
+    )
     assert job.stdout is not None
     while "epoch 2/" not in (line := job.stdout.readline()):
         assert line, "it ended before its second epoch"

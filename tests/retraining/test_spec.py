@@ -35,8 +35,10 @@ def spec(champion: ModelSpec | None, known: tuple[str, ...], **wanted: Any) -> M
 def test_a_model_has_a_bound_unless_none_is_asked_for_even_after_a_champion_without() -> None:
     unbounded = msgspec.structs.replace(CHAMPION, bound=None)
     assert [spec(champion, ("a", "b")).bound for champion in (None, CHAMPION, unbounded)] == [
-        DEFAULT_BOUND, 20.0, DEFAULT_BOUND,
-    ]  # fmt: skip
+        DEFAULT_BOUND,
+        20.0,
+        DEFAULT_BOUND,
+    ]
     assert [spec(CHAMPION, ("a", "b"), bound=bound).bound for bound in (0.0, 5.0)] == [None, 5.0]
 
 
@@ -67,8 +69,11 @@ def test_what_is_asked_for_is_changed_and_nothing_else(name: str) -> None:
 def test_channels_are_of_every_feature() -> None:
     made = spec(CHAMPION, ("a", "b"), channels=("level", "difference"))
     assert {(channel.feature, channel.kind) for channel in made.channels} == {
-        ("a", "level"), ("b", "level"), ("a", "difference"), ("b", "difference"),
-    }  # fmt: skip
+        ("a", "level"),
+        ("b", "level"),
+        ("a", "difference"),
+        ("b", "difference"),
+    }
     assert msgspec.structs.replace(made, channels=CHAMPION.channels) == CHAMPION
 
 
@@ -76,8 +81,11 @@ def test_other_features_have_the_champions_kinds_of_channels_and_those_of_its_ta
     made = spec(CHAMPION, ("b", "c", "d"), features=("c", "b"))
     assert (made.features, made.targets) == (("c", "b"), ("b",))
     assert {(channel.feature, channel.kind) for channel in made.channels} == {
-        ("c", "log_return"), ("b", "log_return"), ("c", "level"), ("b", "level"),
-    }  # fmt: skip
+        ("c", "log_return"),
+        ("b", "log_return"),
+        ("c", "level"),
+        ("b", "level"),
+    }
     assert spec(CHAMPION, ("c",), features=("c",)).targets == ("c",)
 
 

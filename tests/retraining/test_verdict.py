@@ -39,11 +39,15 @@ class Found:
         scores = self.scores()
         compared = [
             Comparison(
-                name=one.name, difference=self.model - one.overall, error=0.1, p=self.p, moments=44,
+                name=one.name,
+                difference=self.model - one.overall,
+                error=0.1,
+                p=self.p,
+                moments=44,
                 is_shown=self.p is not None and self.p < 0.05,
             )
             for one in scores[1:]
-        ]  # fmt: skip
+        ]
         worse = [self.worse, *([] if self.champion is None else [self.champions_worse]), 0, 0]
         streams = StreamScores(scored=100, judged=100, worse=worse)
         rules = PromotionRules(self.policy, self.margin, self.most)
@@ -92,9 +96,13 @@ def test_without_a_champion_it_must_be_better_than_persistence_by_however_little
 @pytest.mark.parametrize("champion", [None, 1.0])
 @pytest.mark.parametrize(
     ("p", "promoted", "words"),
-    [(0.049, True, ""), (0.05, False, "within its own error (p = 0.05)"), (0.4, False, "(p = 0.4)"),
-     (None, False, "44 moments of truths are too few")],
-)  # fmt: skip
+    [
+        (0.049, True, ""),
+        (0.05, False, "within its own error (p = 0.05)"),
+        (0.4, False, "(p = 0.4)"),
+        (None, False, "44 moments of truths are too few"),
+    ],
+)
 def test_what_may_be_chance_is_not_shown_to_be_better(
     champion: float | None, p: float | None, promoted: bool, words: str
 ) -> None:
@@ -149,18 +157,23 @@ def test_never_and_always_do_not_ask_for_the_score(champion: float | None) -> No
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Found(0.75, 1.0, ridge=0.5),
-         "1 of oil@3: 25.0% better, 50.0% worse than ridge, the best baseline, 25.0% better than persistence"),
+        (
+            Found(0.75, 1.0, ridge=0.5),
+            "1 of oil@3: 25.0% better, 50.0% worse than ridge, the best baseline, 25.0% better than persistence",
+        ),
         (Found(0.5, 0.5), "0.5 of oil@3: the same, 50.0% better than persistence, the best baseline"),
-        (Found(0.0951, ridge=0.0993, persistence=0.1748),
-         "0.0993 of ridge, the best baseline: 4.2% better, 45.6% better than persistence"),
+        (
+            Found(0.0951, ridge=0.0993, persistence=0.1748),
+            "0.0993 of ridge, the best baseline: 4.2% better, 45.6% better than persistence",
+        ),
         (Found(0.5), "1 of persistence, the best baseline: 50.0% better"),
         (Found(0.5, ridge=0.01), "0.01 of ridge, the best baseline: 50 times worse, 50.0% better than persistence"),
-        (Found(0.5, ridge=0.0001),
-         "0.0001 of ridge, the best baseline: 5,000 times worse, 50.0% better than persistence"),
-        (Found(1.0, ridge=0.0),
-         "0 of ridge, the best baseline: worse than none at all, the same as persistence"),
+        (
+            Found(0.5, ridge=0.0001),
+            "0.0001 of ridge, the best baseline: 5,000 times worse, 50.0% better than persistence",
+        ),
+        (Found(1.0, ridge=0.0), "0 of ridge, the best baseline: worse than none at all, the same as persistence"),
     ],
-)  # fmt: skip
+)
 def test_the_lead_compares_with_the_champion_the_best_baseline_and_persistence(found: Found, words: str) -> None:
     assert lead(found.scores()) == f"MSE {found.model:.4g} against {words}"

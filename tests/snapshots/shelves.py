@@ -79,9 +79,14 @@ def fill(draft: Draft, state: Mapping[bytes, int], at_once: int = 2) -> Draft:
 
 
 def write(
-    shelf: Shelf, offset: int, state: Mapping[bytes, int], base: Chain | None = None, cold: ColdRows | None = None,
-    since: int = 0, partition: int = 3,
-) -> Chain:  # fmt: skip
+    shelf: Shelf,
+    offset: int,
+    state: Mapping[bytes, int],
+    base: Chain | None = None,
+    cold: ColdRows | None = None,
+    since: int = 0,
+    partition: int = 3,
+) -> Chain:
     return fill(shelf.draft(partition, since, offset, base, cold), state).finish()
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamrnn.errors import Damaged
 from streamrnn.snapshots import Chain, Shelf
 from streamrnn.snapshots.chain import LARGEST_MANIFEST_BYTES
+from streamrnn.snapshots.draft import PartBounds
 from tests.backends import stand_before
 from tests.snapshots.shelves import load, make_shelf, reasons, restore, write
 
@@ -193,13 +194,9 @@ def test_a_store_that_is_away_is_no_damage(memory: None) -> None:
     assert restore(shelf, 9) == (chain, OLD)
 
 
-def test_a_manifest_that_would_be_too_large_to_read_is_not_written(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import streamrnn.snapshots.draft as draft
-
-    assert draft.LARGEST_MANIFEST_BYTES == LARGEST_MANIFEST_BYTES == 16 * 2**20
-    monkeypatch.setattr(draft, "LARGEST_MANIFEST_BYTES", 100)
+def test_a_manifest_that_would_be_too_large_to_read_is_not_written(tmp_path: Path) -> None:
+    assert PartBounds().manifest_bytes == LARGEST_MANIFEST_BYTES == 16 * 2**20
+    shelf = make_shelf(tmp_path, bounds=PartBounds(manifest_bytes=100))
     with pytest.raises(Damaged, match="1 parts are more than a manifest holds"):
         write(shelf, 1, OLD)
     assert list(Path(shelf.place(3)).iterdir()) == []

@@ -21,8 +21,13 @@ def test_a_prune_keeps_so_many_below_all_above_and_their_parts_alone() -> None:
     assert shelf.prune(3, 1) == 0
     assert shelf.prune(3, 4) == 2 + 2
     assert [restore(shelf, offset)[1] for offset in range(1, 7)] == [
-        {}, {}, {b"3": 3}, {b"3": 3, b"4": 4}, {b"3": 3, b"4": 4, b"5": 5}, {b"6": 6},
-    ]  # fmt: skip
+        {},
+        {},
+        {b"3": 3},
+        {b"3": 3, b"4": 4},
+        {b"3": 3, b"4": 4, b"5": 5},
+        {b"6": 6},
+    ]
     assert shelf.prune(3, 4) == 0
 
 

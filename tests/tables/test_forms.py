@@ -69,12 +69,15 @@ def test_a_number_is_read_as_its_separators_say(tmp_path: Path, cell: str, form:
 
 @pytest.mark.parametrize(
     ("cell", "form", "said"),
-    [("1,234", {}, "'1,234' is not a number; a decimal comma (--decimal ,) or thousands (--thousands ,)?"),
-     ("1.5", {"decimal": ","}, "'1.5' is not a number; does it mean a missing one?"),
-     ("12,34", {"thousands": ","}, "'12,34' is not a number; a decimal comma"),
-     ("1_000", {}, "'1_000' is not a number"), ("0x10", {}, "'0x10' is not a number"),
-     ("9007199254740993", {}, "9007199254740993 is a whole number beyond 2**53, not exact")],
-)  # fmt: skip
+    [
+        ("1,234", {}, "'1,234' is not a number; a decimal comma (--decimal ,) or thousands (--thousands ,)?"),
+        ("1.5", {"decimal": ","}, "'1.5' is not a number; does it mean a missing one?"),
+        ("12,34", {"thousands": ","}, "'12,34' is not a number; a decimal comma"),
+        ("1_000", {}, "'1_000' is not a number"),
+        ("0x10", {}, "'0x10' is not a number"),
+        ("9007199254740993", {}, "9007199254740993 is a whole number beyond 2**53, not exact"),
+    ],
+)
 def test_a_number_that_may_be_two_or_none_is_refused(tmp_path: Path, cell: str, form: Any, said: str) -> None:
     path = written(tmp_path, f"time;a\n2016-07-01;7\n2016-07-02;{cell}\n")
     assert refused(path, features=("a",), form=TextForm(**form)).startswith(f": row 2 (line 3), column 'a': {said}")

@@ -166,8 +166,10 @@ def test_a_limit_counts_the_rows_of_the_files_before_they_are_merged(
     tmp_path: Path, limit: int | None, sent: list[int]
 ) -> None:
     path = tmp_path / "panel.csv"
-    path.write_text("time,who,x\n" + "".join(f"{T0 + t},{who},{n}\n" for n, (who, t) in enumerate(
-        [("a", 0), ("a", 9), ("b", 5), ("b", 9)])))  # fmt: skip
+    path.write_text(
+        "time,who,x\n"
+        + "".join(f"{T0 + t},{who},{n}\n" for n, (who, t) in enumerate([("a", 0), ("a", 9), ("b", 5), ("b", 9)]))
+    )
     feed = open_feed([path], TableColumns(stream=("who",)), limit)
     feed.check_all()
     encoder = TickEncoder(feed.features, InputSettings(), feed.whole)

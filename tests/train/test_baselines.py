@@ -97,7 +97,15 @@ def test_ticks_without_a_gap_have_no_season() -> None:
 class SlowRidge:
     """The ridge's twin: rows written one by one, each penalty's least squares by numpy on augmented rows."""
 
-    def __init__(self, history: History, split: Split, target: str, horizons: Sequence[int], lags: int) -> None:
+    def __init__(
+        self,
+        history: History,
+        split: Split,
+        target: str,
+        horizons: Sequence[int],
+        lags: int,
+        penalties: Sequence[float],
+    ) -> None:
         self._history, self._target, self._horizons, self._lags = history, target, horizons, lags
         self._column = history.features.index(target)
         standards = [self._standard(stream, split.train) for stream in range(len(history.streams))]
@@ -107,7 +115,7 @@ class SlowRidge:
         penalised, nothing = np.diag([1e-9**0.5, *[1.0] * lags]), np.zeros((lags + 1, len(horizons)))
         tried = [
             np.linalg.lstsq(np.vstack((x, penalty**0.5 * penalised)), np.vstack((y, nothing)))[0]
-            for penalty in baselines.PENALTIES
+            for penalty in penalties
         ]
         x, y = self._rows(split.validation or split.train)
         errors = [float(np.square(x @ weights - y).sum()) for weights in tried]
@@ -169,37 +177,40 @@ def level_streams(seed: int) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
 @pytest.mark.parametrize("penalties", [(1e-6,), (1.0,), baselines.PENALTIES])
 @pytest.mark.parametrize("validation", [0.2, 0.0])
 def test_the_ridge_is_the_least_squares_of_rows_written_one_by_one(
-    seed: int, penalties: tuple[float, ...], validation: float, monkeypatch: pytest.MonkeyPatch
+    seed: int, penalties: tuple[float, ...], validation: float
 ) -> None:
-    monkeypatch.setattr(baselines, "PENALTIES", penalties)
-    monkeypatch.setattr(baselines, "BLOCK", 17)
     history, horizons = history_of(FEATURES, level_streams(seed)), (1, 3)
     split = split_each(history, (0.6, validation, 0.4 - validation))
     split = Split([extent for extent in split.train if extent.length > 2], split.validation, split.test)
     windows = all_windows(history, TARGETS, horizons)
-    said = RidgeAR(history, split, TARGETS, horizons, lags=4).forecast(history, windows)
+    said = RidgeAR(history, split, TARGETS, horizons, 4, penalties, 17).forecast(history, windows)
     for o, target in enumerate(TARGETS):
-        slow = SlowRidge(history, split, target, horizons, 4)
+        slow = SlowRidge(history, split, target, horizons, 4, penalties)
         right = [slow.say(s, at) for s, at in zip(windows.streams.tolist(), windows.origins.tolist(), strict=True)]
         np.testing.assert_allclose(said[:, :, o, 0], right, rtol=2e-5, atol=2e-5)
     assert 0 < np.isnan(said).sum() < said.size / 2
 
 
-def ridge(history: History, split: Split, horizons: Sequence[int], lags: int) -> Values:
+def ridge(
+    history: History,
+    split: Split,
+    horizons: Sequence[int],
+    lags: int,
+    penalties: Sequence[float] = baselines.PENALTIES,
+) -> Values:
     """What it says at every origin, of one target: (n, K)."""
-    forecaster = RidgeAR(history, split, ("x",), horizons, lags)
+    forecaster = RidgeAR(history, split, ("x",), horizons, lags, penalties)
     return forecaster.forecast(history, all_windows(history, ("x",), horizons))[..., 0, 0]
 
 
-def test_the_ridge_recovers_a_noise_free_autoregression(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ridge_recovers_a_noise_free_autoregression() -> None:
     """Of order 3, seen in the training part alone: its forecasts are the values that come."""
-    monkeypatch.setattr(baselines, "PENALTIES", (1e-9,))
     values = [1.0, -0.5, 0.3]
     while len(values) < 300:
         values.append(0.6 * values[-1] + 0.3 * values[-2] - 0.88 * values[-3])
     history = history_of(("x",), {"s": ticks_of(np.array(values))})
     split = Split([Extent(3, 150, 0)], [Extent(150, 200, 0)], [Extent(200, 300, 0)])
-    said = ridge(history, split, (1, 5), lags=3)
+    said = ridge(history, split, (1, 5), 3, penalties=(1e-9,))
     truth = all_windows(history, ("x",), (1, 5)).truth[..., 0]
     assert truth.std() > 0.3
     np.testing.assert_allclose(said[2:], truth[2:], atol=1e-4)
@@ -218,14 +229,11 @@ def test_streams_that_differ_in_level_and_size_alone_are_forecast_alike() -> Non
 
 
 @pytest.mark.parametrize(("sign", "is_free"), [(1, True), (-1, False)])
-def test_the_penalty_is_chosen_on_the_validation_part_alone(
-    sign: int, is_free: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_penalty_is_chosen_on_the_validation_part_alone(sign: int, is_free: bool) -> None:
     """Values that alternate in training: where they go on so the fit is trusted, where they stop to it is not."""
-    monkeypatch.setattr(baselines, "PENALTIES", (1e-9, 1e9))
     values = np.array([(-1.0) ** (t // 2 if sign < 0 and 100 <= t < 150 else t) for t in range(200)])
     history = history_of(("x",), {"s": ticks_of(values)})
-    said = ridge(history, split_each(history, (0.5, 0.25, 0.25)), (1,), lags=1)[:, 0]
+    said = ridge(history, split_each(history, (0.5, 0.25, 0.25)), (1,), 1, penalties=(1e-9, 1e9))[:, 0]
     np.testing.assert_allclose(said, -values[:-1] if is_free else np.zeros(199), atol=0.02)
 
 

@@ -119,9 +119,14 @@ def test_a_piece_reads_what_its_stream_would_say_stepped_from_its_beginning(
     missing: MissingPolicy, channels: tuple[Channel, ...], chunk: int, bound: float | None
 ) -> None:
     spec = ModelSpec(
-        name="t", features=SPEC.features, targets=SPEC.targets, channels=channels,
-        time_features=SPEC.time_features, missing=missing, bound=bound,
-    )  # fmt: skip
+        name="t",
+        features=SPEC.features,
+        targets=SPEC.targets,
+        channels=channels,
+        time_features=SPEC.time_features,
+        missing=missing,
+        bound=bound,
+    )
     history, model = history_of(SPEC.features, shaky_streams(3, LENGTHS, 2)), make_model(spec)
     x, filled = stepped(model, history)
     said = read(ChunkReader(history, model, chunk, ones(history)), EVERYWHERE)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from streamrnn.train import fineness
 from streamrnn.train.fineness import find_fine
 
 RNG = np.random.default_rng(1)
@@ -27,11 +26,10 @@ WALK = RNG.normal(size=400).cumsum()
 )
 @pytest.mark.parametrize("at_once", [3, 1 << 18])
 def test_a_feature_is_fine_where_rounding_tells_its_steps_wrong(
-    column: np.ndarray, is_fine: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
+    column: np.ndarray, is_fine: bool, at_once: int
 ) -> None:
-    monkeypatch.setattr(fineness, "PASS_TICKS", at_once)
     values = np.stack((column, WALK), axis=1).astype(np.float64)
-    assert find_fine(values, np.array([0, 400])).tolist() == [is_fine, False]
+    assert find_fine(values, np.array([0, 400]), at_once).tolist() == [is_fine, False]
 
 
 def test_between_two_streams_there_is_no_step() -> None:

@@ -100,9 +100,9 @@ def same(found: Grid, right: dict[tuple[int, int], float]) -> None:
     ]
 
 
-def judged(history: History, part: list[Extent], who: Sequence[Scripted]) -> Judgement:
+def judged(history: History, part: list[Extent], who: Sequence[Scripted], **more: int) -> Judgement:
     scales = np.array([SCALES[s % len(SCALES)] for s in range(len(history.streams))])
-    return judge(history, part, who, TARGETS, HORIZONS, scales)
+    return judge(history, part, who, TARGETS, HORIZONS, scales, **more)
 
 
 def over_streams(rows: list[Error], o: int, size: Callable[[float], float]) -> float | None:
@@ -175,13 +175,10 @@ def none_if_nan(number: float) -> float | None:
 
 
 @pytest.mark.parametrize("at_once", [1, 1 << 20])
-def test_a_few_samples_are_taken_from_the_first_stream_to_the_last_and_points_have_no_band(
-    at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "NUMBERS_AT_ONCE", at_once)
+def test_a_few_samples_are_taken_from_the_first_stream_to_the_last_and_points_have_no_band(at_once: int) -> None:
     history = history_of(FEATURES, {f"s{n}": ticks_of(np.ones((10, 3))) for n in range(40)})
     part, one = split_each(history, (0.0, 0.0, 1.0)).test, Scripted("one", lambda cell: [1.0])
-    samples = judged(history, part, [one]).samples
+    samples = judged(history, part, [one], numbers_at_once=at_once).samples
     assert len(samples) == MOST_SAMPLES
     streams = [int(sample.stream[1:]) for sample in samples]
     assert streams == sorted(streams)

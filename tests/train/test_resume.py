@@ -128,7 +128,7 @@ def test_a_fit_that_does_not_resume_begins_anew_and_leaves_its_own_checkpoint(tm
         ({}, walk(130), "history.digest was .*history.split was .*history.starts was .*history.ticks was 240, is"),
         ({}, walk(last=1.0), 'fit: history.digest was "[0-9a-f]+", is "[0-9a-f]+"$'),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_of_another_fit_is_refused_by_what_differs(
     tmp_path: Path, changes: dict[str, Any], history: History, said: str
 ) -> None:

@@ -76,9 +76,12 @@ def test_streams_side_by_side_have_the_scales_of_each_alone() -> None:
     history = history_of(("a", "b"), streams)
     train = split_each(history, (0.5, 0.0, 0.5)).train
     alone = [
-        error_scales(history_of(("a", "b"), {name: ticks}), split_each(
-            history_of(("a", "b"), {name: ticks}), (0.5, 0.0, 0.5)).train if len(ticks) > 1 else [], ("b", "a"))[0]
+        error_scales(
+            history_of(("a", "b"), {name: ticks}),
+            split_each(history_of(("a", "b"), {name: ticks}), (0.5, 0.0, 0.5)).train if len(ticks) > 1 else [],
+            ("b", "a"),
+        )[0]
         for name, ticks in streams.items()
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(error_scales(history, train, ("b", "a")), np.array(alone), rtol=1e-9)
     assert np.isnan(alone[4]).all()

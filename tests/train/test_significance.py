@@ -88,8 +88,10 @@ def test_of_two_equals_the_first_is_shown_to_be_better_one_time_in_twenty(
 def test_a_true_difference_is_found_the_more_often_the_larger_it_is() -> None:
     """A mean of .1 deviations is 3.2 standard errors of 1,000 moments: found some nine times in ten."""
     rng, ones = np.random.default_rng(8), np.ones(1000)
-    power = [np.mean([compare(rng.normal(size=1000) - shift, ones, 1).is_shown for _ in range(500)])
-             for shift in (0.0, 0.05, 0.1)]  # fmt: skip
+    power = [
+        np.mean([compare(rng.normal(size=1000) - shift, ones, 1).is_shown for _ in range(500)])
+        for shift in (0.0, 0.05, 0.1)
+    ]
     assert power[0] < 0.08
     assert 0.3 < power[1] < 0.7
     assert power[2] > 0.85

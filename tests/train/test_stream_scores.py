@@ -41,8 +41,10 @@ def test_streams_are_listed_with_the_worst_beside_persistence_first() -> None:
     """Errors of 4, .5 and 2 times persistence's; a stream without a score is left out."""
     scores = stream_scores(found([(2.0, 1.0, 0.5), NAN, (1.0, 3.0, 2.0), (8.0, 4.0, 4.0)]), names(4))
     assert [(row.stream, row.truths, row.std_mse[0]) for row in scores.rows] == [
-        ("s0", 50, 2.0), ("s3", 50, 8.0), ("s2", 50, 1.0)
-    ]  # fmt: skip
+        ("s0", 50, 2.0),
+        ("s3", 50, 8.0),
+        ("s2", 50, 1.0),
+    ]
     assert (scores.scored, scores.judged, scores.worse) == (3, 3, [2, 2, 0])
     assert (scores.quantiles[0], scores.quantiles[3], scores.quantiles[-1]) == (0.5, 2.0, 4.0)
     assert scores.share_worse(0) == pytest.approx(2 / 3)

@@ -61,8 +61,9 @@ def ticks_of(partition: int, count: int, streams: int = 5, step: int = 1, bad_ev
 
 
 def as_logged(published: OutRecord, offset: int) -> Record:
-    return Record(published.partition, offset, published.timestamp_ms, published.key, published.value,
-                  list(published.headers))  # fmt: skip
+    return Record(
+        published.partition, offset, published.timestamp_ms, published.key, published.value, list(published.headers)
+    )
 
 
 @dataclass
@@ -101,9 +102,14 @@ class World:
         self.logs.setdefault((INPUT, records[0].partition), []).extend(records)
 
     def serve(
-        self, partition: int, start: int, stop: int, since: int | None = None, model: Model | None = None,
+        self,
+        partition: int,
+        start: int,
+        stop: int,
+        since: int | None = None,
+        model: Model | None = None,
         commit: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Publish what offsets start..stop-1 yield, from the state that since..start-1 make, and commit."""
         begin, used = start if since is None else since, model or self.model
         engine, decoder = make_engine(used, self.settings), make_decoder(used.spec, self.settings)
@@ -152,9 +158,11 @@ def world(
 ) -> World:
     """One that was served without a fault."""
     given = {
-        "input": {"topic": INPUT}, "output": {"topic": OUTPUT, "codec": codec},
-        "delivery": {"guarantee": guarantee}, "engine": {"device": "cpu"},
-    }  # fmt: skip
+        "input": {"topic": INPUT},
+        "output": {"topic": OUTPUT, "codec": codec},
+        "delivery": {"guarantee": guarantee},
+        "engine": {"device": "cpu"},
+    }
     given |= {name: given.get(name, {}) | section for name, section in sections.items()}  # type: ignore[operator]
     made = World(Settings(**given), count=partitions)  # type: ignore[arg-type]
     for partition in range(partitions):

@@ -283,9 +283,14 @@ def keep(made: World, *offsets: int) -> None:
     """Full snapshots of the state that the input makes, at these offsets."""
     engine, decoder = make_engine(made.model, made.settings), make_decoder(made.model.spec, made.settings)
     shelf = Shelf(
-        made.settings.snapshots.url, made.settings.kafka.group, INPUT, made.model.spec.label,
-        fingerprint(made.model, made.settings), engine.layout.text(), "cpu",
-    )  # fmt: skip
+        made.settings.snapshots.url,
+        made.settings.kafka.group,
+        INPUT,
+        made.model.spec.label,
+        fingerprint(made.model, made.settings),
+        engine.layout.text(),
+        "cpu",
+    )
     begin = 0
     for offset in offsets:
         records = [r for r in made.logs[INPUT, 0] if begin <= r.offset < offset]
@@ -327,8 +332,13 @@ async def test_where_the_first_ticks_are_gone_it_goes_on_from_the_oldest_snapsho
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 async def test_streams_whose_keys_are_numbers_are_clean_and_are_named_as_shown(codec: str) -> None:
-    made = World(Settings(input={"topic": INPUT, "key": "int64"}, output={"topic": OUTPUT, "codec": codec},
-                          engine={"device": "cpu"}))  # fmt: skip
+    made = World(
+        Settings(
+            input={"topic": INPUT, "key": "int64"},
+            output={"topic": OUTPUT, "codec": codec},
+            engine={"device": "cpu"},
+        )
+    )
     keys = [number.to_bytes(8, "big") for number in (17, 200, 384)]
     made.produce([r._replace(key=keys[n % 3]) for n, r in enumerate(ticks_of(0, 60))])
     made.serve(0, 0, 60)

@@ -72,8 +72,9 @@ def test_texts_of_the_same_float32_are_the_same_prediction_and_its_neighbours_ar
     assert content.digest(b"k", beside) != content.digest(b"k", TODAY)
     assert content.differences(TODAY, beside) == ("prediction.a[0] 0.3", "prediction.a[0] 0.30000004")
     assert content.differences(RECORDED, beside) == (
-        "prediction.a[0] 0.30000001192092896", "prediction.a[0] 0.30000004"
-    )  # fmt: skip
+        "prediction.a[0] 0.30000001192092896",
+        "prediction.a[0] 0.30000004",
+    )
 
 
 def test_numbers_of_a_float64_model_and_all_that_are_no_predictions_are_compared_as_they_are() -> None:

@@ -112,8 +112,9 @@ async def test_a_worker_that_goes_on_from_snapshots_knows_who_has_ended(
 ) -> None:
     records = acts(240, seed)
     kept = EXACT | {
-        "snapshots": {"url": str(tmp_path), "interval_records": 5}, "engine": {"max_streams": 1, "max_parked": 1}
-    }  # fmt: skip
+        "snapshots": {"url": str(tmp_path), "interval_records": 5},
+        "engine": {"max_streams": 1, "max_parked": 1},
+    }
     w: World | None = None
     for stop in (60, 61, 140, 240):
         w = world({0: records[:stop]}, poll=5, after=w, **kept)

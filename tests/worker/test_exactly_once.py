@@ -17,9 +17,7 @@ from .test_interleavings import TURNS, rebalances, serve_all
 AWAY = BrokerUnavailable("nobody there")
 EXACT = {"guarantee": "exactly_once", "commit_interval_ms": 0}
 TOPIC = {0: ticks(0, 40), 1: ticks(1, 25), 2: ticks(2, 9)}
-OUTCOMES = st.lists(
-    st.sampled_from([None, None, AWAY, Rebalanced("late"), Lost(True), Lost(False)]), max_size=12
-)  # fmt: skip
+OUTCOMES = st.lists(st.sampled_from([None, None, AWAY, Rebalanced("late"), Lost(True), Lost(False)]), max_size=12)
 
 
 def check_exact(world: World) -> None:

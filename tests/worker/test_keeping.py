@@ -79,9 +79,13 @@ async def test_a_new_process_restores_the_newest_snapshot_and_goes_on_bit_for_bi
     outcomes=st.lists(st.sampled_from([None, None, None, AWAY, Lost(True), Lost(False)]), max_size=8),
 )
 def test_through_any_number_of_lives_faults_and_small_caps_each_prediction_is_its_streams_alone(
-    world: MakeWorld, lives: list[tuple[int, bool]], poll: int, streams: int, cap: int,
+    world: MakeWorld,
+    lives: list[tuple[int, bool]],
+    poll: int,
+    streams: int,
+    cap: int,
     outcomes: list[Exception | Lost | None],
-) -> None:  # fmt: skip
+) -> None:
     topic = {0: ticks(0, 200, streams), 1: ticks(1, 60, streams)}
 
     async def run(folder: Path) -> World:

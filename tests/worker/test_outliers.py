@@ -32,10 +32,14 @@ def test_a_feature_is_named_at_its_first_outlier_and_at_each_tenfold(caplog: pyt
             notes.note(batch(counts))
         said.append([record.getMessage().partition(" (")[0] for record in caplog.records])
     assert said == [
-        [], ["a: 1 value outside 0 to 1 so far"], [], ["b: 3 values outside -2 to inf so far"],
-        ["a: 10 values outside 0 to 1 so far"], ["b: 10 values outside -2 to inf so far"],
+        [],
+        ["a: 1 value outside 0 to 1 so far"],
+        [],
+        ["b: 3 values outside -2 to inf so far"],
+        ["a: 10 values outside 0 to 1 so far"],
+        ["b: 10 values outside -2 to inf so far"],
         ["a: 100 values outside 0 to 1 so far"],
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("policy", ["process", "clip", "missing", "dead-letter"])
@@ -61,5 +65,6 @@ async def test_a_worker_counts_says_and_steps_by_the_policy(
     assert w.letters() == ([((0, 4), "outlier"), ((0, 8), "outlier")] if instead is None else [])
     assert b'streamrnn_outliers_total{feature="x"} 2.0' in w.metrics.text()
     said = [r.getMessage() for r in caplog.records if "outside" in r.getMessage()]
-    assert said == [f"x: 2 values outside -9 to 9 so far (input.outliers = {policy}; bounds: input.ranges, else "
-                    "the model's)"]  # fmt: skip
+    assert said == [
+        f"x: 2 values outside -9 to 9 so far (input.outliers = {policy}; bounds: input.ranges, else the model's)"
+    ]

@@ -53,8 +53,10 @@ def test_what_float32_holds_is_not_said(caplog: pytest.LogCaptureFixture, base: 
 
 def test_steps_between_streams_and_missing_or_refused_values_are_none(caplog: pytest.LogCaptureFixture) -> None:
     watch, now = watching()
-    still = [record._replace(value=b'{"wh":%d,"load":1}' % (987_654_324 + 1001 * (n % 3))) for n, record in
-             enumerate(batch(0, 2 * ENOUGH_STEPS))]  # fmt: skip
+    still = [
+        record._replace(value=b'{"wh":%d,"load":1}' % (987_654_324 + 1001 * (n % 3)))
+        for n, record in enumerate(batch(0, 2 * ENOUGH_STEPS))
+    ]
     watch.note(still)
     now[0] = AGAIN_S
     watch.note([r._replace(value=b'{"load":1}' if n % 2 else b"no") for n, r in enumerate(batch(0, 600))])

@@ -65,9 +65,12 @@ def test_times_a_day_from_the_records_are_far_and_said_once_an_hour(caplog: pyte
     now = [0.0]
     watch = InputWatch(("temp", "load"), InputSettings(topic="in"), lambda record, index: record, lambda: now[0])
     for time_ms, arrival_ms, wanted in (
-        (DAY_MS, 0, False), (DAY_MS + 1, 0, True), (0, DAY_MS, False), (0, DAY_MS + 1, True),
+        (DAY_MS, 0, False),
+        (DAY_MS + 1, 0, True),
+        (0, DAY_MS, False),
+        (0, DAY_MS + 1, True),
         (5 * DAY_MS, -1, False),
-    ):  # fmt: skip
+    ):
         found = batch(2, 0, time_ms, arrival_ms)
         assert far_times(found[0]).tolist() == [wanted] * 2
         watch.note(*found)

@@ -75,12 +75,13 @@ async def read_whole(
     stop: int,
     max_records: int,
     on_skip: Callable[[Skip], None] | None = None,
+    quiet_s: float = QUIET_S,
 ) -> AsyncGenerator[list[Record], None]:
     """All records that a read-committed reader sees with start <= offset < stop, in lists of at most `max_records`.
 
     Both must lie within the log's extent. Close it early with `contextlib.aclosing`. What cannot be read is passed
     over and told to `on_skip`, or raises CorruptBatch, as input.corrupt says. BrokerUnavailable when the log cannot
-    be read up to `stop`, TicksLost when retention is faster.
+    be read up to `stop`, or nothing comes for `quiet_s`; TicksLost when retention is faster.
     """
     if start >= stop:
         return
@@ -88,12 +89,12 @@ async def read_whole(
     async with open_reader(settings, on_skip) as consumer:
         consumer.assign([tp])
         consumer.seek(tp, start)
-        async for records in _until(consumer, tp, start, stop, max_records):
+        async for records in _until(consumer, tp, start, stop, max_records, quiet_s):
             yield records
 
 
 async def _until(
-    consumer: LeanConsumer, tp: TopicPartition, position: int, stop: int, max_records: int
+    consumer: LeanConsumer, tp: TopicPartition, position: int, stop: int, max_records: int, quiet_s: float
 ) -> AsyncIterator[list[Record]]:
     heard_s, doing = time.monotonic(), f"reading {tp.topic}-{tp.partition}"
     while position < stop:
@@ -105,7 +106,7 @@ async def _until(
             raise TicksLost(f"{doing}: what was at offset {position} is gone (retention)") from error
         if reached > position:
             position, heard_s = reached, time.monotonic()
-        elif time.monotonic() - heard_s > QUIET_S:
+        elif time.monotonic() - heard_s > quiet_s:
             raise BrokerUnavailable(f"{doing}: nothing comes at {position}, below the {stop} it must reach")
         records = [record for record in to_records(batches) if record.offset < stop]
         if records:
