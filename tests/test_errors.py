@@ -14,7 +14,7 @@ FROM_OUTSIDE = {"OSError"}
 SIGNALS = {
     "codecs": {"Refused"},
     "kafka": {"NotSent", "Unreadable", "Undecodable", "TooLarge", "_Later"},
-    "registry.py": {"_Damaged"},
+    "registry.py": {"_DamagedVersion"},
     "replay": {"Stopped"},
     "tables": {"Bad"},
     "train": {"_Pruned"},
