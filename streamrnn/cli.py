@@ -20,7 +20,9 @@ from streamrnn.process.terminal import plain
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """--config and a flag for every option, from the options' one declaration."""
+    """--config and a flag for every option, from the options' one declaration; the usage stays a command's own."""
+    own = parser.format_usage().removeprefix("usage: ").rstrip()
+    parser.usage = f"{own} [--config FILE] [--SECTION.OPTION VALUE ...]".replace("%", "%%")
     group = parser.add_argument_group("settings: each is a key of the file and a variable of the environment too")
     group.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
     for option in config.options():
@@ -86,7 +88,9 @@ COMMANDS = {
     "demo": _Command("see it work on real data; nothing else is needed", demo.add_arguments, demo.run_demo),
     "serve": _Command("run the daemon", _nothing, _serve, True),
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
-    "models": _Command("list, show, promote and prune model versions", models.add_arguments, models.run_models),
+    "models": _Command(
+        "list, show, promote, roll back and prune model versions", models.add_arguments, models.run_models
+    ),
     "retrain": _Command("make, judge and publish the next model", retraining.add_arguments, _retrain, True),
     "verify": _Command("recompute what was published and name differences", verifying.add_arguments, _verify, True),
     "inspect": _Command("show what a running daemon holds", inspecting.add_arguments, inspecting.run_inspect),

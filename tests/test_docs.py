@@ -61,7 +61,7 @@ def _option(action: argparse.Action) -> str:
 def _taken(action: argparse.Action) -> str:
     if isinstance(action, argparse.BooleanOptionalAction):
         return ""
-    return str(action.metavar or r"\|".join(map(str, action.choices or ())) or "VALUE")
+    return str(action.metavar or "|".join(map(str, action.choices or ())) or "VALUE").replace("|", r"\|")
 
 
 def _meaning(action: argparse.Action) -> str:

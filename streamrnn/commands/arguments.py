@@ -153,7 +153,7 @@ def add_table_arguments(parser: argparse._ActionsContainer) -> None:
         help="text or number that means no value, besides NA, NaN, null; may be repeated",
     )
     add("--separator", type=separator, metavar="C", help="between columns (default: what all first rows have)")
-    add("--decimal", choices=(".", ","), help="decimal point or comma")
+    add("--decimal", choices=(".", ","), metavar=".|,", help="decimal point or comma")
     add("--thousands", type=separator, metavar="C", help="between groups of three digits (default: none)")
     add("--encoding", metavar="NAME", help="of text, such as latin-1 or cp1252 (default: UTF-8, or by its mark)")
     add("--skip", type=natural, default=0, metavar="LINES", help="lines before the names")

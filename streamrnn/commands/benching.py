@@ -39,26 +39,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
     add("--only", choices=PARTS, help="run one part: the service, the engine alone or snapshots")
-    add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default 3)")
-    add("--ticks", type=_positive, default=300_000, help="backlog of each run (default 300000)")
-    add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default 10)")
-    add("--latency-s", type=float, default=6.0, help="length of a run at half load; 0 leaves them out (default 6)")
-    add("--streams", type=_positive, default=1000, help="streams that tick in turn (default 1000)")
-    add("--partitions", type=_positive, default=4, help="partitions of the topics (default 4)")
-    add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default 100)")
-    add("--cell", choices=kinds, default="gru", help="the service's cell (default gru)")
-    add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default 64)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default auto)")
-    add("--cells", nargs="+", choices=kinds, default=list(kinds), help="engine alone: cells (default all)")
-    add("--hiddens", nargs="+", type=_positive, default=[32, 64, 128], help="engine alone: sizes (32 64 128)")
-    add("--batches", nargs="+", type=_positive, default=[64, 1024, 8192], help="engine alone: ticks (64 1024 8192)")
-    add("--engine-s", type=float, default=0.25, help="engine alone: seconds for a measurement (default 0.25)")
+    add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default: 3)")
+    add("--ticks", type=_positive, default=300_000, help="backlog of each run (default: 300000)")
+    add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
+    add("--latency-s", type=float, default=6.0, help="length of a run at half load; 0 leaves them out (default: 6)")
+    add("--streams", type=_positive, default=1000, help="streams that tick in turn (default: 1000)")
+    add("--partitions", type=_positive, default=4, help="partitions of the topics (default: 4)")
+    add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default: 100)")
+    add("--cell", choices=kinds, default="gru", help="the service's cell (default: gru)")
+    add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default: 64)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default: auto)")
+    add("--cells", nargs="+", choices=kinds, default=list(kinds), help="engine alone: cells (default: all)")
+    add(
+        "--hiddens",
+        nargs="+",
+        type=_positive,
+        default=[32, 64, 128],
+        help="engine alone: sizes (default: 32 64 128)",
+    )
+    add(
+        "--batches",
+        nargs="+",
+        type=_positive,
+        default=[64, 1024, 8192],
+        help="engine alone: ticks (default: 64 1024 8192)",
+    )
+    add("--engine-s", type=float, default=0.25, help="engine alone: seconds for a measurement (default: 0.25)")
     add(
         "--streams-kept",
         nargs="+",
         type=_positive,
         default=[100_000, 1_000_000],
-        help="snapshots: numbers of streams (100000 1000000)",
+        help="snapshots: numbers of streams (default: 100000 1000000)",
     )
 
 

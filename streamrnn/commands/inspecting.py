@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `streamrnn inspect`."""
     parser.add_argument("stream", nargs="?", help="a stream's key; without it, a list of streams")
     parser.add_argument("--url", default="http://127.0.0.1:9464", help="the daemon (default: %(default)s)")
-    parser.add_argument("--partition", type=int, help="where the same key lives in several partitions")
-    parser.add_argument("--prefix", default="", help="list only streams whose key begins so")
-    parser.add_argument("--limit", type=int, default=50, help="longest list (default: %(default)s)")
+    parser.add_argument("--partition", type=int, metavar="N", help="where the same key lives in several partitions")
+    parser.add_argument("--prefix", default="", metavar="TEXT", help="list only streams whose key begins so")
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="longest list (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 

@@ -90,6 +90,21 @@ def test_a_value_that_is_none_is_told_with_the_option_and_the_usage(
     assert f"argument {option}: " in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("command", "own"), [("retrain", "--stream-column"), ("replay", "--max-gap"), ("serve", "-h")]
+)
+def test_the_usage_names_a_commands_own_options_and_that_settings_may_follow(
+    command: str, own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    usage, rest = capsys.readouterr().out.split("\n\n", 1)
+    assert own in usage
+    assert usage.endswith("[--config FILE] [--SECTION.OPTION VALUE ...]")
+    assert "--kafka.bootstrap" not in usage
+    assert "--kafka.bootstrap" in rest
+
+
 def test_offsets_are_of_topics_and_name_a_partition_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["retrain", "some.csv", "--offsets", "0:1-2"]) == 2
     assert main(["retrain", "--offsets", "0:1-2", "--offsets", "0:5-6"]) == 2
