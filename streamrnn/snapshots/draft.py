@@ -7,6 +7,7 @@ any moment leaves files that nobody reads. A failure removes what was written; o
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ class Draft:
         self._drawer, self._identity, self._cold = drawer, identity, cold
         self._since, self._offset, self._base = since, offset, base
         self._token, self._is_open = secrets.token_hex(4), True
+        self._writing, self._is_given_up = Lock(), False
         self._number = 0 if cold is None else cold.begin()
         self._pending: list[RowSlice] = []
         self._hashed: list[NDArray[np.int64]] = []
@@ -138,9 +140,10 @@ class Draft:
         with self._abandoning():
             if self._rows:
                 self._write()  # 2. the last part
+        with self._abandoning():
             chain = self._seal()  # 3. all parts proved to be there; then the manifest, last of all files
+            self._is_open, self._streams = False, set()
         # 4. only now is there a snapshot that the cold tier may read from
-        self._is_open, self._streams = False, set()
         if self._cold is not None:
             noted = zip(self._parts, self._hashes, strict=True)
             self._cold.turn(self._since, self._base is None, noted, self._number)
@@ -196,10 +199,20 @@ class Draft:
         return Chain(name, digest, identity.partition, *at, identity.device, base, parts)
 
     def abandon(self) -> None:
-        """Remove the files written so far; does nothing after `finish`.
+        """Remove the files written so far; does nothing after `finish`. On any thread, without waiting.
 
         Never raises: a file that cannot be removed belongs to no snapshot, and a later prune takes it.
         """
+        self._is_given_up = True
+        # A call under way, which may hang in the store, removes them when it comes back: were they removed under
+        # its hands, its manifest would name parts that are gone.
+        if self._writing.acquire(blocking=False):
+            try:
+                self._remove()
+            finally:
+                self._writing.release()
+
+    def _remove(self) -> None:
         if not self._is_open:
             return
         self._is_open = False
@@ -209,10 +222,14 @@ class Draft:
 
     @contextmanager
     def _abandoning(self) -> Iterator[None]:
-        if not self._is_open:
-            raise ValueError("a draft that was finished or abandoned takes no more")
-        try:
-            yield
-        except BaseException:
-            self.abandon()
-            raise
+        with self._writing:
+            if not self._is_open:
+                raise ValueError("a draft that was finished or abandoned takes no more")
+            try:
+                yield
+            except BaseException:
+                self._remove()
+                raise
+            if self._is_given_up and self._is_open:
+                self._remove()
+                raise ValueError("the draft was abandoned meanwhile")

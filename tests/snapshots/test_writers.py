@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from streamrnn.errors import Damaged
 from streamrnn.snapshots import Chain, Shelf
 from tests.backends import Backend, Turns, empty_all, full_at, stand_before
-from tests.snapshots.shelves import State, fill, load, restore, small_shelf, write
+from tests.snapshots.shelves import State, fill, load, reasons, restore, small_shelf, write
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -74,6 +75,26 @@ def test_a_disk_full_at_any_write_leaves_nothing_in_a_folder(
     assert caught.value.filename.startswith(shelf.place(3))
     assert set(os.listdir(shelf.place(3))) == before
     assert restore(shelf, 9) == (old, OLD)
+
+
+@pytest.mark.parametrize(("at", "is_whole"), [(1, False), (2, False), (3, False), (4, True)])
+def test_a_draft_given_up_while_a_thread_writes_it_leaves_a_whole_snapshot_or_nothing(
+    at: int, is_whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While each of its files is written: three parts, then the manifest, with which the snapshot is there."""
+    shelf, calls = small_shelf(tmp_path), itertools.count(1)
+    draft = shelf.draft(3, 0, 6)
+
+    def fsync(_: int) -> None:
+        if next(calls) == at:
+            draft.abandon()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if is_whole else pytest.raises(ValueError, match="abandoned"):
+        fill(draft, NEW).finish()
+    assert restore(shelf, 9)[1] == (NEW if is_whole else {})
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == (4 if is_whole else 0)
+    assert reasons(shelf, 9) == []
 
 
 def test_a_store_that_went_away_for_good_hides_no_error_and_what_it_keeps_is_no_snapshot() -> None:
