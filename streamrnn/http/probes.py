@@ -40,8 +40,11 @@ class Exposition:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-        await self._application(scope, receive, send)
+        """Answer; who asks for a form in words that nobody can read gets the common one."""
+        try:
+            await self._application(scope, receive, send)
+        except (TypeError, ValueError):  # of prometheus_client, of the headers, before it sends
+            await self._application({**scope, "headers": []}, receive, send)
 
 
 def probe_routes(view: ServiceView, metrics: ASGIApp) -> list[Route]:

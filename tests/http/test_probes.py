@@ -11,6 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from streamrnn.errors import DataError
 from streamrnn.http.probes import LONGEST_LIST, probe_routes
 from streamrnn.http.routing import make_application
+from streamrnn.metrics import Metrics
+from tests.http.asking import Start
+from tests.http.asking import ask as ask_server
 
 EXPOSED, KIND = b"# TYPE x counter\nx_total 1.0\n", "text/plain; version=0.0.4; charset=utf-8"
 NOT_WHOLE = ["", "x", "-1", "1.0", "1e3", "+1", " 1", "0x1", "9" * 10, "²"]
@@ -85,6 +88,16 @@ async def test_alive_and_ready_are_told_apart_with_the_reason() -> None:
 async def test_metrics_are_passed_on_untouched_in_prometheus_own_type() -> None:
     status, headers, body = await asked(View(), "/metrics")
     assert (status, headers["content-type"], body) == (200, KIND, EXPOSED.decode())
+
+
+@pytest.mark.parametrize("accept", [b"\xff", b"application/openmetrics-text;version=x"])
+async def test_a_form_of_metrics_that_nobody_can_read_is_the_common_one_and_fills_no_log(
+    start: Start, caplog: pytest.LogCaptureFixture, accept: bytes
+) -> None:
+    server = await start(probe_routes(View(), Metrics().application()))
+    status, headers, body = await ask_server(server, b"GET /metrics HTTP/1.1\r\nAccept: " + accept + b"\r\n\r\n")
+    assert (status, headers["content-type"], b"# HELP" in body) == (200, KIND, True)
+    assert caplog.messages == []
 
 
 async def test_the_status_is_json_whatever_numbers_are_in_it() -> None:
