@@ -23,7 +23,7 @@ class EngineThread:
     """A thread that owns one engine: from its start on, the engine refuses calls by any other thread.
 
     Nobody waits for what is posted. So the first posted call that fails is the last that runs: its error is raised
-    by every call after it, and logged where none follows.
+    by every call and every `raise_failure` after it, and logged where none follows.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -41,7 +41,7 @@ class EngineThread:
         """
 
         def answer() -> T:
-            self._raise_failure()
+            self.raise_failure()
             return call(*args, **kwargs)
 
         return asyncio.get_running_loop().run_in_executor(self._executor, answer)
@@ -58,7 +58,8 @@ class EngineThread:
 
         self._executor.submit(run)
 
-    def _raise_failure(self) -> None:
+    def raise_failure(self) -> None:
+        """Raise what a posted call has raised; for who makes no call for long."""
         if self._failure is not None:
             self._is_told = True
             raise self._failure

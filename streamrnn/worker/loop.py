@@ -84,6 +84,7 @@ class Worker:
             while not stop.is_set():
                 self.health.beat()
                 self.assigner.raise_failure()
+                self._line.thread.raise_failure()
                 try:
                     await self._follow_assignment()
                     await self._turn()

@@ -128,6 +128,23 @@ async def test_rows_that_were_parked_too_long_are_dropped_by_the_worker_itself(w
     check_values(w)
 
 
+async def test_a_device_that_fails_in_a_drop_ends_the_worker_though_no_tick_comes(
+    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = world({0: ticks(0, 20), 1: ticks(1, 20)}, pauses=replace(SHORT, parked_s=0.0))
+    async with w.crashing() as running:
+        await w.until(lambda: settled(w))
+
+        def fail(partition: int) -> None:
+            raise EngineError("the device is gone")
+
+        monkeypatch.setattr(w.engine, "drop", fail)
+        w.source.assign(1)
+        await w.until(running.done, 3.0)
+        with pytest.raises(EngineError, match="the device is gone"):
+            await running
+
+
 async def test_rows_of_a_recovery_that_was_broken_off_are_dropped(world: MakeWorld) -> None:
     w = world({0: ticks(0, 20), 1: ticks(1, 20)}, pauses=replace(SHORT, watch_s=3600.0))
     async with w.serving():
