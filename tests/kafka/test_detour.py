@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import NotLeaderForPartitionError
 
 from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part, read_part, with_part
 from streamrnn.kafka.reading.detour import PATIENCE_S, Detour, Refusals, find_detour
@@ -76,6 +77,17 @@ async def test_what_was_wrong_for_a_moment_costs_nothing() -> None:
     assert found is not None
     assert found.start == 500
     assert found.part.data.startswith(ten(500))
+
+
+@pytest.mark.parametrize("answers", [0, 1, 4])
+async def test_a_leader_that_moves_during_the_search_tells_nothing_of_the_log(answers: int) -> None:
+    broker = Broker({50}, [510])
+
+    async def ask(offset: int, most_bytes: int) -> Part:
+        return await broker.ask(offset, most_bytes) if broker.asked < answers else Part(6, -1, -1, [], b"")
+
+    with pytest.raises(NotLeaderForPartitionError):
+        await find_detour(ask, REFUSED, 505, (0, 1000))
 
 
 def test_a_broker_is_given_time_and_then_more() -> None:

@@ -19,6 +19,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
+from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from aiokafka.producer.transaction_manager import TransactionManager
@@ -293,3 +294,15 @@ async def test_a_consumer_speaks_and_fetches_as_it_was_told() -> None:
     end_fetch(consumer)
     assert consumer._subscription.fetcher_idle_time > 0
     await consumer.stop()
+
+
+async def test_an_answer_that_a_quota_holds_back_is_an_error_of_kafka_s() -> None:
+    consumer = object.__new__(FetchingConsumer)
+    consumer._closed = True
+
+    async def held_back(node: int, request: object) -> SimpleNamespace:
+        return SimpleNamespace(API_VERSION=11, topics=[])
+
+    consumer._plainly = held_back  # type: ignore[assignment, method-assign]
+    with pytest.raises(KafkaError):
+        await consumer.fetch_once(0, TopicPartition("t", 0), 5, 1)

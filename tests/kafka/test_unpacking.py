@@ -279,6 +279,14 @@ def test_a_detour_passes_over_what_lies_before_and_knows_what_was_aborted_there(
         assert reader.skipped == skipped
 
 
+def test_a_detour_hears_of_ends_between_the_bad_batch_and_what_is_wanted() -> None:
+    mine = {"attributes": logs.TRANSACTIONAL, "producer": 7}
+    bad = ten(10)[:8] + struct.pack(">i", -5) + ten(10)[12:]
+    reader = Reader(ten(0, **mine) + bad + marker(20, 7) + ten(21, **mine) + marker(31, 7, 1), 32)
+    assert values(list(detour(reader, 21, [(7, 0)]))) == list(range(21, 31))
+    assert reader.skips == []
+
+
 def detour(reader: Reader, start: int, aborted: list[tuple[int, int]]) -> Unpacking:
     answer = Answer(reader.log, reader.end, aborted, beyond=25)
     return Unpacking(TP, start, answer, Terms(LIMIT, reader._skip, reader._is_doubtful))

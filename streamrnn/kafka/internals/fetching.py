@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, Response
 from aiokafka.protocol.fetch import FetchRequest
 
@@ -56,9 +57,14 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self._fetcher._records = _Waiting(self._reader)
 
     async def fetch_once(self, node: int, tp: TopicPartition, offset: int, most_bytes: int) -> Part:
-        """What a broker has at `offset`, at once: at least one batch, and then at most so many bytes."""
+        """What a broker has at `offset`, at once: at least one batch, and then at most so many bytes.
+
+        KafkaError where it does not answer, or with nothing at all, as when this client has used up its quota.
+        """
         wanted = [(tp.topic, [(tp.partition, offset, most_bytes)])]
         response = await self._plainly(node, FetchRequest(0, 1, most_bytes, READ_COMMITTED, wanted))
+        if not response.topics:
+            raise KafkaError(f"node {node} holds its answers back (a quota?)")
         return read_part(response.API_VERSION, response.topics[0][1][0])
 
     async def _plainly(self, node: int, request: Request, **where: Any) -> Response:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka import errors as kafka_errors
 
 from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part
 from streamrnn.kafka.reading.batches import HEADER_BYTES, LOG_OVERHEAD, Header, Unreadable, check, read_header
@@ -63,15 +64,22 @@ class Detour(NamedTuple):
 async def find_detour(ask: Ask, refused: Part, offset: int, bounds: tuple[int, int]) -> Detour | None:
     """How to go on where a broker answered `refused` at `offset`; None where nothing shows that it must be left.
 
-    `bounds` are the log's first offset and the one after the last that may be read.
+    `bounds` are the log's first offset and the one after the last that may be read. A KafkaError where a broker
+    answers with one, as when another leads by now: that says nothing of the log.
     """
     log_start, end = bounds
 
+    async def asked(where: int, most_bytes: int) -> Part:
+        part = await ask(where, most_bytes)
+        if part.code not in (0, CORRUPT_MESSAGE):
+            raise kafka_errors.for_code(part.code)()
+        return part
+
     async def can_read(where: int) -> bool:
-        return _gives(await ask(where, 1))
+        return _gives(await asked(where, 1))
 
     # 1. What is wrong for a moment is over: nothing is lost.
-    again = await ask(offset, DETOUR_BYTES)
+    again = await asked(offset, DETOUR_BYTES)
     if _gives(again):
         return Detour(again, offset, offset + 1)
     # 2. Behind the place: where the broker can be asked again, or else the end.
@@ -80,12 +88,12 @@ async def find_detour(ask: Ask, refused: Part, offset: int, bounds: tuple[int, i
     # 3. From before the place: its bytes, and those behind it.
     before = await _nearest(can_read, offset, log_start)
     if before is not None:
-        part = await ask(before, DETOUR_BYTES)
+        part = await asked(before, DETOUR_BYTES)
         if _reaches(part.data, offset):
             return Detour(part, offset, beyond)
     # 4. There is nothing before it: what lies up to `behind` is lost.
     if behind is not None:
-        part = await ask(behind, DETOUR_BYTES)
+        part = await asked(behind, DETOUR_BYTES)
         start = _first_of(part.data, offset, behind)
         return Detour(part, start, start)
     # 5. Silence alone may mean that compaction has left nothing there; CORRUPT_MESSAGE does not.

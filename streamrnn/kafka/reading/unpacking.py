@@ -251,13 +251,17 @@ class Unpacking:
         return None
 
     def _is_likely(self, at: int) -> bool:
-        """Whether offsets and length are such as a whole batch of form 2 could have here."""
+        """Whether offsets and length are such as a whole batch of form 2 could have here.
+
+        A detour needs those before what is wanted too: they may end what their producer had begun.
+        """
         left = self._size - at
         if left < HEADER_BYTES or self._log[at + MAGIC_AT] != 2:
             return False
         header = read_header(self._log[at:])
         is_whole = HEADER_BYTES - LOG_OVERHEAD <= header.length <= left - LOG_OVERHEAD
-        return is_whole and header.base <= self._highwater and header.stop > self.next_fetch_offset
+        may_count = self._beyond is not None or header.stop > self.next_fetch_offset
+        return is_whole and header.base <= self._highwater and may_count
 
     def _base(self, at: int) -> int | None:
         """The first offset of a batch that begins there and is whole, None if that is none."""
