@@ -37,7 +37,7 @@ def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
         columns=columns_of(args),
         excerpt=Excerpt(**given(args, Excerpt)),
         wanted=WantedModel(
-            **{"name": settings.model.name or "model"} | wanted,
+            **wanted | {"name": wanted.get("name") or settings.model.name or "model"},
             features=None if args.wide else args.features,
         ),
         effort=Effort(recipe=given(args, Recipe), **given(args, Effort)),

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import NotLeaderForPartitionError
 
 from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part, read_part, with_part
-from streamrnn.kafka.reading.detour import PATIENCE_S, Detour, Refusals, find_detour
+from streamrnn.kafka.reading.detour import PATIENCE_S, SILENCE_S, Detour, Refusals, find_detour
 
 from .logs import ten
 
@@ -30,8 +30,8 @@ class Broker:
         batches = range(offset // 10, min(100, offset // 10 + max(1, most_bytes // 200)))
         return Part(0, 1000, 1000, [], b"".join(b"?" * 150 if n in self.bad else ten(10 * n) for n in batches))
 
-    async def detour(self, offset: int) -> Detour | None:
-        return await find_detour(self.ask, self.gives, offset, (0, 1000))
+    async def detour(self, offset: int, is_long: bool = False) -> Detour | None:
+        return await find_detour(self.ask, self.gives, offset, (0, 1000), is_long)
 
 
 @pytest.mark.parametrize("gives", [REFUSED, SILENT])
@@ -48,9 +48,13 @@ async def test_it_begins_with_the_batch_before_the_bad_one(gives: Part) -> None:
 @pytest.mark.parametrize("gives", [REFUSED, SILENT])
 async def test_where_nothing_lies_before_it_begins_at_the_next_entry_of_the_index(gives: Part) -> None:
     for offset in (0, 3, 77):
-        found = await Broker({0}, [100, 205, 500], gives).detour(offset)
+        found = await Broker({0}, [100, 205, 500], gives).detour(offset, is_long=True)
         assert found is not None
         assert (found.start, found.beyond) == (100, 100)
+
+
+async def test_a_broker_that_is_silent_for_a_while_may_be_waiting_for_slow_storage() -> None:
+    assert await Broker({0}, [100, 205, 500], SILENT).detour(20) is None
 
 
 async def test_an_index_may_name_a_batch_s_last_offset() -> None:
@@ -104,6 +108,11 @@ def test_a_broker_is_given_time_and_then_more() -> None:
     assert not refusals.is_due(TP, 6)
     now_s = 4 * PATIENCE_S
     assert refusals.is_due(TP, 6)
+    assert not refusals.is_long(TP)
+    now_s = PATIENCE_S + SILENCE_S - 1
+    assert not refusals.is_long(TP), "however often it was put off"
+    now_s += 1
+    assert refusals.is_long(TP)
     refusals.forget(TP)
     assert not refusals.is_due(TP, 6)
 

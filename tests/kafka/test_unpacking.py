@@ -386,14 +386,16 @@ def test_from_within_an_unreadable_batch_the_rest_is_skipped() -> None:
     assert reader.skipped == [(14, 20, "crc")]
 
 
-def test_an_unreadable_marker_does_not_abort_what_comes_behind_it() -> None:
+@pytest.mark.parametrize("reason", ["crc", "header"])
+def test_an_unreadable_marker_does_not_abort_what_comes_behind_it(reason: str) -> None:
     mine = {"attributes": logs.TRANSACTIONAL, "producer": 7}
     end = marker(10, 7)
-    log = ten(0, **mine) + end[:-1] + b"\xff" + ten(11, **mine) + marker(21, 7, 1)
+    end = end[:-1] + b"\xff" if reason == "crc" else bytes(17) + end[17:]
+    log = ten(0, **mine) + end + ten(11, **mine) + marker(21, 7, 1)
     reader = Reader(log, 22)
     reader.aborted = [(7, 0, 10)]
     assert values(reader.everything()) == list(range(11, 21))
-    assert reader.skipped == [(10, 11, "crc")]
+    assert reader.skipped == [(10, 11, reason)]
 
 
 def test_a_log_that_has_grown_since_its_end_was_looked_up_is_read_with_the_next_fetch() -> None:

@@ -20,6 +20,8 @@ Ask = Callable[[int, int], Awaitable[Part]]
 """Fetches from an offset, at least one batch and then at most so many bytes."""
 PATIENCE_S = 3.0
 """A broker that refuses an offset for so long will go on so: what is wrong for a moment is over by then."""
+SILENCE_S = 60.0
+"""So long may a broker be silent of a place without being thought to have lost it: it may have to ask slow storage."""
 MOST_PATIENCE_S = 300.0
 DETOUR_BYTES = 16 << 20
 """Of an answer that begins before the place: enough for the batch before, the bad one, and what lies behind."""
@@ -31,12 +33,14 @@ class Refusals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._since: dict[TopicPartition, tuple[int, float, float]] = {}
+        self._first_s: dict[TopicPartition, float] = {}
 
     def is_due(self, tp: TopicPartition, offset: int) -> bool:
         """Take note of a refusal; whether it has gone on for so long that a detour is to be looked for."""
         known, since_s, patience_s = self._since.get(tp, (-1, 0.0, 0.0))
         if known != offset:
             self._since[tp] = offset, self._clock(), PATIENCE_S
+            self._first_s[tp] = self._clock()
             return False
         return self._clock() - since_s >= patience_s
 
@@ -44,6 +48,10 @@ class Refusals:
         """No detour was found: wait twice as long before the next look."""
         offset, _, patience_s = self._since[tp]
         self._since[tp] = offset, self._clock(), min(2 * patience_s, MOST_PATIENCE_S)
+
+    def is_long(self, tp: TopicPartition) -> bool:
+        """Whether it has gone on for so long that silence, too, means that the place is lost."""
+        return self._clock() - self._first_s[tp] >= SILENCE_S
 
     def forget(self, tp: TopicPartition) -> None:
         """The broker has given something."""
@@ -61,10 +69,13 @@ class Detour(NamedTuple):
     beyond: int
 
 
-async def find_detour(ask: Ask, refused: Part, offset: int, bounds: tuple[int, int]) -> Detour | None:
+async def find_detour(
+    ask: Ask, refused: Part, offset: int, bounds: tuple[int, int], is_long: bool = False
+) -> Detour | None:
     """How to go on where a broker answered `refused` at `offset`; None where nothing shows that it must be left.
 
-    `bounds` are the log's first offset and the one after the last that may be read. A KafkaError where a broker
+    `bounds` are the log's first offset and the one after the last that may be read. is_long: whether silence has
+    gone on for SILENCE_S. A KafkaError where a broker
     answers with one, as when another leads by now: that says nothing of the log.
     """
     log_start, end = bounds
@@ -79,7 +90,7 @@ async def find_detour(ask: Ask, refused: Part, offset: int, bounds: tuple[int, i
         return _gives(await asked(where, 1))
 
     # 1. What is wrong for a moment is over: nothing is lost.
-    again = await asked(offset, DETOUR_BYTES)
+    again = await asked(offset, 1)
     if _gives(again):
         return Detour(again, offset, offset + 1)
     # 2. Behind the place: where the broker can be asked again, or else the end.
@@ -91,8 +102,8 @@ async def find_detour(ask: Ask, refused: Part, offset: int, bounds: tuple[int, i
         part = await asked(before, DETOUR_BYTES)
         if _reaches(part.data, offset):
             return Detour(part, offset, beyond)
-    # 4. There is nothing before it: what lies up to `behind` is lost.
-    if behind is not None:
+    # 4. There is nothing before it: what lies up to `behind` is lost. Silence says so only after long.
+    if behind is not None and (refused.code == CORRUPT_MESSAGE or is_long):
         part = await asked(behind, DETOUR_BYTES)
         start = _first_of(part.data, offset, behind)
         return Detour(part, start, start)

@@ -61,6 +61,9 @@ class _Kept(NamedTuple):
     beyond: int | None = None
 
 
+NOTHING_KEPT = _Kept(b"", 0)
+
+
 class _Unread:
     """Answers between their arrival and their reading, and what is to be done with what cannot be read."""
 
@@ -98,7 +101,8 @@ class _Unread:
             return None
         try:
             ask = partial(self._consumer.fetch_once, node, tp)
-            detour = await find_detour(ask, part, offset, await self._consumer.bounds(tp))
+            bounds = await self._consumer.bounds(tp)
+            detour = await find_detour(ask, part, offset, bounds, self._refusals.is_long(tp))
         except KafkaError as error:
             log.warning("%s-%d: looking for a way past offset %d: %r", tp.topic, tp.partition, offset, error)
             detour = None
@@ -108,7 +112,8 @@ class _Unread:
 
     def read(self, tp: TopicPartition, start: int, aborted: list[tuple[int, int]]) -> Records | Exception:
         """Our reader of an answer that was kept; an error where what lies at `start` was refused before."""
-        kept, refused = self._answers.pop(tp), self._refused.pop(tp, None)
+        # A later answer may have been read in its place, where another broker leads by now: then there is nothing.
+        kept, refused = self._answers.pop(tp, NOTHING_KEPT), self._refused.pop(tp, None)
         if refused is not None and refused.start == start:
             return refused.error
         return Unpacking(

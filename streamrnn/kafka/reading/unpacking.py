@@ -211,10 +211,13 @@ class Unpacking:
                 known = (self._beyond or 0) if claimed is None else min(claimed, self._highwater)
                 self._skip(max(known, self._start + 1), error)
             return None
-        base = _FRAME.unpack_from(self._log, found)[0]
+        base, position = _FRAME.unpack_from(self._log, found)[0], self.next_fetch_offset
         self._skip(base if claimed is None else min(claimed, base), error)
         # Fetched anew, the broker says again what is aborted: the unreadable may have been such a marker.
-        return None if self.next_fetch_offset == claimed else found
+        # Behind a header that is no header a detour goes on: it would come back to the same answer.
+        moved = self.next_fetch_offset > position
+        is_anew = self._beyond is None and moved if claimed is None else self.next_fetch_offset == claimed
+        return None if is_anew else found
 
     def _claimed(self, at: int) -> int | None:
         """The offset after the batch as its header has it, None where that cannot be."""
