@@ -21,7 +21,7 @@ Ask = Callable[[int, int], Awaitable[Part]]
 PATIENCE_S = 3.0
 """A broker that refuses an offset for so long will go on so: what is wrong for a moment is over by then."""
 SILENCE_S = 60.0
-"""So long may a broker be silent of a place without being thought to have lost it: it may have to ask slow storage."""
+"""So long a silent broker may only be waiting for slow storage; after that, the place is thought to be lost."""
 MOST_PATIENCE_S = 300.0
 DETOUR_BYTES = 16 << 20
 """Of an answer that begins before the place: enough for the batch before, the bad one, and what lies behind."""
