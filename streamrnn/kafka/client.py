@@ -185,7 +185,12 @@ async def start_client(client: _Startable, kafka: KafkaSettings, seconds: float)
     logger.addHandler(listener)
     try:
         async with deadline(seconds, f"Kafka at {kafka.bootstrap}"):
-            await client.start()
+            try:
+                await client.start()
+            except AssertionError as error:
+                # aiokafka asserts that it knows a broker; one that has just come back may name none for a moment.
+                failed.append((kafka.bootstrap, error))
+                raise BrokerUnavailable(f"Kafka at {kafka.bootstrap} names no broker") from error
     except BrokerUnavailable as error:
         raise _reason(kafka, failed or [(kafka.bootstrap, TimeoutError())]) from error
     finally:

@@ -5,8 +5,9 @@ import ssl
 import pytest
 from aiokafka import errors as kafka_errors
 
+from streamrnn.config import KafkaSettings
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, TopicError
-from streamrnn.kafka.client import foreign
+from streamrnn.kafka.client import foreign, start_client
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,12 @@ def test_an_error_of_ours_stays_as_it_is_and_others_say_what_helps() -> None:
     assert foreign(ours, "anything") is ours
     assert "no answer in time" in str(foreign(TimeoutError(), "ask"))
     assert "pip install cramjam" in str(foreign(kafka_errors.UnsupportedCodecError("zstd"), "read"))
+
+
+async def test_a_broker_that_names_none_yet_is_away_for_a_moment() -> None:
+    class Client:
+        async def start(self) -> None:
+            raise AssertionError("Did we not perform bootstrap?")
+
+    with pytest.raises(BrokerUnavailable, match="Kafka at kafka:1 does not answer"):
+        await start_client(Client(), KafkaSettings(bootstrap="kafka:1"), 1.0)
