@@ -140,6 +140,8 @@ def foreign(error: BaseException, doing: str) -> BrokerError:
     """Our error for one of aiokafka's; `doing` says what was tried, for the message."""
     if isinstance(error, BrokerError):
         return error
+    if type(error) is kafka_errors.KafkaError and isinstance(error.__cause__, kafka_errors.KafkaError):
+        return foreign(error.__cause__, doing)  # aiokafka wraps what it did not expect, a lost connection for one
     said = f"{doing}: {_words(error)}"
     for theirs, ours in _MEANINGS:
         if isinstance(error, theirs):

@@ -42,6 +42,17 @@ def test_an_error_of_ours_stays_as_it_is_and_others_say_what_helps() -> None:
     assert "pip install cramjam" in str(foreign(kafka_errors.UnsupportedCodecError("zstd"), "read"))
 
 
+def test_an_error_that_aiokafka_wraps_is_what_it_wraps() -> None:
+    lost = kafka_errors.KafkaConnectionError("Connection at kafka:1 closed")
+    wrapped = kafka_errors.KafkaError(repr(lost))
+    assert type(foreign(wrapped, "begin")) is BrokerError
+    wrapped.__cause__ = lost
+    assert type(foreign(wrapped, "begin")) is BrokerUnavailable
+    again = kafka_errors.KafkaError("Unexpected error during batch delivery")
+    again.__cause__ = wrapped
+    assert type(foreign(again, "begin")) is BrokerUnavailable
+
+
 async def test_a_broker_that_names_none_yet_is_away_for_a_moment() -> None:
     class Client:
         async def start(self) -> None:
