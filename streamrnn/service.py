@@ -144,6 +144,8 @@ class Service:
         partitions = await prepare_topics(self.settings)
         self._say_memory(partitions)
         await delivery.start()
+        # A member that vanished is still one of the group until its session ends; the group waits for it.
+        self._waiting_for = f"joining the group {self.settings.kafka.group}"
         await source.start()
         self.metrics.broker_up(True)
 
