@@ -6,12 +6,13 @@ Each says at a tick what it knows then and nothing later. Shapes: n windows, K h
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.train.history import Extent, History, Split, extents
+from streamrnn.train.trimming import Trim, sampled, trim_of
 from streamrnn.train.windows import Windows, count_origins
 
 DAY_MS = 86_400_000
@@ -101,7 +102,8 @@ def _some(history: History, most: int) -> Iterator[tuple[int, int]]:
 
 class RidgeAR:
     """For each target a linear map from the last P values to all horizons, all streams together, each standardised
-    by its own training part; fitted in closed form (Hoerl & Kennard 1970), the penalty chosen on validation."""
+    by its own training part; fitted in closed form (Hoerl & Kennard 1970), the penalty chosen on validation.
+    A value that is absurd in its stream (trimming.py) teaches nothing, and among the lags stands for the mean."""
 
     kind = "ridge"
     levels: tuple[float, ...] = ()
@@ -120,7 +122,8 @@ class RidgeAR:
         self._penalties, self._block = penalties, block
         self._lags, self._horizons = lags, np.array(horizons)
         self._columns = history.columns(targets)
-        self._center, self._scale = _by_stream(history, split.train, self._columns)
+        self._trims = _trims(history, split.train, self._columns)
+        self._center, self._scale = _by_stream(history, split.train, self._columns, self._trims)
         train = [self._grams(history, split.train, o) for o in range(len(targets))]
         check = split.validation or split.train
         self._weights = [self._choose(history, check, o, *train[o]) for o in range(len(targets))]
@@ -162,22 +165,25 @@ class RidgeAR:
             for first in range(own.start, own.stop, self._block):
                 origins = np.arange(first, min(own.stop, first + self._block))
                 streams = np.full(len(origins), np.searchsorted(history.starts, extent.start, side="right") - 1)
-                x, (center, scale) = self._lagged(history, origins, streams, o)
-                y = (history.values[origins[:, None] + self._horizons, self._columns[o]] - center) / scale
+                x, (center, scale) = self._lagged(history, origins, streams, o, np.nan)
+                truth = history.values[origins[:, None] + self._horizons, self._columns[o]]
+                y = (self._trims.apply(truth, streams, o) - center) / scale
                 known = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
                 yield x[known], y[known].astype(np.float64)
 
     def _lagged(
-        self, history: History, origins: NDArray[np.int64], streams: NDArray[np.int64], o: int
+        self, history: History, origins: NDArray[np.int64], streams: NDArray[np.int64], o: int, absurd: float
     ) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """A constant and the last P values (m, P + 1), newest first; the first known stands for those before."""
+        """A constant and the last P values (m, P + 1), newest first; the first known stands for those before, and
+        `absurd` for what is absurd."""
         back = origins[:, None] - np.arange(self._lags)
         values = history.carried[np.maximum(back, history.starts[streams][:, None]), self._columns[o]]
         known = np.maximum(np.isfinite(values).sum(axis=1)[:, None], 1)
         values = np.take_along_axis(values, np.minimum(np.arange(self._lags), known - 1), axis=1)
         center, scale = self._center[streams, o][:, None], self._scale[streams, o][:, None]
-        x = np.concatenate((np.ones((len(origins), 1)), (values - center) / scale), axis=1)
-        return x, (center, scale)
+        is_absurd = np.isfinite(values) & np.isnan(self._trims.apply(values, streams, o))
+        standard = np.where(is_absurd, absurd, (values - center) / scale)
+        return np.concatenate((np.ones((len(origins), 1)), standard), axis=1), (center, scale)
 
     def forecast(self, history: History, windows: Windows) -> NDArray[np.floating]:
         """(n, K, O, 1)."""
@@ -186,20 +192,45 @@ class RidgeAR:
         for first in range(0, n, self._block):
             at = slice(first, first + self._block)
             for o, weights in enumerate(self._weights):
-                x, (center, scale) = self._lagged(history, windows.origins[at], windows.streams[at], o)
+                x, (center, scale) = self._lagged(history, windows.origins[at], windows.streams[at], o, 0.0)
                 said[at, :, o, 0] = x @ weights * scale + center
         return said
 
 
+class _Trims(NamedTuple):
+    """(S, O) what is absurd in each stream: see Trim."""
+
+    middle: NDArray[np.float64]
+    reach: NDArray[np.float64]
+
+    def apply(self, rows: NDArray[np.floating], streams: NDArray[np.int64], o: int) -> NDArray[np.float64]:
+        """Numbers (m, n) of target o, NaN where they are absurd."""
+        own = Trim(self.middle[streams, o][:, None], self.reach[streams, o][:, None])
+        return own.apply(rows.astype(np.float64))
+
+
+def _trims(history: History, train: Sequence[Extent], columns: Sequence[int]) -> _Trims:
+    """From each stream's training part; nothing is absurd in a stream without one."""
+    shape = (len(history.streams), len(columns))
+    middle, reach = np.zeros(shape), np.full(shape, np.inf)
+    for extent in train:
+        stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
+        sample = [history.values[at][:, columns] for at in sampled(extent.start, extent.stop)]
+        middle[stream], reach[stream] = trim_of(np.concatenate(sample).astype(np.float64))
+    return _Trims(middle, reach)
+
+
 def _by_stream(
-    history: History, train: Sequence[Extent], columns: Sequence[int]
+    history: History, train: Sequence[Extent], columns: Sequence[int], trims: "_Trims"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(S, O) mean and deviation of each stream's training part; a stream without one has those of all together."""
+    """(S, O) mean and deviation of each stream's training part, without what is absurd; a stream without one has
+    those of all together."""
     shape = (len(history.streams), len(columns))
     center, scale = np.full(shape, np.nan), np.full(shape, np.nan)
     for extent in train:
         stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
         values = history.values[extent.start : extent.stop][:, columns].astype(np.float64)
+        values = Trim(trims.middle[stream], trims.reach[stream]).apply(values)
         known = np.isfinite(values).any(axis=0)
         if known.any():
             center[stream, known] = np.nanmean(values[:, known], axis=0)

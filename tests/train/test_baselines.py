@@ -216,6 +216,22 @@ def test_the_ridge_recovers_a_noise_free_autoregression() -> None:
     np.testing.assert_allclose(said[2:], truth[2:], atol=1e-4)
 
 
+def test_a_glitch_in_training_moves_the_ridge_no_more_than_the_rows_that_it_costs() -> None:
+    """And among the lags of a forecast it stands for the mean."""
+    rng, values = np.random.default_rng(3), [20.0]
+    while len(values) < 2000:
+        values.append(20 + 0.9 * (values[-1] - 20) + rng.normal(scale=0.3))
+    clean = np.array(values)
+    glitch = clean.copy()
+    glitch[[700, 1800]] = -9999
+    history, spoilt = (history_of(("x",), {"s": ticks_of(one)}) for one in (clean, glitch))
+    split = split_each(history, (0.5, 0.25, 0.25))
+    right, said = (ridge(each, split, (1,), 8)[:, 0] for each in (history, spoilt))
+    apart = np.abs(right - said)
+    assert apart[np.r_[0:700, 708:1800, 1808:1999]].max() < 0.05
+    assert apart.max() < 3
+
+
 def test_streams_that_differ_in_level_and_size_alone_are_forecast_alike() -> None:
     """0.125 and 4 lose no bits."""
     values = np.random.default_rng(1).normal(size=200).cumsum().astype(np.float32)
