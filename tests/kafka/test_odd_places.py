@@ -129,7 +129,7 @@ async def test_it_serves_where_nothing_can_be_written(settings: SettingsFactory,
     await publish(s, ["a", "b", "c"])
     async with start(s, bundle, prefix=read_only()) as served:
         async with asyncio.timeout(180):
-            while "http on" not in served.log():
+            while "bytes a stream" not in served.log():
                 assert served.is_running(), served.log()
                 await asyncio.sleep(0.1)
         assert "the compiled CPU step is not kept for the next start (see NUMBA_CACHE_DIR)" in served.log()
