@@ -140,13 +140,18 @@ def foreign(error: BaseException, doing: str) -> BrokerError:
     """Our error for one of aiokafka's; `doing` says what was tried, for the message."""
     if isinstance(error, BrokerError):
         return error
-    if type(error) is kafka_errors.KafkaError and isinstance(error.__cause__, kafka_errors.KafkaError):
-        return foreign(error.__cause__, doing)  # aiokafka wraps what it did not expect, a lost connection for one
+    if is_wrapper(error) and error.__cause__ is not None:
+        return foreign(error.__cause__, doing)
     said = f"{doing}: {_words(error)}"
     for theirs, ours in _MEANINGS:
         if isinstance(error, theirs):
             return ours(said)
     return BrokerUnavailable(said) if getattr(error, "retriable", False) else BrokerError(said)
+
+
+def is_wrapper(error: BaseException) -> bool:
+    """Whether aiokafka wraps in this what it did not expect, a lost connection for one."""
+    return type(error) is kafka_errors.KafkaError and error.__cause__ is not None
 
 
 def _words(error: BaseException) -> str:

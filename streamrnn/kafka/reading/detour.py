@@ -32,26 +32,25 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since: dict[TopicPartition, tuple[int, float, float]] = {}
-        self._first_s: dict[TopicPartition, float] = {}
+        self._since: dict[TopicPartition, tuple[int, float, float, float]] = {}
 
     def is_due(self, tp: TopicPartition, offset: int) -> bool:
         """Take note of a refusal; whether it has gone on for so long that a detour is to be looked for."""
-        known, since_s, patience_s = self._since.get(tp, (-1, 0.0, 0.0))
+        known, _, since_s, patience_s = self._since.get(tp, (-1, 0.0, 0.0, 0.0))
         if known != offset:
-            self._since[tp] = offset, self._clock(), PATIENCE_S
-            self._first_s[tp] = self._clock()
+            now_s = self._clock()
+            self._since[tp] = offset, now_s, now_s, PATIENCE_S
             return False
         return self._clock() - since_s >= patience_s
 
     def put_off(self, tp: TopicPartition) -> None:
         """No detour was found: wait twice as long before the next look."""
-        offset, _, patience_s = self._since[tp]
-        self._since[tp] = offset, self._clock(), min(2 * patience_s, MOST_PATIENCE_S)
+        offset, first_s, _, patience_s = self._since[tp]
+        self._since[tp] = offset, first_s, self._clock(), min(2 * patience_s, MOST_PATIENCE_S)
 
     def is_long(self, tp: TopicPartition) -> bool:
         """Whether it has gone on for so long that silence, too, means that the place is lost."""
-        return self._clock() - self._first_s[tp] >= SILENCE_S
+        return self._clock() - self._since[tp][1] >= SILENCE_S
 
     def forget(self, tp: TopicPartition) -> None:
         """The broker has given something."""

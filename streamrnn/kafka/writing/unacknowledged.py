@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka import errors as kafka_errors
 
 from streamrnn.errors import (
     BatchTooLarge,
@@ -22,7 +21,7 @@ from streamrnn.errors import (
     RecordRefused,
     RecordsRefused,
 )
-from streamrnn.kafka.client import deadline, foreign
+from streamrnn.kafka.client import deadline, foreign, is_wrapper
 from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
 from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
 from streamrnn.ticks import OutRecord
@@ -212,8 +211,7 @@ def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:
 
 
 def _verdict(error: BaseException) -> BrokerError:
-    """Our error; whatever ended aiokafka's own task, wrapped in a bare KafkaError, need not end the next one."""
-    if type(error) is not kafka_errors.KafkaError or error.__cause__ is None:
-        return foreign(error, "publishing")
-    known = foreign(error.__cause__, "publishing")
-    return known if isinstance(known, BrokerRefused) else BrokerUnavailable(str(known))
+    """Our error; whatever ended aiokafka's own task, which it wraps, need not end the next one."""
+    known = foreign(error, "publishing")
+    may_pass = is_wrapper(error) and not isinstance(known, BrokerRefused)
+    return BrokerUnavailable(str(known)) if may_pass else known
