@@ -18,16 +18,16 @@ from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
-from streamrnn.process.ending import leave, unless
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
+from streamrnn.process.stopping import leave, unless
 from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
+from streamrnn.worker.assembly import make_delivery, make_worker
 from streamrnn.worker.inspection import Inspection
 from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.making import make_delivery, make_worker
 
 log = logging.getLogger(__name__)
 LONGEST_CLOSING_S = 8.0

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
     "errors", "config", "process", "ticks", "stores", "nn", "codecs", "metrics", "registry", "tables",
     "train", "pages", "engine", "snapshots", "provenance", "kafka", "worker", "retrainer", "http",
-    "service", "models", "replay", "retraining", "verifying", "bench", "demo", "commands", "cli",
+    "service", "models", "replay", "retraining", "verifying", "demo", "bench", "commands", "cli",
     "__main__",
 )  # fmt: skip
 """A layer may import itself and what stands before it."""

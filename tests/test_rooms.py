@@ -20,13 +20,7 @@ CLASSES_TWICE = {
 """Names that two classes bear, and why."""
 FILES_TWICE = {
     "answers.py": "of an HTTP request, and of a broker to a fetch",
-    "cold.py": "worker/cold.py keeps the tier of which engine/rows/cold.py says what the engine asks",
-    "ending.py": "of aiokafka's transaction, and of the process",
     "history.py": "kafka/ reads the one from a topic that train/ learns from",
-    "listing.py": "of the streams that an engine holds, and of the versions of a model",
-    "making.py": "the composition root of its room, in engine/ and in worker/",
-    "partition.py": "one partition as the worker serves it, and as verify reads it",
-    "table.py": "of slots by stream, and of a file's rows",
 }
 """Names that two modules bear, and why."""
 

@@ -15,8 +15,8 @@ import msgspec
 
 from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow, StepsRow, WrittenRow
 from streamrnn.bench.ticker import fill, lay_out, tick
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.errors import EngineError
-from streamrnn.kafka.embedded import EmbeddedBroker
 
 START_S = 60.0
 SLOWEST_ROWS_PER_S = 5000

@@ -18,7 +18,7 @@ from streamrnn.codecs.formats.known import FORMATS, objects_in
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import are_keys, key_refusal
 from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
-from streamrnn.codecs.rows import Spreader
+from streamrnn.codecs.spreading import Spreader
 from streamrnn.codecs.times import times_ms
 from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPolicy, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec

@@ -84,7 +84,7 @@ def _parted(label: str) -> tuple[str, int | None]:
 
 def _list(registry: "Registry", args: argparse.Namespace) -> None:
     from streamrnn.models.entry import entries
-    from streamrnn.models.listing import print_json, print_list
+    from streamrnn.models.printing import print_json, print_list
 
     found = entries(registry, args.name)
     if args.json:
@@ -95,7 +95,7 @@ def _list(registry: "Registry", args: argparse.Namespace) -> None:
 
 def _show(registry: "Registry", args: argparse.Namespace) -> None:
     from streamrnn.models.entry import detail
-    from streamrnn.models.listing import print_detail, print_json
+    from streamrnn.models.printing import print_detail, print_json
 
     name, version = _parted(args.label)
     found = detail(registry, name, registry.champion(name) if version is None else version)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from streamrnn.errors import ConfigError
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import read_table
+from streamrnn.tables.reading import read_table
 
 FEATURE = "value"
 

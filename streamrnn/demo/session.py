@@ -14,11 +14,11 @@ import msgspec
 
 from streamrnn.config import Settings
 from streamrnn.demo.display import Glance, LiveDisplay
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.demo.recorded import FEATURE, Playlist
 from streamrnn.demo.scoreboard import Scoreboard
 from streamrnn.errors import NotInTime
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.reading.tail import tail
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.process.signals import stop_signals

@@ -22,7 +22,7 @@ from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
 from streamrnn.kafka.writing.partitioner import default_partition
 from streamrnn.tables.feed import Feed
-from streamrnn.tables.table import Table, TableBatch
+from streamrnn.tables.reading import Table, TableBatch
 from streamrnn.ticks import OutRecord, as_out_record
 
 CHUNK = 20_000

@@ -21,7 +21,7 @@ from streamrnn.retraining.screen import Screen
 from streamrnn.retraining.wanted import make_spec
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Feed, open_feed
-from streamrnn.tables.table import TableBatch
+from streamrnn.tables.reading import TableBatch
 from streamrnn.ticks import STATUS, TickBatch
 from streamrnn.train.history import History, Split, Spool, split_by_time, split_each
 from streamrnn.train.trained_ranges import ranges_of

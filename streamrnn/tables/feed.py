@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from streamrnn.codecs.times import EPOCH
 from streamrnn.errors import DataError
 from streamrnn.tables.description import TableColumns
+from streamrnn.tables.reading import Table, TableBatch, read_table, stem
 from streamrnn.tables.sorting import MEMORY_BYTES, Sorter
-from streamrnn.tables.table import Table, TableBatch, read_table, stem
 
 
 class Newest:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
-from streamrnn.tables.table import TableBatch
+from streamrnn.tables.reading import TableBatch
 
 MEMORY_BYTES = 1 << 28
 """Of ticks held at once, in a run that is sorted and in the blocks that are merged."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.process.terminal import plain
-from streamrnn.verifying.partition import VerifyProgress, Watch
+from streamrnn.verifying.partition_check import VerifyProgress, Watch
 from streamrnn.verifying.report import KINDS, Fault, PartitionReport, VerifyReport
 
 LINE_S = 5.0

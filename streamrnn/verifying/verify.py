@@ -9,7 +9,7 @@ from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
 from streamrnn.provenance.fingerprint import fingerprint
-from streamrnn.verifying.partition import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
+from streamrnn.verifying.partition_check import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
 from streamrnn.verifying.recomputing import Recomputing, make_recomputing_line
 from streamrnn.verifying.report import VerifyReport
 from streamrnn.verifying.restored import OldestSnapshots

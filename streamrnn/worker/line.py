@@ -21,11 +21,11 @@ from streamrnn.nn.spec import ModelSpec
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.snapshots import Shelf
 from streamrnn.ticks import TickBatch
-from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.cold_tiers import ColdTiers
 from streamrnn.worker.commit_interval import Stepped
 from streamrnn.worker.keeper import Keeper, NoKeeper
-from streamrnn.worker.keeping import SnapshotKeeper
 from streamrnn.worker.pauses import Pauses
+from streamrnn.worker.snapshot_keeper import SnapshotKeeper
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from streamrnn.config import Settings
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.nn.bundle import save_bundle
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from streamrnn.config import Settings
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.errors import BrokerError, BrokerUnavailable, RecordRefused, TopicError
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range

@@ -12,10 +12,10 @@ import pytest
 from aiokafka import errors as kafka_errors
 
 from streamrnn.config import Settings
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.errors import BatchTooLarge, BrokerUnavailable, Rebalanced, RecordsRefused, TopicError
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.delivery import AtLeastOnce, Delivery

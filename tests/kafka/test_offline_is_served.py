@@ -16,7 +16,7 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.retraining.forecaster import Served
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import read_table
+from streamrnn.tables.reading import read_table
 from streamrnn.ticks import OutRecord
 from streamrnn.train.history import Extent, Spool, extents
 from streamrnn.train.windows import windows_of

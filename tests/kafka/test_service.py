@@ -12,8 +12,8 @@ import pytest
 
 from streamrnn.cli import main
 from streamrnn.config import Settings
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.kafka.admin import create_topic
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
 

@@ -28,9 +28,9 @@ from rich.console import Console
 from streamrnn.cli import main
 from streamrnn.codecs import Decoder
 from streamrnn.config import InputSettings, Settings
+from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.errors import BrokerUnavailable, DataError
 from streamrnn.kafka.admin import create_topic, partition_count
-from streamrnn.kafka.embedded import EmbeddedBroker
 from streamrnn.kafka.writing.partitioner import default_partition
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.replay.encoding import EncodedTicks, Places, TickEncoder, chunks
@@ -38,7 +38,7 @@ from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.sender import Stopped, TickSender
 from streamrnn.replay.watch import Watch
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import TableBatch, read_table
+from streamrnn.tables.reading import TableBatch, read_table
 from streamrnn.ticks import OutRecord, Record
 from tests.kafka.reading_back import read_range
 

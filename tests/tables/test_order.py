@@ -17,8 +17,8 @@ from streamrnn.errors import DataError
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.feed import Newest, open_feed
+from streamrnn.tables.reading import TableBatch
 from streamrnn.tables.sorting import Sorter
-from streamrnn.tables.table import TableBatch
 
 T0 = 1_467_331_200_000
 TICKS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-9, 9)), min_size=1, max_size=400)

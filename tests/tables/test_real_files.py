@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import read_table
+from streamrnn.tables.reading import read_table
 
 from .wholes import DATA, whole
 

@@ -11,7 +11,7 @@ import pytest
 
 from streamrnn.errors import DataError
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import TableBatch, read_table
+from streamrnn.tables.reading import TableBatch, read_table
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 T0 = 1_467_331_200_000

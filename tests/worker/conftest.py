@@ -18,10 +18,10 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import PredictionBatch, Record, TickBatch
 from streamrnn.worker import line as line_module
-from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.assembly import make_worker
+from streamrnn.worker.cold_tiers import ColdTiers
 from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.making import make_worker
 from streamrnn.worker.pauses import Pauses
 
 from .fakes import FakeDelivery, FakeSource, Journal, Place, place_of, published

@@ -1,4 +1,4 @@
-"""Owns the embedded broker: a Kafka-protocol program from a wheel, in memory, for the demo and the tests.
+"""Owns the embedded broker: a Kafka-protocol program from a wheel, in memory, for demo, bench and tests.
 
 Knows nothing of topics. Not a Kafka: no idempotent producer, no retention, no error for an out-of-range
 offset, and `end_offsets` gives the base offset of the last batch + 1.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamrnn.ticks import StreamRows
-from streamrnn.worker.taking import Parts
+from streamrnn.worker.snapshot_under_way import Parts
 
 PATIENCE_S = 10
 

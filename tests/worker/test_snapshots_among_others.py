@@ -11,11 +11,11 @@ from streamrnn.snapshots.chain import SnapshotPart
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.ticks import Record, StreamRows
 from streamrnn.worker import line as line_module
-from streamrnn.worker.keeping import SnapshotKeeper
+from streamrnn.worker.snapshot_keeper import SnapshotKeeper
 
 from .conftest import MakeWorld, World, tick, ticks
 from .test_exactly_once import check_exact
-from .test_keeping import kept, kept_at, manifests, serve_until
+from .test_snapshot_keeper import kept, kept_at, manifests, serve_until
 
 
 def keeper_of(world: World) -> SnapshotKeeper:

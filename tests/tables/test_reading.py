@@ -13,7 +13,7 @@ import pytest
 
 from streamrnn.errors import DataError
 from streamrnn.tables.description import TableColumns
-from streamrnn.tables.table import read_table
+from streamrnn.tables.reading import read_table
 
 from .wholes import T0, at, parquet, refused, whole, written
 

@@ -15,8 +15,8 @@ from streamrnn.errors import BrokerUnavailable, StateError, StoreUnavailable
 from streamrnn.snapshots import Draft
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.ticks import Record, StreamRows
-from streamrnn.worker import keeping
-from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker import snapshot_keeper
+from streamrnn.worker.cold_tiers import ColdTiers
 
 from .conftest import MakeWorld, World, alone, tick, ticks
 from .fakes import Lost
@@ -27,7 +27,7 @@ AWAY = BrokerUnavailable("nobody there")
 
 @pytest.fixture(autouse=True)
 def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "SLICE_ROWS", 2)
+    monkeypatch.setattr(snapshot_keeper, "SLICE_ROWS", 2)
 
 
 def kept(folder: Path, **more: object) -> dict[str, dict[str, object]]:

@@ -21,10 +21,10 @@ from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import CaptureVoid, Damaged, StoreUnavailable
 from streamrnn.metrics import Metrics
 from streamrnn.snapshots import Chain, Shelf
-from streamrnn.worker.cold import ColdTiers
+from streamrnn.worker.cold_tiers import ColdTiers
 from streamrnn.worker.keeper import Restored
 from streamrnn.worker.partition import Partition, Phase
-from streamrnn.worker.taking import Parts, Taking
+from streamrnn.worker.snapshot_under_way import Parts, Taking
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
