@@ -46,7 +46,7 @@ async def run_rounds(results: Results, job: Job, rounds: int, latency_s: float, 
     """Full speed first, since it sets what half load is."""
     for number in range(rounds):
         for who in _rotated(job.contenders, number):
-            measured = await _at_full_speed(job, who)
+            measured = await at_full_speed(job, who)
             results.full.setdefault(who, []).append(measured)
             say(f"round {number + 1}/{rounds} full speed  {who:8}{measured.ticks_per_s:>11,.0f} ticks/s")
     if latency_s:
@@ -70,7 +70,8 @@ def _half_rates(results: Results) -> dict[Contender, float]:
     return own | {"relay": own["service"]}
 
 
-async def _at_full_speed(job: Job, who: Contender) -> Measured:
+async def at_full_speed(job: Job, who: Contender) -> Measured:
+    """One contender over a backlog of its own, on a fresh broker."""
     async with _broker(job) as placed:
         await fill(placed)
         async with _child(msgspec.structs.replace(placed, role=who)) as child:
