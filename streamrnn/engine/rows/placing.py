@@ -252,7 +252,7 @@ def _leaving(holding: Holding, touched: OrderedDict[bytes, int]) -> Iterator[byt
 
 def _by_partition(ticks: TickBatch) -> Iterator[tuple[int, slice | Index, list[bytes]]]:
     """(number, which ticks, their streams) of each partition in a batch; most come in one run."""
-    partition, streams = ticks.partition, ticks.streams
+    partition, streams = ticks.partition, list(ticks.streams)
     edges = [0, *(np.flatnonzero(partition[1:] != partition[:-1]) + 1).tolist(), len(partition)]
     numbers = partition[edges[:-1]].tolist() if len(ticks) else []
     if len(set(numbers)) == len(numbers):

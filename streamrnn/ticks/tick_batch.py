@@ -1,16 +1,18 @@
-"""Columns that travel between layers; never an object per tick. Knows numpy and nothing else.
+"""Columns of ticks, of what they yield and of streams' state; never an object per tick.
 
 Shapes: n ticks, F features, O targets, K horizons, Q quantiles (Q = 1 for point heads).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import compress, repeat
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamrnn.ticks.byte_spans import RowChoice, taken
+from streamrnn.ticks.record import NO_INDEX, Place
 
 ORIGINS = ("new", "carried", "restored", "warmed")
 """Where a stream's state came from before this tick, by code 0..3."""
@@ -18,55 +20,8 @@ STATUS = ("ok", "not_finite", "quarantined", "duplicate", "out_of_order", "late"
 """What became of a tick, by code 0..5: stepped, rolled back, or refused unstepped for the reason named."""
 
 
-NO_INDEX = -1
-"""Of a tick that did not come in a list."""
-MOST_INDEX = 2**20 - 2
-"""Of a tick in a list."""
-
-
 FAR_MS = 86_400_000
 """A day: what an event time may differ from its record's timestamp without being counted."""
-
-
-RowChoice = slice | NDArray[np.intp] | NDArray[np.bool_]
-"""Which rows of columns: a slice, their numbers (m,) in any order, or for each of n whether it is one (n,)."""
-
-
-Place = tuple[int, int, int]
-"""Partition, offset and index of a tick."""
-
-
-class Record(NamedTuple):
-    """A Kafka record as fetched: bytes, untouched; of a header's key, what is not UTF-8 is surrogates (PEP 383)."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-
-
-as_record = partial(tuple.__new__, Record)
-"""Record from a tuple of all its fields, three times as fast as by name."""
-
-
-class DeadLetter(NamedTuple):
-    """A refused record and why; `stage` is decode, place, step, score, encode or publish.
-
-    Of a list it is one element: the record has only its value, `element` is its index.
-    """
-
-    record: Record
-    stage: str
-    code: str
-    message: str
-    element: int = NO_INDEX
-
-    @property
-    def place(self) -> Place:
-        """The place of the refused tick."""
-        return self.record.partition, self.record.offset, self.element
 
 
 class StreamRows(NamedTuple):
@@ -81,16 +36,7 @@ class StreamRows(NamedTuple):
 
     def take(self, rows: RowChoice) -> "StreamRows":
         """Some of the rows; as views if they are a slice."""
-        return StreamRows(_taken(self.streams, rows), self.floats[rows], self.integers[rows])
-
-
-def _taken(items: list[Any], rows: RowChoice) -> list[Any]:
-    """As an array takes them."""
-    if isinstance(rows, slice):
-        return items[rows]
-    if rows.dtype == np.bool_:
-        return list(compress(items, rows.tolist()))
-    return [items[row] for row in rows.tolist()]
+        return StreamRows(taken(self.streams, rows), self.floats[rows], self.integers[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +66,9 @@ class TickBatch:
     """n accepted ticks in arrival order; offsets of one partition ascend, and are equal within a list.
 
     partition (n,) int32; offset (n,) int64; time_ms (n,) int64 event time, ms since the epoch;
-    arrival_ms (n,) int64 the records' timestamps; streams n keys; values (n, F) of the model's precision, NaN =
-    missing; order (n,) int64 what a stream's ticks are ordered by, the event time or a sequence number; endings the
+    arrival_ms (n,) int64 the records' timestamps; streams n keys, a list or Spans;
+    values (n, F) of the model's precision, NaN = missing;
+    order (n,) int64 what a stream's ticks are ordered by, the event time or a sequence number; endings the
     states that end between them, if any; skipped how many null values beside them meant nothing; index (n,) int32
     where in its record's list each tick was, or NO_INDEX; None where no record is a list; outliers (F,)
     how many values of each feature were outside its bounds, those of refused ticks too, None for none; missing (F,)
@@ -132,7 +79,7 @@ class TickBatch:
     offset: NDArray[np.int64]
     time_ms: NDArray[np.int64]
     arrival_ms: NDArray[np.int64]
-    streams: list[bytes]
+    streams: Sequence[bytes]
     values: NDArray[np.floating]
     order: NDArray[np.int64]
     endings: Endings | None = None
@@ -152,7 +99,7 @@ class TickBatch:
             self.offset[rows],
             self.time_ms[rows],
             self.arrival_ms[rows],
-            _taken(self.streams, rows),
+            taken(self.streams, rows),
             self.values[rows],
             self.order[rows],
             index=None if self.index is None else self.index[rows],
@@ -218,18 +165,3 @@ class PredictionBatch:
     def ok(self) -> NDArray[np.bool_]:
         """(n,) whether the tick was stepped."""
         return np.equal(self.status, 0)
-
-
-class OutRecord(NamedTuple):
-    """One record to publish; the partition number is the source's. place: of the tick it was made of, if of any."""
-
-    partition: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-    place: Place | None = None
-
-
-as_out_record = partial(tuple.__new__, OutRecord)
-"""OutRecord from a tuple of all its fields, three times as fast as by name."""
