@@ -1,42 +1,48 @@
-"""Composition root and lifecycle: build, start, run, stop within a budget. Owns no logic of its own."""
+"""Composition root and lifecycle: build, start, run, stop within a budget. Owns no logic of its own.
+
+HTTP listens after half a second of the processor's time. torch, numba and aiokafka take two seconds more, so what
+imports them is imported by the functions that need it, and they run after that.
+"""
 
 import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, NotInTime, StreamrnnError
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
-from streamrnn.kafka.admin import prepare_topics
-from streamrnn.kafka.reading.member import Source
-from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
-from streamrnn.nn.model import Model
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.signals import stop_signals
 from streamrnn.process.stopping import leave, unless
 from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
-from streamrnn.worker.assembly import make_delivery, make_worker
 from streamrnn.worker.inspection import Inspection
-from streamrnn.worker.line import Line, make_line
-from streamrnn.worker.loop import Worker
+
+if TYPE_CHECKING:
+    from streamrnn.engine.engine import Engine
+    from streamrnn.kafka.reading.member import Source
+    from streamrnn.kafka.writing.delivery import Delivery
+    from streamrnn.nn.model import Model
+    from streamrnn.worker.line import Line
+    from streamrnn.worker.loop import Worker
 
 log = logging.getLogger(__name__)
 LONGEST_CLOSING_S = 8.0
+LOADING = "loading"
+"""Name of the thread that loads. Nobody waits for it: a stop while the model is loaded ends the process at once."""
 
 
 class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
-    def __init__(self, settings: Settings, model: Model | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: Settings, model: "Model | None" = None, metrics: Metrics | None = None) -> None:
         if model is None:
             check_named(settings.model)
         self.settings, self._model = settings, model
@@ -50,12 +56,12 @@ class Service:
         self.url = ""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """The engine, once it is loaded."""
         return self._loaded.engine
 
     @property
-    def _loaded(self) -> Line:
+    def _loaded(self) -> "Line":
         assert self._line is not None, "not loaded yet"
         return self._line
 
@@ -90,13 +96,13 @@ class Service:
         """
         if self._line is not None:
             return
-        thread, loop = ThreadPoolExecutor(1, "loading"), asyncio.get_running_loop()
+        thread, loop = ThreadPoolExecutor(1, LOADING), asyncio.get_running_loop()
         try:
             model = self._model
             if model is None:
                 model = await loop.run_in_executor(thread, load_model, self.settings.model)
             self._waiting_for = "compiling the step"
-            self._line = await loop.run_in_executor(thread, make_line, model, self.settings, self.metrics)
+            self._line = await loop.run_in_executor(thread, _make_line, model, self.settings, self.metrics)
         finally:
             thread.shutdown(wait=False)
         self._inspection = Inspection(self.settings.input.key, self._line.thread)
@@ -110,6 +116,9 @@ class Service:
         return HttpServer(http.host, http.port, routes)
 
     async def _serve(self, stop: asyncio.Event) -> None:
+        from streamrnn.kafka.reading.member import Source  # aiokafka
+        from streamrnn.worker.assembly import make_delivery, make_worker  # torch
+
         source = Source(self.settings)
         delivery = make_delivery(self.settings, source)
         try:
@@ -126,7 +135,7 @@ class Service:
         """The part of the shutdown budget that is kept for leaving the group and closing connections."""
         return min(LONGEST_CLOSING_S, self.settings.limits.shutdown_budget_s / 2)
 
-    async def _until_joined(self, source: Source, delivery: Delivery, stop: asyncio.Event) -> bool:
+    async def _until_joined(self, source: "Source", delivery: "Delivery", stop: asyncio.Event) -> bool:
         """Check the topics and join the group as soon as there is a broker; False when told to stop first."""
         pause_s = 0.5
         while not stop.is_set():
@@ -140,7 +149,9 @@ class Service:
                 pause_s = min(2 * pause_s, 10.0)
         return False
 
-    async def _join(self, source: Source, delivery: Delivery) -> None:
+    async def _join(self, source: "Source", delivery: "Delivery") -> None:
+        from streamrnn.kafka.admin import prepare_topics  # aiokafka
+
         partitions = await prepare_topics(self.settings)
         self._say_memory(partitions)
         await delivery.start()
@@ -156,7 +167,7 @@ class Service:
             *(self.engine.spec.label, self.engine.device, row, cap, partitions, row * cap * partitions / 1e6),
         )
 
-    async def _drive(self, worker: Worker, stop: asyncio.Event) -> None:
+    async def _drive(self, worker: "Worker", stop: asyncio.Event) -> None:
         """Run the worker; the budget runs from the moment `stop` is set."""
         running = asyncio.create_task(worker.run(stop), name="worker")
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -202,6 +213,12 @@ class Service:
         }
 
 
+def _make_line(model: "Model", settings: Settings, metrics: Metrics) -> "Line":
+    from streamrnn.worker.line import make_line  # torch and numba: on the loading thread, while HTTP answers
+
+    return make_line(model, settings, metrics)
+
+
 async def _serve_until_signalled(service: Service) -> None:
     stop = asyncio.Event()
     with stop_signals(stop):
@@ -216,6 +233,6 @@ def serve(settings: Settings) -> int:
             runner.run(_serve_until_signalled(Service(settings)))
     except StreamrnnError as error:
         log.error("%s", error)
-        return leave(error.exit_code)
+        return leave(error.exit_code, LOADING)
     log.info("stopped")
-    return leave(0)
+    return leave(0, LOADING)

@@ -26,14 +26,22 @@ async def unless(stop: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
         await asyncio.gather(task, stopping, return_exceptions=True)
 
 
-def leave(code: int) -> int:
-    """End at once where a thread hangs in a device or a store: the interpreter would wait for it for ever."""
-    deadline = time.monotonic() + LONGEST_JOIN_S
+def leave(code: int, given_up: str = "", patience_s: float = LONGEST_JOIN_S) -> int:
+    """End at once where a thread hangs in a device or a store: the interpreter would wait for it for ever.
+
+    given_up: how the names of threads begin whose work nobody wants any more; such a thread is not waited for.
+    patience_s: for all others together.
+    """
+    deadline = time.monotonic() + patience_s
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        if thread is threading.current_thread() or thread.daemon:
+            continue
+        is_wanted = not (given_up and thread.name.startswith(given_up))
+        if is_wanted:
             thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
+        if thread.is_alive():
+            if is_wanted:
                 log.warning("thread %s hangs and is left behind", thread.name)
-                logging.shutdown()
-                os._exit(code)
+            logging.shutdown()
+            os._exit(code)
     return code

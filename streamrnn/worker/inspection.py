@@ -1,18 +1,19 @@
 """What is shown of the streams that an engine holds, keyed as people write keys. Asks the engine on its thread."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config.input import KeyKind
-from streamrnn.engine.listing import held_streams
-from streamrnn.engine.thread import EngineThread
+
+if TYPE_CHECKING:
+    from streamrnn.engine.thread import EngineThread
 
 
 class Inspection:
     """Answers people who look; without a thread nothing is loaded yet, and there is nothing to see."""
 
-    def __init__(self, kind: KeyKind, thread: EngineThread | None = None) -> None:
+    def __init__(self, kind: KeyKind, thread: "EngineThread | None" = None) -> None:
         self._kind, self._thread = kind, thread
 
     async def stream(self, shown: str, partition: int | None) -> dict[str, Any] | None:
@@ -27,6 +28,8 @@ class Inspection:
         """Up to `limit` resident streams whose shown key begins so."""
         if self._thread is None:
             return []
+        from streamrnn.engine.listing import held_streams  # torch: an Inspection is made before it is loaded
+
         found = await held_streams(self._thread, limit, begins(prefix, self._kind))
         return [{"partition": p, "stream": to_text(s, self._kind), "steps": n} for p, s, n in found]
 
