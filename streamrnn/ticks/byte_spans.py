@@ -53,6 +53,10 @@ class Spans(Sequence[bytes]):
         """Some of the strings, in the same buffer."""
         return Spans(self.data, self.starts[rows], self.sizes[rows])
 
+    def parts(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+        """Data, starts and sizes as compiled code takes them: see `frozen`."""
+        return frozen(self.data), frozen(self.starts), frozen(self.sizes)
+
     @property
     def has_none(self) -> bool:
         """Whether a string is None."""
@@ -95,6 +99,13 @@ class Spans(Sequence[bytes]):
 
     def __repr__(self) -> str:
         return f"Spans({self.tolist()!r})"
+
+
+def frozen(column: NDArray[Any]) -> NDArray[Any]:
+    """The array contiguous and read-only: of one type, for which one loop is compiled."""
+    held = np.ascontiguousarray(column).view()
+    held.flags.writeable = False
+    return held
 
 
 def taken(items: Sequence[Any], rows: RowChoice) -> Any:

@@ -25,7 +25,7 @@ from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.batches import Unreadable, check, check_legacy, read_header, read_records, unpacked
 from streamrnn.kafka.reading.unpacking import Unpacking
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.ticks import DeadLetter, Record
+from streamrnn.ticks import DeadLetter, OutColumns, Record
 
 from . import logs
 from .logs import CODECS, Row, batch, message, record, sealed, ten
@@ -211,7 +211,7 @@ def columns(got: list[Record]) -> None:
     letters = [dead_letter_record(letter, TP.topic, "f@1") for letter in dead]
     if letters and any(r.headers for r in letters):
         odd = next((letter for letter in letters if has_odd_key(letter.headers)), letters[0])
-        written.take([odd])
+        written.take(OutColumns.of([odd]))
         data = memoryview(bytes(written._build()))
         header = read_header(data)
         check(header, data)

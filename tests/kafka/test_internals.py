@@ -25,14 +25,14 @@ from aiokafka.producer.sender import AddPartitionsToTxnHandler, Sender
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
-from aiokafka.record import default_records
-from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from streamrnn.kafka import internals
+from streamrnn.kafka.compiled.column_writer import ColumnWriter
 from streamrnn.kafka.internals.answers import Part
 from streamrnn.kafka.internals.consuming import brokers, end_fetch, is_connected, positions, speak_by
 from streamrnn.kafka.internals.fetching import STAND_IN, FetchingConsumer, Records, _Waiting
+from streamrnn.kafka.internals.open_batch import OpenBatch
 from streamrnn.kafka.internals.transaction import Transaction
 
 ROOM = Path(internals.__file__).parent
@@ -60,8 +60,7 @@ RELIED_ON: list[Field | Method] = [
     Field(BatchBuilder, "_relative_offset"),
     Method(BatchBuilder, "__init__", "self batch_size compression_type"),
     Method(BatchBuilder, "_set_producer_state", "self producer_id producer_epoch base_sequence"),
-    Method(_DefaultRecordBatchBuilderPy, "append", "self offset timestamp key value headers"),
-    Method(_DefaultRecordBatchBuilderPy, "set_producer_state", "self producer_id producer_epoch base_sequence"),
+    Method(BatchBuilder, "size", "self"),
     # outgoing.py
     Field(AIOKafkaProducer, "_message_accumulator"),
     Field(AIOKafkaProducer, "_txn_manager"),
@@ -181,7 +180,7 @@ def private_names(source: str) -> Iterator[str]:
 
 def test_every_private_name_of_the_room_is_named_here() -> None:
     used = {name for path in ROOM.glob("*.py") for name in private_names(path.read_text("utf-8"))}
-    known = {relied.name for relied in RELIED_ON} | {_DefaultRecordBatchBuilderPy.__name__}
+    known = {relied.name for relied in RELIED_ON}
     assert used - known - OURS == set()
     private = {name for name in known if name.startswith("_") and not name.startswith("__")}
     assert private - used == {"_append_batch"}, "these are used no more; that one is replaced"
@@ -204,18 +203,8 @@ def test_the_room_was_checked_with_this_version_and_no_later_one_is_installed_un
     assert "aiokafka>=0.14,<0.15" in project
 
 
-def test_both_writers_append_in_one_order_and_say_when_they_are_full() -> None:
-    for kind in (DefaultRecordBatchBuilder, default_records._DefaultRecordBatchBuilderPy):
-        writer = kind(
-            2, 0, is_transactional=False, producer_id=-1, producer_epoch=-1, base_sequence=0, batch_size=99
-        )
-        assert writer.append(0, 1_000, b"k", b"v", []) is not None
-        assert writer.append(1, 1_000, b"k", b"v" * 100, []) is None
-        assert writer.size() < 99
-
-
-def test_the_compiled_writer_is_the_one_in_use() -> None:
-    assert type(BatchBuilder(99, 0)._builder) is DefaultRecordBatchBuilder is not _DefaultRecordBatchBuilderPy
+def test_a_batch_here_has_our_writer() -> None:
+    assert type(OpenBatch(99, 0, False)._builder) is ColumnWriter
 
 
 async def test_a_transaction_goes_through_the_states_that_the_room_tells_of() -> None:

@@ -5,7 +5,6 @@ at once. Of one partition aiokafka has one batch in flight at a time, and nothin
 Knows neither intervals nor offsets.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -15,7 +14,7 @@ from aiokafka.protocol.api import Request, Response
 
 from streamrnn.kafka.internals.open_batch import OpenBatch
 from streamrnn.kafka.internals.transaction import PromptSender, Transaction
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import OutColumns
 
 
 class NotSent(Exception):
@@ -36,9 +35,9 @@ class QueuedBatch(MessageBatch):  # type: ignore[misc]
         self.size_bytes = 0
         super().__init__(tp, producer.create_batch(), self._accumulator._batch_ttl, 0)
 
-    def take(self, records: Sequence[OutRecord]) -> int:
-        """Append records until the batch is full, and return how many went in; see OpenBatch.take."""
-        count: int = self._builder.take(records)
+    def take(self, records: OutColumns, row: int) -> int:
+        """Append records from `row` on until the batch is full, and return how many went in; see OpenBatch.take."""
+        count: int = self._builder.take(records, row)
         self.size_bytes = self._builder.size()
         return count
 

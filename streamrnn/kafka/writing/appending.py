@@ -6,12 +6,15 @@ For whoever has records and no offsets to commit with them. Knows nothing of val
 from collections.abc import Sequence
 from contextlib import suppress
 
+import numpy as np
+from numpy.typing import NDArray
+
 from streamrnn.config import Settings
 from streamrnn.errors import BatchTooLarge, RecordRefused
 from streamrnn.kafka.writing.interval import make_publisher
 from streamrnn.kafka.writing.producing import by_partition
 from streamrnn.kafka.writing.unacknowledged import Receipt
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import OutColumns, OutRecord
 
 
 class Appender:
@@ -36,48 +39,42 @@ class Appender:
         acknowledged. BrokerUnavailable after the deadline, TopicError for a missing topic or partition: then which
         of them are in the log is unknown.
         """
-        left, refused = list(records), list[tuple[OutRecord, str]]()
-        while left:
-            left = await self._interval(topic, left, refused)
+        columns, refused = OutColumns.of(records), dict[int, str]()
+        left = np.arange(len(columns))
+        while len(left):
+            left = await self._interval(topic, columns, left, refused)
         if refused:
-            reasons = {number + _index(records, record): reason for record, reason in refused}
-            raise RecordRefused(_said(topic, reasons))
+            raise RecordRefused(_said(topic, {number + row: reason for row, reason in refused.items()}))
 
     async def _interval(
-        self, topic: str, records: list[OutRecord], refused: list[tuple[OutRecord, str]]
-    ) -> list[OutRecord]:
-        """Send records as an interval; add those that are refused, and return those that were not even sent."""
-        publisher = self._publisher
+        self, topic: str, columns: OutColumns, rows: NDArray[np.intp], refused: dict[int, str]
+    ) -> NDArray[np.intp]:
+        """Send these rows as an interval; add those that are refused, and return those that were not even sent."""
+        publisher, part = self._publisher, columns.take(rows)
         try:
             # 1. All are queued, and waited for.
             await publisher.begin()
-            receipt = await publisher.send(topic, records)
+            receipt = await publisher.send(topic, part)
             with suppress(BatchTooLarge, RecordRefused):
                 await publisher.acknowledged()
             # 2. What failed for another reason may be in the log: nobody but the caller can send it again.
             sent = publisher.interval
             sent.raise_lost()
-            # 3. What is neither in the log nor refused waited behind a batch that was; smaller ones follow.
-            refused += sent.refused()
         except BaseException:
             if not await publisher.give_up(0):
                 await publisher.discard()
             raise
         publisher.close()
-        if receipt.is_done:
-            return []
-        return _left(records, receipt, [record for record, _ in sent.refused()])
+        # 3. What is neither in the log nor refused waited behind a batch that was; smaller ones follow.
+        left, why = _left(part, receipt), sent.refused()
+        refused |= {int(rows[left[partition][0]]): reason for partition, reason in why.items()}
+        waiting = [mine[partition in why :] for partition, mine in left.items()]
+        return np.sort(np.concatenate([np.zeros(0, np.intp), *(rows[behind] for behind in waiting)]))
 
 
-def _left(records: list[OutRecord], receipt: Receipt, refused: list[OutRecord]) -> list[OutRecord]:
-    """The records, in their order, that are neither in the log nor refused, which come next in their partition."""
-    of_partition = by_partition(records)
-    behind = {p: mine[receipt.in_log[p] :] for p, mine in of_partition.items()}
-    return [record for mine in behind.values() for record in mine if not any(record is each for each in refused)]
-
-
-def _index(records: Sequence[OutRecord], wanted: OutRecord) -> int:
-    return next(index for index, record in enumerate(records) if record is wanted)
+def _left(records: OutColumns, receipt: Receipt) -> dict[int, NDArray[np.intp]]:
+    """The rows of each partition that are not in the log, in their order; of a refusal the first is meant."""
+    return {p: mine[receipt.in_log[p] :] for p, mine in by_partition(records).items()}
 
 
 def _said(topic: str, reasons: dict[int, str]) -> str:

@@ -15,7 +15,7 @@ from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.internals.outgoing import Producer
 from streamrnn.kafka.writing.producing import start_producer
 from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt, Unacknowledged
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import OutColumns, OutRecord
 
 DISCARD_S = 1.0
 """For an orderly close; nothing is under way then that would be worth more."""
@@ -63,7 +63,7 @@ class Publisher:
     async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """See Delivery.send."""
         with self.spoiling():
-            return await self.interval.send(topic, records)
+            return await self.interval.send(topic, OutColumns.of(records))
 
     async def acknowledged(self) -> None:
         """See Delivery.acknowledged."""

@@ -3,18 +3,19 @@
 Knows no acknowledgement and no transaction.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from aiokafka import errors as kafka_errors
+from numpy.typing import NDArray
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerError, ConfigError, TopicError
 from streamrnn.kafka.client import client_options, start_client
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.internals.outgoing import Producer
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import OutColumns
 
 TOO_MUCH = (
     kafka_errors.MessageSizeTooLargeError,
@@ -69,9 +70,8 @@ async def check_partitions(producer: Producer, topic: str, wanted: Iterable[int]
         raise TopicError(f"{topic} has no partition {min(unknown)}")
 
 
-def by_partition(records: Iterable[OutRecord]) -> dict[int, list[OutRecord]]:
-    """The records of each partition, in their order."""
-    lists: defaultdict[int, list[OutRecord]] = defaultdict(list)
-    for record in records:
-        lists[record.partition].append(record)
-    return lists
+def by_partition(records: OutColumns) -> dict[int, NDArray[np.intp]]:
+    """The rows of the records of each partition, in their order."""
+    order = np.argsort(records.partition, kind="stable")
+    numbers, firsts = np.unique(records.partition[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True)) if len(order) else {}

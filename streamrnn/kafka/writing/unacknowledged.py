@@ -7,7 +7,7 @@ along: nothing overtakes it. Knows neither offsets nor transactions.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from streamrnn.errors import (
 from streamrnn.kafka.client import deadline, foreign, is_wrapper
 from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
 from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
-from streamrnn.ticks import OutRecord
+from streamrnn.ticks import OutColumns, Place
 
 
 class Bounds(NamedTuple):
@@ -79,9 +79,10 @@ class Receipt:
 
 
 class _Batch(QueuedBatch):
-    """A batch under way; besides what is queued, it knows its first record and who is told of its fate."""
+    """A batch under way; besides what is queued, it knows the place of its first record's tick and who is told of
+    its fate."""
 
-    def __init__(self, producer: Producer, tp: TopicPartition, first: OutRecord) -> None:
+    def __init__(self, producer: Producer, tp: TopicPartition, first: Place | None) -> None:
         super().__init__(producer, tp)
         self.first = first
         self.receipts: list[tuple[Receipt, int]] = []
@@ -100,18 +101,19 @@ class Unacknowledged:
         self.bytes = 0
         """Of the batches that are not yet acknowledged."""
 
-    async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
+    async def send(self, topic: str, records: OutColumns) -> Receipt:
         """Queue records, in order per partition, waiting first while too much is unacknowledged."""
-        receipt, lists = Receipt(), by_partition(records)
+        receipt, rows = Receipt(), by_partition(records)
         async with self._turn:
             async with deadline(self._bounds.deadline_s, f"publishing to {topic}"):
-                await check_partitions(self._producer, topic, lists)
+                await check_partitions(self._producer, topic, rows)
                 while self.bytes >= self._bounds.unacknowledged_bytes and not self._failed:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             self.raise_failure()
             self._before_queueing()
-            for partition, mine in lists.items():
-                self._queue(TopicPartition(topic, partition), mine, receipt)
+            for partition, mine in rows.items():
+                own = records if len(rows) == 1 else records.take(mine)
+                self._queue(TopicPartition(topic, partition), own, receipt)
         receipt.queued()
         return receipt
 
@@ -155,24 +157,21 @@ class Unacknowledged:
         if errors:
             raise _verdict(errors[0]) from errors[0]
 
-    def refused(self) -> list[tuple[OutRecord, str]]:
-        """Records that are refused for good, each the first of its partition that is not in the log, and why."""
-        return [(batch.first, type(error).__name__) for batch, error in self._refused()]
+    def refused(self) -> dict[int, str]:
+        """By partition whose first record that is not in the log is refused for good: why."""
+        return {batch.tp.partition: type(error).__name__ for batch, error in self._refused()}
 
     def _refused(self) -> list[tuple[_Batch, BaseException]]:
         return [(batch, e) for batch, e in self._failed if isinstance(e, TOO_MUCH) and batch.record_count == 1]
 
-    def _queue(self, tp: TopicPartition, records: list[OutRecord], receipt: Receipt) -> None:
-        done = 0
-        while done < len(records):
+    def _queue(self, tp: TopicPartition, records: OutColumns, receipt: Receipt) -> None:
+        row = 0
+        while row < len(records):
             batch = self._newest.get(tp)
-            taken = self._fill(batch, records[done:], receipt) if batch is not None and batch.is_open() else 0
-            if not taken:
-                self._fill(self._append(tp, records[done]), records[done : done + 1], receipt)
-                taken = 1
-            done += taken
+            taken = self._fill(batch, records, row, receipt) if batch is not None and batch.is_open() else 0
+            row += taken or self._fill(self._append(tp, records.place(row)), records, row, receipt)
 
-    def _append(self, tp: TopicPartition, first: OutRecord) -> _Batch:
+    def _append(self, tp: TopicPartition, first: Place | None) -> _Batch:
         """A new batch at the end of its partition's queue."""
         batch = _Batch(self._producer, tp, first)
         self._producer.queue(batch)
@@ -180,9 +179,9 @@ class Unacknowledged:
         batch.future.add_done_callback(self._done)
         return batch
 
-    def _fill(self, batch: _Batch, records: list[OutRecord], receipt: Receipt) -> int:
+    def _fill(self, batch: _Batch, records: OutColumns, row: int, receipt: Receipt) -> int:
         before = batch.size_bytes
-        count = batch.take(records)
+        count = batch.take(records, row)
         if count:
             self.bytes += batch.size_bytes - before
             batch.receipts.append((receipt, count))
@@ -203,7 +202,7 @@ class Unacknowledged:
 def _refusal(single: list[tuple[_Batch, BaseException]]) -> BrokerError:
     """Which ticks the refused records of the first one's topic were made of."""
     topic = single[0][0].tp.topic
-    reasons = {b.first.place: type(error).__name__ for b, error in single if b.tp.topic == topic}
+    reasons = {b.first: type(error).__name__ for b, error in single if b.tp.topic == topic}
     known = {place: reason for place, reason in reasons.items() if place is not None}
     if not known:
         return RecordRefused(f"{topic}: a record that names no tick is refused: {type(single[0][1]).__name__}")
