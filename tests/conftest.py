@@ -4,9 +4,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.backends import empty_all
+
+hypothesis.settings.register_profile("streamrnn", deadline=None)
+hypothesis.settings.load_profile("streamrnn")
+"""How long an example takes says how busy the machine is; a test as a whole has its timeout."""
 
 
 @pytest.fixture(autouse=True)

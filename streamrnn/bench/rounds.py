@@ -17,6 +17,7 @@ from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow
 from streamrnn.bench.ticker import fill, lay_out, tick
 from streamrnn.demo.embedded_broker import EmbeddedBroker
 from streamrnn.errors import EngineError
+from streamrnn.process.scratch import ScratchFolder
 
 START_S = 60.0
 SLOWEST_ROWS_PER_S = 5000
@@ -105,7 +106,7 @@ async def run_engine(job: Job) -> list[EngineRow]:
 async def run_snapshots(results: Results, job: Job, sizes: list[int], rounds: int, say: Say) -> None:
     """Steps over the fewest streams; then each size is written, and restored by a process that begins anew."""
     for number in range(rounds):
-        with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
+        with ScratchFolder("streamrnn-bench-") as folder:
             asked = msgspec.structs.replace(job, role="steps", streams=min(sizes), folder=f"{folder}/steps")
             results.steps.append(msgspec.json.decode(await _answer(asked), type=StepsRow))
         say(f"round {number + 1}/{rounds} snapshots   step p99 {results.steps[-1].ratio:.2f} x as long during one")
@@ -118,10 +119,10 @@ async def run_snapshots(results: Results, job: Job, sizes: list[int], rounds: in
 
 
 async def _write_and_restore(job: Job) -> tuple[WrittenRow, RestoredRow]:
-    with tempfile.TemporaryDirectory(prefix="streamrnn-bench-") as folder:
-        asked = msgspec.structs.replace(job, role="write", folder=folder)
+    with ScratchFolder("streamrnn-bench-") as folder:
+        asked = msgspec.structs.replace(job, role="write", folder=str(folder))
         wrote = msgspec.json.decode(await _answer(asked), type=WrittenRow)
-        asked = msgspec.structs.replace(job, role="restore", folder=folder)
+        asked = msgspec.structs.replace(job, role="restore", folder=str(folder))
         return wrote, msgspec.json.decode(await _answer(asked), type=RestoredRow)
 
 

@@ -4,8 +4,6 @@ import argparse
 import asyncio
 import logging
 import sys
-import tempfile
-from pathlib import Path
 
 from rich.console import Console
 
@@ -60,13 +58,14 @@ def _run(console: Console, is_live: bool, seconds: float, speed: float | None) -
     from streamrnn.demo.session import DemoPlan, play
     from streamrnn.nn.bundle import save_bundle
     from streamrnn.process.interpreter import new_event_loop
+    from streamrnn.process.scratch import ScratchFolder
 
     recorded = load_recorded()
     past, rest = cut(recorded, TRAIN_SHARE)
     units = {one.stream: one.unit for one in recorded}
     console.print(f"{len(recorded)} streams of real data: {len(past):,} ticks to train on, {len(rest):,} to play")
-    with tempfile.TemporaryDirectory(prefix="streamrnn-demo-") as folder:
-        bundle = Path(folder) / "model"
+    with ScratchFolder("streamrnn-demo-") as folder:
+        bundle = folder / "model"
         save_bundle(train(past, console, is_live), bundle)
         plan = DemoPlan(rest, bundle, len(rest) / (ALL_BUT * seconds) if speed is None else speed, seconds)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

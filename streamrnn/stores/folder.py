@@ -4,13 +4,13 @@ import errno
 import os
 import shutil
 import stat
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamrnn.errors import NotPlain
+from streamrnn.process.scratch import ScratchFolder, ScratchPath
 from streamrnn.stores.failures import failing_at
 from streamrnn.stores.spans import ByteSpan
 
@@ -58,25 +58,20 @@ def add_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
         if folder.exists():
             return False
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder.parent))
-        try:
+        with ScratchFolder(DRAFT, folder.parent) as draft:
             for name, data in files.items():
                 _write_durably(draft / name, data)
             draft.chmod(0o755)
             return _renamed(draft, folder)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
 
 
 def _renamed(draft: Path, folder: Path) -> bool:
-    """Whether the draft is `folder` now; if not, because another came first, it is gone."""
+    """Whether the draft is `folder` now; another may have come first."""
     try:
         draft.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
-        shutil.rmtree(draft, ignore_errors=True)
         return False
     return True
 
@@ -127,12 +122,9 @@ class FolderStore:
         draft = path.with_name(f"{DRAFT}{uuid.uuid4().hex}")
         with failing_at(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with ScratchPath(draft):
                 _write_durably(draft, data)
                 draft.replace(path)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
 
     def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
         return add_folder(self._root / folder, files)

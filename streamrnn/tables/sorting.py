@@ -6,12 +6,12 @@ Knows no file of the user's. Shapes: n ticks, N of all, F features.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
+from streamrnn.process.scratch import ScratchFolder
 from streamrnn.tables.reading import TableBatch
 
 MEMORY_BYTES = 1 << 28
@@ -31,8 +31,8 @@ class Sorter:
         self._count = self._total = 0
         self._edges = [0]
         with _on_disk():
-            self._folder = tempfile.TemporaryDirectory(prefix="streamrnn-sort-")
-            self._paths = [Path(self._folder.name) / name for name in ("code", "time", "values")]
+            self._scratch = ScratchFolder("streamrnn-sort-")
+            self._paths = [self._scratch.path / name for name in ("code", "time", "values")]
             self._files = [path.open("wb") for path in self._paths]
 
     def __len__(self) -> int:
@@ -104,10 +104,10 @@ class Sorter:
 
     def close(self) -> None:
         """Remove its files."""
-        for file in self._files:
-            with suppress(OSError):  # on a full disk what is buffered still cannot be written
-                file.close()
-        self._folder.cleanup()
+        with self._scratch:
+            for file in self._files:
+                with suppress(OSError):  # on a full disk what is buffered still cannot be written
+                    file.close()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from streamrnn.errors import DataError
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.process.scratch import ScratchPath
 from streamrnn.train.history import Extent, History, Split
 from streamrnn.train.recipe import Epoch, Recipe
 from streamrnn.train.team import Team, spread_bytes
@@ -246,17 +246,12 @@ def _sha256(raw: bytes) -> str:
 
 def _replace(path: Path, data: bytes) -> None:
     """All of it or what was there, also after the power went: the disk has the file, then the folder its name."""
-    draft = path.with_name(path.name + DRAFT)
-    try:
+    with ScratchPath(path.with_name(path.name + DRAFT)) as draft:
         with draft.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException:
-        with suppress(OSError):
-            draft.unlink()
-        raise
     if sys.platform != "win32":
         folder = os.open(path.parent, os.O_RDONLY)
         try:

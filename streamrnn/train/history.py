@@ -5,7 +5,6 @@ Owns order and extent; knows no model. Shapes: N ticks, S streams, F features.
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.errors import DataError
+from streamrnn.process.scratch import ScratchFolder
 from streamrnn.train.fineness import find_fine, passes
 
 
@@ -77,10 +77,10 @@ class Spool:
     def __init__(self, features: Sequence[str], folder: Path | None = None) -> None:
         self._features = tuple(features)
         try:
-            self._temporary = tempfile.TemporaryDirectory(prefix="streamrnn-history-", dir=folder)
+            self._scratch = ScratchFolder("streamrnn-history-", folder)
         except OSError as error:
             raise DataError(f"cannot spool the history: {error}") from error
-        root = Path(self._temporary.name)
+        root = self._scratch.path
         self._paths = {name: root / name for name in ("code", "time", "values")}
         self._sorted = {name: root / f"sorted-{name}" for name in ("time", "values", "narrow", "carried")}
         self._files = {name: path.open("wb") for name, path in self._paths.items()}
@@ -93,10 +93,10 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in self._files.values():
-            with suppress(OSError):  # on a full disk what is buffered still cannot be written
-                file.close()
-        self._temporary.cleanup()
+        with self._scratch:
+            for file in self._files.values():
+                with suppress(OSError):  # on a full disk what is buffered still cannot be written
+                    file.close()
 
     def add(self, streams: Sequence[str], time_ms: NDArray[np.int64], values: NDArray[np.floating]) -> None:
         """Append n ticks: streams n names, time_ms (n,), values (n, F). DataError when the disk is full."""
@@ -110,7 +110,7 @@ class Spool:
             for name, column in columns.items():
                 self._files[name].write(column.tobytes())
         except OSError as error:
-            raise DataError(f"cannot spool the history to {self._temporary.name}: {error.strerror}") from error
+            raise DataError(f"cannot spool the history to {self._scratch.path}: {error.strerror}") from error
         self._count += len(streams)
 
     def history(self) -> History:
@@ -122,7 +122,7 @@ class Spool:
                 file.flush()
             return self._sort()
         except OSError as error:
-            raise DataError(f"cannot sort the history in {self._temporary.name}: {error.strerror}") from error
+            raise DataError(f"cannot sort the history in {self._scratch.path}: {error.strerror}") from error
 
     def _sort(self) -> History:
         n, width = self._count, len(self._features)
