@@ -17,6 +17,7 @@ from streamrnn.commands import versions as models
 from streamrnn.errors import StreamrnnError
 from streamrnn.process.signals import ending_in_order
 from streamrnn.process.terminal import plain
+from streamrnn.supervising.cores import worker_count
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +41,19 @@ def _settings(args: argparse.Namespace) -> config.Settings:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    workers = worker_count(settings.process.workers)
+    if workers > 1:
+        from streamrnn.supervising.supervisor import supervise
+
+        return supervise(settings, workers)
     from streamrnn.service import serve
 
-    return serve(_settings(args))
+    return serve(settings)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", dest="process.workers", metavar="N", help="short for --process.workers")
 
 
 def _replay(args: argparse.Namespace) -> int:
@@ -71,10 +82,6 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of TOML")
 
 
-def _nothing(parser: argparse.ArgumentParser) -> None:
-    """A command whose only options are the settings."""
-
-
 class _Command(NamedTuple):
     """A command: what adds its own options, what runs it, and whether it takes every setting as a flag."""
 
@@ -86,7 +93,7 @@ class _Command(NamedTuple):
 
 COMMANDS = {
     "demo": _Command("see it work on real data; nothing else is needed", demo.add_arguments, demo.run_demo),
-    "serve": _Command("run the daemon", _nothing, _serve, True),
+    "serve": _Command("run the daemon", _add_serve, _serve, True),
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
     "models": _Command(
         "list, show, promote, roll back and prune model versions", models.add_arguments, models.run_models

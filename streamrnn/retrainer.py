@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from streamrnn.config import PREFIX, RESERVED, Settings, options
-from streamrnn.metrics import Metrics
+from streamrnn.config import Settings, environment_of, options
+from streamrnn.metrics import Standing
 from streamrnn.process.children import tied
 from streamrnn.process.terminal import moment, plain
 
@@ -38,7 +38,7 @@ class Retrainer:
     """The jobs of one daemon: `start` one, look at its `state`, `close` at the end. For the event loop's thread."""
 
     def __init__(
-        self, settings: Settings, metrics: Metrics, default_command: Sequence[str] = DEFAULT_COMMAND
+        self, settings: Settings, metrics: Standing, default_command: Sequence[str] = DEFAULT_COMMAND
     ) -> None:
         self._retrain, self._metrics = settings.retrain, metrics
         self._settings, self._default_command = settings, default_command
@@ -71,7 +71,9 @@ class Retrainer:
         number = self._job.number + 1 if self._job else 1
         async with self._launching:
             job = _RetrainJob(number, _secrets(self._settings))
-            await job.launch(tied(command, self._retrain.nice), _environment(self._settings))
+            await job.launch(
+                tied(command, self._retrain.nice), environment_of(self._settings, without=("retrain",))
+            )
             self._job = job
             self._following = asyncio.create_task(self._follow(job), name=f"retrain-{number}")
         self._metrics.retrain_started()
@@ -242,21 +244,6 @@ class _RetrainJob:
             "exit_code": self.exit_code() if self.outcome else None,
             "lines": self.lines(),
         }
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    """Ours, for a child that is to load these settings, wherever they came from; all but how it is started."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.upper().startswith(PREFIX) or name.upper().startswith(RESERVED)
-    }
-    for option in options():
-        table = getattr(settings, option.section)
-        value, default = getattr(table, option.name), type(table).model_fields[option.name].default
-        if option.section != "retrain" and value is not None and value != default:
-            inherited[option.variable] = value.get_secret_value() if option.secret else str(value)
-    return inherited
 
 
 def _secrets(settings: Settings) -> list[str]:

@@ -17,10 +17,12 @@ from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.metrics import Metrics
+from streamrnn.process.children import stop_with_input
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
+from streamrnn.process.seats import Seat, Turn
 from streamrnn.process.signals import stop_signals
-from streamrnn.process.stopping import leave, unless
+from streamrnn.process.stopping import LONGEST_JOIN_S, leave, unless
 from streamrnn.registry import check_named, load_model
 from streamrnn.retrainer import Retrainer
 from streamrnn.worker.inspection import Inspection
@@ -42,10 +44,16 @@ LOADING = "loading"
 class Service:
     """One worker with its engine, broker connections and HTTP server; also what the probes see."""
 
-    def __init__(self, settings: Settings, model: "Model | None" = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model: "Model | None" = None,
+        metrics: Metrics | None = None,
+        seat: Seat | None = None,
+    ) -> None:
         if model is None:
             check_named(settings.model)
-        self.settings, self._model = settings, model
+        self.settings, self._model, self._seat = settings, model, seat
         self._line: Line | None = None
         self.metrics = metrics or Metrics()
         self._retrainer = Retrainer(settings, self.metrics)
@@ -74,9 +82,7 @@ class Service:
         ending = asyncio.create_task(self._retrainer.close_when(stop), name="retrainer")
         try:
             if self.settings.http.enabled:
-                await http.start()
-                self.url = f"http://{self.settings.http.host}:{http.port}"
-                log.info("http on %s", self.url.removeprefix("http://"))
+                await self._listen(http)
             if await unless(stop, self.load()):
                 # What is loaded is left alone by the garbage collector, whose settings come after it therefore.
                 with tuned_interpreter():
@@ -88,6 +94,12 @@ class Service:
                 await http.stop()
             if self._line is not None:
                 self._line.thread.close()
+
+    async def _listen(self, http: HttpServer) -> None:
+        await http.start()
+        if self._seat is None:
+            self.url = f"http://{self.settings.http.host}:{http.port}"
+            log.info("http on %s", self.url.removeprefix("http://"))
 
     async def load(self) -> None:
         """Load the model and compile its step, if that is not done, while the event loop goes on.
@@ -101,8 +113,13 @@ class Service:
             model = self._model
             if model is None:
                 model = await loop.run_in_executor(thread, load_model, self.settings.model)
+            turn = Turn() if self._seat is None else self._seat.turn
+            if not turn.is_come:
+                self._waiting_for = "another worker compiles the step"
+                await turn.come()
             self._waiting_for = "compiling the step"
             self._line = await loop.run_in_executor(thread, _make_line, model, self.settings, self.metrics)
+            turn.pass_on()
         finally:
             thread.shutdown(wait=False)
         self._inspection = Inspection(self.settings.input.key, self._line.thread)
@@ -113,7 +130,8 @@ class Service:
         http, token = self.settings.http, self.settings.retrain.token
         retrain = retrain_routes(self._retrainer, None if token is None else token.get_secret_value())
         routes = probe_routes(self, self.metrics.application()) + retrain
-        return HttpServer(http.host, http.port, routes)
+        path = None if self._seat is None else self._seat.socket
+        return HttpServer(http.host, http.port, routes, path=path)
 
     async def _serve(self, stop: asyncio.Event) -> None:
         from streamrnn.kafka.reading.member import Source  # aiokafka
@@ -219,18 +237,21 @@ def _make_line(model: "Model", settings: Settings, metrics: Metrics) -> "Line":
     return make_line(model, settings, metrics)
 
 
-async def _serve_until_signalled(service: Service) -> None:
-    stop = asyncio.Event()
+async def _serve_until_told(settings: Settings, seat: Seat | None) -> None:
+    """Until a signal, or until the supervisor that the seat is of says so or is gone."""
+    service, stop = Service(settings, seat=seat), asyncio.Event()
+    if seat is not None:
+        stop_with_input(stop, settings.limits.shutdown_budget_s + LONGEST_JOIN_S)
     with stop_signals(stop):
         await service.run(stop)
 
 
-def serve(settings: Settings) -> int:
-    """`streamrnn serve`: 0 after an orderly stop, else the error's exit code."""
-    configure_logging(settings)
+def serve(settings: Settings, seat: Seat | None = None) -> int:
+    """`streamrnn serve`: 0 after an orderly stop, else the error's exit code; `seat`: of one worker of several."""
+    configure_logging(settings, None if seat is None else seat.number)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve_until_signalled(Service(settings)))
+            runner.run(_serve_until_told(settings, seat))
     except StreamrnnError as error:
         log.error("%s", error)
         return leave(error.exit_code, LOADING)

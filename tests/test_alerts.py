@@ -25,6 +25,7 @@ class Case(NamedTuple):
     fires: bool
     series: dict[str, str]
     every: int = 1
+    worker: str = ""
 
 
 def mse(model: float, minutes: int, truths: int = 100) -> dict[str, str]:
@@ -36,11 +37,12 @@ def mse(model: float, minutes: int, truths: int = 100) -> dict[str, str]:
     }
 
 
-def ages(ticks: int) -> dict[str, str]:
-    """The last snapshot at time 0; so many ticks a minute since."""
+def ages(ticks: int, worker: str = "", snapshot: str = "0x60") -> dict[str, str]:
+    """The last snapshot at time 0, or as told; so many ticks a minute since."""
+    who = f'{WHO},worker="{worker}"' if worker else WHO
     return {
-        f"streamrnn_snapshot_last_success_timestamp_seconds{{{WHO}}}": "0x60",
-        f"streamrnn_ticks_total{{{WHO}}}": f"0+{ticks}x60",
+        f"streamrnn_snapshot_last_success_timestamp_seconds{{{who}}}": snapshot,
+        f"streamrnn_ticks_total{{{who}}}": f"0+{ticks}x60",
     }
 
 
@@ -65,6 +67,11 @@ CASES = (
     Case("StreamrnnSnapshotsOld", 20, True, ages(ticks=100)),
     Case("StreamrnnSnapshotsOld", 20, False, ages(ticks=0)),
     Case("StreamrnnSnapshotsOld", 10, False, ages(ticks=100)),
+    # Of two workers that share a daemon one is idle: its old snapshot is none of the other's ticks.
+    Case("StreamrnnSnapshotsOld", 20, False, ages(0, "0") | ages(100, "1", snapshot="0+60x60")),
+    Case("StreamrnnSnapshotsOld", 20, True, ages(100, "0") | ages(100, "1", snapshot="0+60x60"), worker="0"),
+    Case("StreamrnnWorkerRestarts", 20, True, one("worker_restarts_total", "0 1 2 3 4x30", 'worker="1"')),
+    Case("StreamrnnWorkerRestarts", 20, False, one("worker_restarts_total", "0 1x30", 'worker="1"')),
     Case("StreamrnnNotLive", 15, True, one("partition_phase", "1x30", 'partition="3",phase="recovering"')),
     Case("StreamrnnNotLive", 15, False, one("partition_phase", "1x30", 'partition="3",phase="live"')),
     Case("StreamrnnNotLive", 5, False, one("partition_phase", "1x30", 'partition="3",phase="gated"')),
@@ -94,6 +101,7 @@ def firing(case: Case) -> list[Any]:
     labels: dict[str, str] = {}
     for series in case.series:
         labels |= dict(pair.split("=") for pair in series[series.index("{") + 1 : -1].replace('"', "").split(","))
+    labels |= {"worker": case.worker} if case.worker else {}
     kept = {name: labels[name] for name in labels if name in KEPT[case.alert]}
     texts = dict(rule["annotations"])
     for name, value in kept.items():
@@ -103,6 +111,8 @@ def firing(case: Case) -> list[Any]:
 
 KEPT = {alert: {"job", "instance"} for alert in {case.alert for case in CASES}} | {
     "StreamrnnWorseThanPersistence": {"job", "target", "horizon"},
+    "StreamrnnSnapshotsOld": {"job", "instance", "worker"},
+    "StreamrnnWorkerRestarts": {"job", "instance", "worker"},
     "StreamrnnRetrainFailed": {"job", "instance", "outcome"},
     "StreamrnnNotLive": {"job", "instance", "partition"},
     "StreamrnnStateWarmedUp": {"job", "instance", "source"},

@@ -16,9 +16,11 @@ from streamrnn.http.retrain import retrain_routes
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "deploy").rglob("*.yaml"))
-DECLARED = {name: labels for name, _, labels, _ in metrics.DECLARED}
+DECLARED = {name: labels for name, _, labels, _ in metrics.DECLARED + metrics.OF_WORKERS}
 VARIABLES = {option.variable for option in options()}
 OF_PROMETHEUS = {"job", "instance"}
+OF_SUPERVISORS = {"worker"}
+"""On what a worker counts beside others; absent where there is one."""
 OURS = re.compile(r"\bstreamrnn_\w+")
 
 

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
     "errors", "config", "process", "ticks", "stores", "nn", "codecs", "metrics", "registry", "tables",
     "train", "pages", "engine", "snapshots", "provenance", "kafka", "worker", "retrainer", "http",
-    "service", "models", "replay", "retraining", "verifying", "demo", "bench", "commands", "cli",
+    "service", "supervising", "models", "replay", "retraining", "verifying", "demo", "bench", "commands", "cli",
     "__main__",
 )  # fmt: skip
 """A layer may import itself and what stands before it."""
@@ -26,6 +26,7 @@ HOMES = {
     "prometheus_client": ("metrics/",),
     "starlette": ("http/",),
     "uvicorn": ("http/",),
+    "h11": ("http/",),
     "pydantic": ("config/",),
     "pydantic_settings": ("config/",),
     "crc32c": ("kafka/",),
@@ -43,7 +44,9 @@ WITHOUT_TORCH = (
     "errors", "process", "config", "ticks", "stores", "nn/manifest", "codecs", "metrics", "registry",
     "engine/rows/slots", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
     "engine/rows/holding", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
-    "models/", "pages/__init__", "pages/markup", "pages/axes", "pages/plots", "pages/formats", "pages/style",
+    "supervising/__init__", "supervising/cores", "supervising/crew", "supervising/overview",
+    "supervising/restarts", "supervising/supervisor", "supervising/launching", "models/",
+    "pages/__init__", "pages/markup", "pages/axes", "pages/plots", "pages/formats", "pages/style",
     "commands", "cli",
 )  # fmt: skip
 """Where torch is not imported; all but worker, which drives the engine, do without it altogether."""

@@ -1,5 +1,6 @@
 """Settings: each option declared once, loaded from flags, environment and file, shown with secrets masked."""
 
+from streamrnn.config.environment import environment_of
 from streamrnn.config.input import InputSettings
 from streamrnn.config.loading import load_settings
 from streamrnn.config.options import Option, options
@@ -24,6 +25,7 @@ __all__ = [
     "RetrainSettings",
     "Settings",
     "SnapshotSettings",
+    "environment_of",
     "example_toml",
     "load_settings",
     "markdown_table",

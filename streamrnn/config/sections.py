@@ -178,6 +178,14 @@ class HttpSettings(Section):
     port: Port = Field(9464, description="Port to listen on; 0 takes a free one.")
 
 
+class ProcessSettings(Section):
+    """How many processes one daemon is."""
+
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(
+        1, description="Processes that share the partitions, under one supervisor; 0: as many as there are cores."
+    )
+
+
 class RetrainSettings(Section):
     """The retrain job that a daemon starts when it is told to over HTTP; off without a token."""
 
@@ -229,6 +237,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
+    process: ProcessSettings = ProcessSettings()
     retrain: RetrainSettings = RetrainSettings()
     log: LogSettings = LogSettings()
 

@@ -7,14 +7,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamrnn.errors import DataError
+from streamrnn.errors import DataError, NotInTime
 from streamrnn.http.answers import json_response, text_response
 from streamrnn.http.routing import rest_of, route
 
 LONGEST_LIST = 10_000
 
 
-class ServiceView(Protocol):
+class StreamsView(Protocol):
+    """The streams that somebody holds."""
+
+    async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
+        """The stream that is shown so, if it is held; DataError where no stream can be, NotInTime where nobody
+        can tell now."""
+
+    async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
+        """Resident streams."""
+
+
+class ServiceView(StreamsView, Protocol):
     """The face a service shows to probes."""
 
     def is_alive(self) -> bool:
@@ -22,12 +33,6 @@ class ServiceView(Protocol):
 
     def ready(self) -> tuple[bool, str]:
         """Whether it serves every partition it owns, and why not."""
-
-    async def stream(self, stream: str, partition: int | None) -> dict[str, Any] | None:
-        """The stream that is shown so, if it is held; DataError where no stream can be."""
-
-    async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
-        """Resident streams."""
 
     def status(self) -> dict[str, Any]:
         """The whole."""
@@ -60,6 +65,18 @@ def probe_routes(view: ServiceView, metrics: ASGIApp) -> list[Route]:
     async def status(_: Request) -> Response:
         return json_response(200, view.status())
 
+    return [
+        route("/livez", live),
+        route("/readyz", ready),
+        Route("/metrics", Exposition(metrics), methods=["GET"]),
+        route("/status", status),
+        *stream_routes(view),
+    ]
+
+
+def stream_routes(view: StreamsView) -> list[Route]:
+    """What answers people who look at streams."""
+
     async def streams(request: Request) -> Response:
         limit = _whole(request.query_params.get("limit", "100"))
         if limit is None:
@@ -76,16 +93,11 @@ def probe_routes(view: ServiceView, metrics: ASGIApp) -> list[Route]:
             found = await view.stream(rest_of(request), partition)
         except DataError as error:
             return json_response(400, {"error": str(error)})
+        except NotInTime as error:
+            return json_response(503, {"error": str(error)})
         return json_response(404, {"error": "no such stream here"}) if found is None else json_response(200, found)
 
-    return [
-        route("/livez", live),
-        route("/readyz", ready),
-        Route("/metrics", Exposition(metrics), methods=["GET"]),
-        route("/status", status),
-        route("/streams", streams),
-        route("/streams/", stream),
-    ]
+    return [route("/streams", streams), route("/streams/", stream)]
 
 
 def _whole(text: str) -> int | None:

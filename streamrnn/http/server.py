@@ -6,6 +6,7 @@ exits where the address is taken, and looks ten times a second whether it should
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from starlette.routing import Route
 from uvicorn import Config
@@ -18,10 +19,20 @@ from streamrnn.http.routing import make_application
 
 
 class HttpServer:
-    """Serves routes at an address from the running event loop, between `start` and `stop`."""
+    """Serves routes at an address from the running event loop, between `start` and `stop`.
 
-    def __init__(self, host: str, port: int, routes: Sequence[Route], limits: Limits = DEFAULT_LIMITS) -> None:
-        self._host, self._port, self._limits = host, port, limits
+    path: a unix socket to make there instead, for whoever may enter its folder.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        routes: Sequence[Route],
+        limits: Limits = DEFAULT_LIMITS,
+        path: Path | None = None,
+    ) -> None:
+        self._host, self._port, self._limits, self._path = host, port, limits, path
         self._application = BoundedApplication(make_application(routes), limits)
         self._server: asyncio.Server | None = None
         self._state = ServerState()
@@ -35,14 +46,21 @@ class HttpServer:
 
     async def start(self) -> None:
         """Listen; ConfigError when the address is taken or not ours."""
-        config = self._configure()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: BoundedConnection(config, self._state, self._limits), self._host, self._port
-            )
+            self._server = await self._listen(self._configure())
         except OSError as error:
-            why = error.strerror or error
-            raise ConfigError(f"http: cannot listen on {self._host}:{self._port}: {why}") from error
+            where, why = self._path or f"{self._host}:{self._port}", error.strerror or error
+            raise ConfigError(f"http: cannot listen on {where}: {why}") from error
+
+    async def _listen(self, config: Config) -> asyncio.Server:
+        def connected() -> BoundedConnection:
+            return BoundedConnection(config, self._state, self._limits)
+
+        loop = asyncio.get_running_loop()
+        if self._path is None:
+            return await loop.create_server(connected, self._host, self._port)
+        self._path.unlink(missing_ok=True)  # of one that was killed
+        return await loop.create_unix_server(connected, self._path)
 
     def _configure(self) -> Config:
         """uvicorn without its log of requests and its warnings of bad ones: anybody could fill a disk with them."""

@@ -11,13 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+from prometheus_client.core import HistogramMetricFamily, Metric
 
 from streamrnn.metrics.counting import Histogram, Recent, RollingErrors
 from streamrnn.metrics.declared import (
@@ -25,12 +19,12 @@ from streamrnn.metrics.declared import (
     DURATIONS_S,
     LATENCY_S,
     OF_PARTITION,
-    OUTCOMES,
     PHASES,
     RECENT_LATENCIES,
     SIZES,
     STAGES,
 )
+from streamrnn.metrics.standing import Standing
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, PredictionBatch
 
@@ -46,12 +40,12 @@ class Held(NamedTuple):
     forgotten_total: int
 
 
-class Metrics(Collector):
+class Metrics(Standing):
     """What the service counts, on the event loop's thread; one per process, in a registry of its own."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(DECLARED)
         self._registry, self._now_s = CollectorRegistry(), now_s
-        self._values: dict[str, dict[tuple[str, ...], float]] = {d.name: {} for d in DECLARED}
         self._latency = Histogram(LATENCY_S)
         self._stages = {stage: Histogram(LATENCY_S) for stage in STAGES}
         self._batches, self._waves = Histogram(SIZES), Histogram(SIZES)
@@ -61,16 +55,7 @@ class Metrics(Collector):
         self._owned: set[int] = set()
         self._shown = (now_s(), 0.0)
         self._recoveries, self._snapshots = Histogram(DURATIONS_S), Histogram(DURATIONS_S)
-        for declared in DECLARED:
-            if declared.type == "counter" and not declared.labels:
-                self._set(declared.name, 0.0)
         self._registry.register(self)
-
-    def _set(self, name: str, value: float, *labels: str) -> None:
-        self._values[name][labels] = value
-
-    def _add(self, name: str, value: float, *labels: str) -> None:
-        self._values[name][labels] = self._values[name].get(labels, 0.0) + value
 
     def model(self, spec: ModelSpec, device: str) -> None:
         """Name the model that serves."""
@@ -191,24 +176,6 @@ class Metrics(Collector):
         """Whether dead letters pause the input."""
         self._set("streamrnn_breaker_open", float(is_open))
 
-    def retrain_enabled(self) -> None:
-        """Retrain jobs may be started: from now on there is something to count."""
-        self._set("streamrnn_retrain_running", 0.0)
-        for outcome in OUTCOMES:
-            self._set("streamrnn_retrain_runs_total", 0.0, outcome)
-
-    def retrain_started(self) -> None:
-        """A retrain job runs."""
-        self._set("streamrnn_retrain_running", 1.0)
-
-    def retrain_ended(self, outcome: str, seconds: float, now_s: float) -> None:
-        """It ended, after `seconds`, with one of OUTCOMES; now_s in seconds since the epoch."""
-        self._set("streamrnn_retrain_running", 0.0)
-        self._add("streamrnn_retrain_runs_total", 1, outcome)
-        self._set("streamrnn_retrain_last_duration_seconds", seconds)
-        if outcome == "succeeded":
-            self._set("streamrnn_retrain_last_success_timestamp_seconds", now_s)
-
     def state(self, phases: Mapping[int, str]) -> None:
         """The phase of every owned partition; partitions that left leave the lag gauges too."""
         self._owned = set(phases)
@@ -260,17 +227,14 @@ class Metrics(Collector):
             "streamrnn_recovery_seconds": [((), self._recoveries)],
             "streamrnn_snapshot_seconds": [((), self._snapshots)],
         }
-        for name, kind, labels, meaning in DECLARED:
-            if kind == "histogram":
-                family = HistogramMetricFamily(name, meaning, labels=labels)
-                for values, histogram in histograms[name]:
-                    family.add_metric(values, histogram.buckets(), histogram.total)
-                yield family
+        for declared in DECLARED:
+            if declared.type != "histogram":
+                yield self._family(declared)
                 continue
-            plain = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, meaning, labels=labels)
-            for values, value in self._values[name].items():
-                plain.add_metric(values, value)
-            yield plain
+            family = HistogramMetricFamily(declared.name, declared.help, labels=declared.labels)
+            for values, histogram in histograms[declared.name]:
+                family.add_metric(values, histogram.buckets(), histogram.total)
+            yield family
 
     def _publish_errors(self) -> None:
         """Set the error gauges; a horizon and target without a truth yet has none."""

@@ -86,10 +86,17 @@ DECLARED = (
     Declared("streamrnn_retrain_last_duration_seconds", "gauge", (), "How long the last one took."),
 )
 
+OF_WORKERS = (
+    Declared("streamrnn_worker_up", "gauge", ("worker",), "1 while a worker process answers its supervisor."),
+    Declared("streamrnn_worker_restarts_total", "counter", ("worker",), "Worker processes begun anew."),
+)
+"""Counted by the supervisor of several workers, which adds the label worker to all that the workers count."""
+OF_RETRAINING = tuple(each for each in DECLARED if each.name.startswith("streamrnn_retrain_"))
+
 
 def markdown_table() -> str:
     """The metrics table of the reference."""
     lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    for name, kind, labels, meaning in DECLARED:
+    for name, kind, labels, meaning in DECLARED + OF_WORKERS:
         lines.append(f"| `{name}` | {kind} | {', '.join(labels)} | {meaning} |")
     return "\n".join(lines)

@@ -1,9 +1,14 @@
 """Owns how a child process ends with its parent, also with one that is killed. Knows no child."""
 
+import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+
+from streamrnn.errors import NotInTime
 
 _TIED = """
 import os, sys
@@ -39,3 +44,20 @@ def end_with_input() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def stop_with_input(stop: asyncio.Event, longest_s: float) -> None:
+    """Set `stop` when this process's standard input ends: its parent wants that, or is gone. On every system.
+
+    The process is ended `longest_s` later where it is still there: it hangs, and nobody may be left to see that.
+    """
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        os.read(0, 1)
+        with suppress(RuntimeError):  # the loop is closed: it has ended already
+            loop.call_soon_threadsafe(stop.set)
+        time.sleep(longest_s)
+        os._exit(NotInTime.exit_code)
+
+    threading.Thread(target=wait, name="input", daemon=True).start()

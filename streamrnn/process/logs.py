@@ -27,7 +27,11 @@ class Sparing(logging.Filter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object a line; `worker` is in it where there are several."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._who = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         """Time in ms since the epoch, level, logger, message and a traceback if there is one."""
@@ -36,18 +40,20 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._who,
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error as `log.level` and `log.format` say."""
+def configure_logging(settings: Settings, worker: int | None = None) -> None:
+    """Log to standard error as `log.level` and `log.format` say; one of several workers says which it is."""
     lines = logging.StreamHandler()
     lines.addFilter(Sparing())
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    lines.setFormatter(JsonLines() if settings.log.format == "json" else text)
+    who = "" if worker is None else f"worker {worker} "
+    text = logging.Formatter(f"%(asctime)s %(levelname)-7s {who}%(name)s: %(message)s")
+    lines.setFormatter(JsonLines(worker) if settings.log.format == "json" else text)
     logging.basicConfig(level=settings.log.level.upper(), handlers=[lines], force=True)
     # It tells of each step of joining at info, which is our debug; at its debug it shows passwords.
     theirs = logging.INFO if settings.log.level == "debug" else logging.WARNING

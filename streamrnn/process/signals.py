@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -33,12 +33,16 @@ def ending_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def stop_signals(stop: asyncio.Event) -> Iterator[list[signal.Signals]]:
-    """Set `stop` at the first signal; gives the list of those that came. For the event loop's own thread."""
+def stop_signals(stop: asyncio.Event, at_once: Callable[[], None] = lambda: None) -> Iterator[list[signal.Signals]]:
+    """Set `stop` at the first signal; gives the list of those that came. For the event loop's own thread.
+
+    at_once: called before the process ends at a second signal.
+    """
     came: list[signal.Signals] = []
 
     def on_signal(number: signal.Signals) -> None:
         if came:
+            at_once()
             os._exit(128 + number)
         log.info("%s: finishing; a second signal ends at once", number.name)
         came.append(number)

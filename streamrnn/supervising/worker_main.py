@@ -1,0 +1,20 @@
+"""What a worker's process runs: the service, at its seat. Its settings are in its environment."""
+
+import sys
+from pathlib import Path
+
+from streamrnn.config import load_settings
+from streamrnn.process.seats import Seat
+from streamrnn.process.signals import ending_in_order
+from streamrnn.service import serve
+
+
+def main() -> int:
+    """Serve until the supervisor says so, or is gone."""
+    number, folder = sys.argv[1:]
+    with ending_in_order():
+        return serve(load_settings(), Seat(int(number), Path(folder)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
