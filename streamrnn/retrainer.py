@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from streamrnn.config import Settings, environment_of, options
-from streamrnn.metrics import Standing
+from streamrnn.metrics import Counters
 from streamrnn.process.children import tied
 from streamrnn.process.terminal import moment, plain
 
@@ -38,7 +38,7 @@ class Retrainer:
     """The jobs of one daemon: `start` one, look at its `state`, `close` at the end. For the event loop's thread."""
 
     def __init__(
-        self, settings: Settings, metrics: Standing, default_command: Sequence[str] = DEFAULT_COMMAND
+        self, settings: Settings, metrics: Counters, default_command: Sequence[str] = DEFAULT_COMMAND
     ) -> None:
         self._retrain, self._metrics = settings.retrain, metrics
         self._settings, self._default_command = settings, default_command

@@ -20,7 +20,7 @@ from streamrnn.metrics import Metrics
 from streamrnn.process.children import stop_with_input
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
-from streamrnn.process.seats import Seat, Turn
+from streamrnn.process.seats import CompileTurn, Seat
 from streamrnn.process.signals import stop_signals
 from streamrnn.process.stopping import LONGEST_JOIN_S, leave, unless
 from streamrnn.registry import check_named, load_model
@@ -113,7 +113,7 @@ class Service:
             model = self._model
             if model is None:
                 model = await loop.run_in_executor(thread, load_model, self.settings.model)
-            turn = Turn() if self._seat is None else self._seat.turn
+            turn = CompileTurn() if self._seat is None else self._seat.turn
             if not turn.is_come:
                 self._waiting_for = "another worker compiles the step"
                 await turn.come()

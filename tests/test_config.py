@@ -113,7 +113,7 @@ def test_every_option_can_come_from_every_source(source: str, load_from: dict[st
     wanted = {key: other_than_the_default(option) for key, option in OPTIONS.items()}
     wanted |= {"kafka.session_timeout_ms": "24000", "retrain.nice": "7", "input.codec": "msgpack"}
     wanted |= {"delivery.transaction_timeout_ms": "24000", "input.key": "text"}
-    wanted |= {"input.ranges": "temp=-50:60,load=0:"}
+    wanted |= {"input.ranges": "temp=-50:60,load=0:", "process.workers": "24"}
     exact = {"kafka.acks_idempotent": "true"}
     for asked in (wanted | exact, wanted | {"delivery.guarantee": "at_least_once"}):
         loaded = load_from[source](asked)

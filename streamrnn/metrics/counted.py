@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, generate_latest, make_asgi_app
 from prometheus_client.core import HistogramMetricFamily, Metric
 
+from streamrnn.metrics.counters import Counters
 from streamrnn.metrics.counting import Histogram, Recent, RollingErrors
 from streamrnn.metrics.declared import (
     DECLARED,
@@ -24,7 +25,6 @@ from streamrnn.metrics.declared import (
     SIZES,
     STAGES,
 )
-from streamrnn.metrics.standing import Standing
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, PredictionBatch
 
@@ -40,7 +40,7 @@ class Held(NamedTuple):
     forgotten_total: int
 
 
-class Metrics(Standing):
+class Metrics(Counters):
     """What the service counts, on the event loop's thread; one per process, in a registry of its own."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:

@@ -22,12 +22,12 @@ class Seat(NamedTuple):
         return self.folder / f"{self.number}.sock"
 
     @property
-    def turn(self) -> "Turn":
+    def turn(self) -> "CompileTurn":
         """When the worker may compile."""
-        return Turn(self.folder / "compiling", self.number == 0)
+        return CompileTurn(self.folder / "compiling", self.number == 0)
 
 
-class Turn:
+class CompileTurn:
     """The first worker compiles alone, so that the others find on disk what it has made.
 
     `mark` is there from before the workers begin until the first has compiled, or has ended.

@@ -25,7 +25,7 @@ def worker_count(wanted: int) -> int:
     return wanted or cores()
 
 
-def threads_for(workers: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that give each of the workers its part of the cores; what the environment has goes before."""
-    share = str(max(1, cores() // workers))
+def threads_for(workers: int, available: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that give each worker its part of the available cores; what the environment has goes before."""
+    share = str(max(1, available // workers))
     return {name: share for name in THREADS if name not in environment}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from streamrnn.errors import DataError, NotInTime
-from streamrnn.http.asking import Answer, ask
-from streamrnn.http.supervised import Exposed
+from streamrnn.http.unix_client import Reply, ask
+from streamrnn.http.workers import Exposed
 from streamrnn.metrics import WorkerCounts, form_of, merged
 from streamrnn.process.seats import Seat
 from streamrnn.supervising.crew import Crew
@@ -47,8 +47,11 @@ class Told(NamedTuple):
 class Overview:
     """Answers for a crew."""
 
-    def __init__(self, seats: Sequence[Seat], crew: Crew, counts: WorkerCounts, guarantee: str) -> None:
+    def __init__(
+        self, seats: Sequence[Seat], crew: Crew, counts: WorkerCounts, guarantee: str, ask_s: float = ASK_S
+    ) -> None:
         self._seats, self._crew, self._counts, self._guarantee = seats, crew, counts, guarantee
+        self._ask_s = ask_s
         self._asking = asyncio.Semaphore(MOST_ASKED)
 
     async def alive(self) -> tuple[bool, str]:
@@ -132,26 +135,26 @@ class Overview:
         answers = await self._all("/status")
         return [self._of(number, answer) for number, answer in answers.items()]
 
-    def _of(self, number: int, answer: Answer | None) -> Told:
+    def _of(self, number: int, answer: Reply | None) -> Told:
         said = {} if answer is None else json.loads(answer.body)
         pid = self._crew.pid(number)
         silence = self._crew.why(number) if pid is None else "it does not answer"
         return Told(number, pid, self._counts.restarts(number), said, said.get("reason", silence))
 
-    async def _all(self, target: str, accept: str = "*/*") -> dict[int, Answer | None]:
+    async def _all(self, target: str, accept: str = "*/*") -> dict[int, Reply | None]:
         """Every worker's answer; None where there is none in time."""
         answers = await asyncio.gather(*(self._ask(seat, target, accept) for seat in self._seats))
         return {seat.number: answer for seat, answer in zip(self._seats, answers, strict=True)}
 
-    async def _ask(self, seat: Seat, target: str, accept: str = "*/*") -> Answer | None:
+    async def _ask(self, seat: Seat, target: str, accept: str = "*/*") -> Reply | None:
         try:
-            async with asyncio.timeout(ASK_S), self._asking:
+            async with asyncio.timeout(self._ask_s), self._asking:
                 return await ask(seat.socket, target, accept)
         except OSError:  # TimeoutError is one
             return None
 
 
-def _text(answer: Answer | None) -> str:
+def _text(answer: Reply | None) -> str:
     return "it does not answer" if answer is None else answer.body.decode(errors="replace").strip()
 
 

@@ -14,7 +14,7 @@ from streamrnn.config import Settings, environment_of
 from streamrnn.errors import ConfigError, StreamrnnError
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
-from streamrnn.http.supervised import supervised_routes
+from streamrnn.http.workers import supervised_routes
 from streamrnn.metrics import WorkerCounts
 from streamrnn.process.interpreter import new_event_loop
 from streamrnn.process.logs import configure_logging
@@ -23,12 +23,14 @@ from streamrnn.process.signals import stop_signals
 from streamrnn.process.stopping import LONGEST_JOIN_S, leave, unless
 from streamrnn.registry import Registry, check_named
 from streamrnn.retrainer import Retrainer
-from streamrnn.supervising.cores import threads_for
+from streamrnn.supervising.cores import cores, threads_for
 from streamrnn.supervising.crew import Crew
 from streamrnn.supervising.launching import WorkerProcess, launch, settings_of
 from streamrnn.supervising.overview import Overview
 
 log = logging.getLogger(__name__)
+CHOOSING = "choosing"
+"""Name of the thread that reads the champion. Nobody waits for it at the end."""
 
 
 class Supervisor:
@@ -72,7 +74,7 @@ class Supervisor:
             return
         assert model.registry, "checked"
         assert model.name, "checked"
-        thread = ThreadPoolExecutor(1, "choosing")  # a store that hangs must not hold up the end
+        thread = ThreadPoolExecutor(1, CHOOSING)  # a store that hangs must not hold up the end
         try:
             champion = partial(_champion, model.registry, model.name)
             version = await asyncio.get_running_loop().run_in_executor(thread, champion)
@@ -84,7 +86,7 @@ class Supervisor:
     async def _launch(self, seat: Seat) -> WorkerProcess:
         """A worker is told all but how to retrain, which the supervisor does for all."""
         own = environment_of(settings_of(seat.number, self._settings), without=("retrain", "process"))
-        return await launch(seat, threads_for(self._workers, own) | own)
+        return await launch(seat, threads_for(self._workers, cores(), own) | own)
 
 
 def _champion(registry: str, name: str) -> int:
@@ -118,6 +120,6 @@ def supervise(settings: Settings, workers: int) -> int:
             code = runner.run(_supervise_until_signalled(settings, workers, folder))
     except StreamrnnError as error:
         log.error("%s", error)
-        return leave(error.exit_code)
+        return leave(error.exit_code, CHOOSING)
     log.info("stopped")
-    return leave(code)
+    return leave(code, CHOOSING)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -94,9 +95,28 @@ async def test_workers_do_not_outlive_a_supervisor_that_is_killed_and_end_in_ord
         await daemon.kill()
         await until(lambda: all(is_gone(each["pid"]) for each in workers), "the workers to end")
     assert daemon.log().count(": stopped") == 2, daemon.log()
-    again = await s.start(*FLAGS)
-    await s.until_drained()
-    await check_shown(s, again)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_supervisors_and_workers_killed_in_a_loop_lose_and_double_nothing(scene: SceneFactory) -> None:
+    s, dice = await scene(partitions=4), random.Random(1)
+    end = time.monotonic() + 90
+    async with load(s.feed, rate=400):
+        daemon = await s.start(*FLAGS)
+        while time.monotonic() < end:
+            await asyncio.sleep(dice.uniform(0.5, 6.0))
+            pids = [each["pid"] for each in await workers_of(daemon) if each["pid"]]
+            if pids and dice.random() < 0.7:
+                os.kill(dice.choice(pids), dice.choice((signal.SIGKILL, signal.SIGTERM)))
+                continue
+            await daemon.kill()
+            daemon = await s.start(*FLAGS, ready=False)
+            await daemon.until_log("http on")
+        await daemon.until_ready()
+        await until_shared(daemon)
+    await s.until_drained(120)
+    await check_shown(s, daemon)
     await s.check()
 
 
@@ -114,6 +134,7 @@ async def test_a_second_signal_ends_all_at_once(scene: SceneFactory) -> None:
     await until(lambda: all(is_gone(each["pid"]) for each in workers), "the workers to end")
 
 
+@pytest.mark.chaos
 async def test_a_name_that_another_daemon_has_taken_ends_the_whole(scene: SceneFactory) -> None:
     s = await scene(partitions=4)
     older = await s.start(*FLAGS)

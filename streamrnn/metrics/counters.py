@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from streamrnn.metrics.declared import OUTCOMES, Declared
 
 
-class Standing(Collector):
+class Counters(Collector):
     """The counters and gauges among what is declared, by name and labels; counted on one thread."""
 
     def __init__(self, declared: Sequence[Declared]) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from streamrnn.metrics.counters import Counters
 from streamrnn.metrics.declared import OF_RETRAINING, OF_WORKERS
-from streamrnn.metrics.standing import Standing
 
 END = "# EOF"
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
-class WorkerCounts(Standing):
+class WorkerCounts(Counters):
     """Which workers are up, how often each was begun anew, and the retrain jobs."""
 
     def __init__(self, workers: Iterable[int]) -> None:

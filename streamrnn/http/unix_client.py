@@ -9,14 +9,14 @@ import h11
 CHUNK_BYTES = 65_536
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What came back."""
 
     status: int
     body: bytes
 
 
-async def ask(socket: Path, target: str, accept: str = "*/*") -> Answer:
+async def ask(socket: Path, target: str, accept: str = "*/*") -> Reply:
     """GET a target; OSError where nobody answers, or not as HTTP does. Sets itself no time."""
     reader, writer = await asyncio.open_unix_connection(socket)
     try:
@@ -31,7 +31,7 @@ async def ask(socket: Path, target: str, accept: str = "*/*") -> Answer:
         writer.close()
 
 
-async def _heard(connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+async def _heard(connection: h11.Connection, reader: asyncio.StreamReader) -> Reply:
     status, body = 0, bytearray()
     while True:
         event = connection.next_event()
@@ -42,4 +42,4 @@ async def _heard(connection: h11.Connection, reader: asyncio.StreamReader) -> An
         elif isinstance(event, h11.Data):
             body += event.data
         else:  # the end: h11 takes a body that is cut short for an error
-            return Answer(status, bytes(body))
+            return Reply(status, bytes(body))
