@@ -28,7 +28,7 @@ async def lay_out(job: Job) -> None:
 
 async def fill(job: Job) -> None:
     """Write the backlog of `job.ticks` ticks."""
-    records = _ticks(job)
+    records = ticks_of(job)
     appender = Appender(make_settings(job))
     try:
         for start in range(0, job.ticks, CHUNK):
@@ -39,7 +39,7 @@ async def fill(job: Job) -> None:
 
 async def tick(job: Job) -> None:
     """Write `job.rate` ticks a second, stamped with the moment they are written, until cancelled."""
-    records = _ticks(job)
+    records = ticks_of(job)
     appender = Appender(make_settings(job))
     try:
         await appender.start()
@@ -55,7 +55,7 @@ async def tick(job: Job) -> None:
         await appender.stop()
 
 
-def _ticks(job: Job) -> Iterator[OutRecord]:
+def ticks_of(job: Job) -> Iterator[OutRecord]:
     """Endless: every stream ticks in turn; a stream's partition is its number modulo their count.
 
     Records are stamped now: what claims to be years old is deleted by a broker's first look at retention.
