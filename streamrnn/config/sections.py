@@ -56,6 +56,7 @@ class KafkaSettings(Section):
     heartbeat_interval_ms: Positive = Field(3_000, description="Pause between heartbeats.")
     rebalance_timeout_ms: Positive = Field(60_000, description="How long the group waits for workers to rejoin.")
     max_poll_interval_ms: Positive = Field(300_000, description="Longest pause between two fetches.")
+    metadata_max_age_ms: Positive = Field(60_000, description="Pause between looks for new partitions and leaders.")
     request_timeout_ms: Positive = Field(40_000, description="Longest wait for one answer of a broker.")
     acks_idempotent: bool = Field(True, description="Idempotent producer; off for brokers that have none.")
 

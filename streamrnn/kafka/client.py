@@ -17,8 +17,6 @@ from aiokafka.abc import AbstractTokenProvider
 from streamrnn.config import KafkaSettings
 from streamrnn.errors import BrokerError, BrokerRefused, BrokerUnavailable, ConfigError, TopicError
 
-METADATA_MAX_AGE_MS = 60_000
-
 _REFUSED = (
     ssl.SSLError,
     kafka_errors.AuthenticationFailedError,
@@ -97,7 +95,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": kafka.bootstrap,
         "client_id": kafka.client_id,
         "request_timeout_ms": kafka.request_timeout_ms,
-        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "metadata_max_age_ms": kafka.metadata_max_age_ms,
         "security_protocol": kafka.security_protocol,
     }
     if kafka.security_protocol in ("SSL", "SASL_SSL"):

@@ -32,7 +32,7 @@ DOCUMENT = "checkpoint.json"
 TENSORS = ".safetensors"
 DRAFT = ".draft"
 NUMBERS_AT_ONCE = 1 << 22
-"""Of a history in memory while it is digested."""
+"""Numbers of a history in memory while it is digested."""
 FREE = ("epochs", "patience", "budget_s", "threads", "device")
 """What of a recipe may be another when a fit goes on. It ends in the same bits if only the time was."""
 
@@ -195,12 +195,17 @@ class Folder:
         return DataError(f"{self._path / name} is damaged: {why}; remove the folder to fit from the beginning")
 
 
-def identify(spec: ModelSpec, recipe: Recipe, history: History, split: Split) -> Identity:
-    """All that fixes the bits of a fit but the machine; a model's version number does not."""
+def identify(
+    spec: ModelSpec, recipe: Recipe, history: History, split: Split, at_once: int = NUMBERS_AT_ONCE
+) -> Identity:
+    """All that fixes the bits of a fit but the machine; a model's version number does not.
+
+    at_once: numbers of the history in memory while it is digested, of which the digest is another.
+    """
     told: dict[str, dict[str, Any]] = {
         "spec": msgspec.to_builtins(msgspec.structs.replace(spec, version=1)),
         "recipe": {name: value for name, value in asdict(recipe).items() if name not in FREE},
-        "history": _describe(history, split),
+        "history": _describe(history, split, at_once),
     }
     return {
         f"{part}.{name}": msgspec.json.encode(value).decode()
@@ -209,7 +214,7 @@ def identify(spec: ModelSpec, recipe: Recipe, history: History, split: Split) ->
     }
 
 
-def _describe(history: History, split: Split) -> dict[str, Any]:
+def _describe(history: History, split: Split, at_once: int) -> dict[str, Any]:
     """In numbers and digests."""
     return {
         "features": history.features,
@@ -217,13 +222,13 @@ def _describe(history: History, split: Split) -> dict[str, Any]:
         "streams": len(history.streams),
         "starts": _digest(history.starts),
         "split": _digest(_edges(split.train), _edges(split.validation)),
-        "digest": _digest_ticks(history),
+        "digest": _digest_ticks(history, max(1, at_once // len(history.features))),
     }
 
 
-def _digest_ticks(history: History) -> str:
-    """Of every tick: one that was mended since is enough for other weights. All NaN are alike."""
-    digest, each = hashlib.sha256(), max(1, NUMBERS_AT_ONCE // len(history.features))
+def _digest_ticks(history: History, each: int) -> str:
+    """Of every tick, `each` at once: one that was mended since is enough for other weights. All NaN are alike."""
+    digest = hashlib.sha256()
     for start in range(0, len(history), each):
         values = history.values[start : start + each]
         digest.update(history.time_ms[start : start + each].tobytes())

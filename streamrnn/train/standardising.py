@@ -20,7 +20,10 @@ SMALLEST_DEVIATION = 1e-6
 SMALL = 0.1
 """Share of the streams that are smaller than a small one."""
 PART_NUMBERS = 1 << 22
-"""Of a history in memory at once, and of what is worked out from it."""
+"""Numbers of a history, or of what is worked out from it, in memory at once."""
+
+Read = Callable[[slice], NDArray[np.float64]]
+"""Rows (n, *shape) of some ticks."""
 
 
 class Moments:
@@ -79,13 +82,16 @@ class Spread:
         self._widest = np.zeros(shape)
         self._least, self._most = np.full(shape, np.inf), np.full(shape, -np.inf)
 
-    def add(self, read: Callable[[slice], NDArray[np.float64]], extent: Extent, width: int) -> Moments:
-        """A stream's rows (n, *shape), which `read` gives of some of its ticks; its own moments."""
+    def add(self, read: Read, extent: Extent, ticks: int) -> Moments:
+        """Add a stream's rows (n, *shape), which `read` gives of some ticks; the stream's own moments.
+
+        ticks: how many are read at once.
+        """
         own, trim = Moments(self.all.count.shape), None
         if self._has_bound:
             sample = [read(rows) for rows in sampled(extent.start, extent.stop)]
             trim = trim_of(np.concatenate(sample), self._is_log)
-        for rows in _parts([extent], width):
+        for rows in _parts(extent, ticks):
             own.add(read(rows) if trim is None else trim.apply(read(rows)))
         self.all.merge(own)
         some = own.count > 0
@@ -102,56 +108,100 @@ class Spread:
         return np.maximum(farthest, 1.0)
 
 
-def set_statistics(model: Model, history: History, train: Sequence[Extent]) -> None:
-    """Fill the model's statistics from the training part; DataError when a target is never observed in it."""
-    spec = model.spec
-    features = Spread((len(spec.features),), spec.bound is not None)
-    for extent in train:
-        features.add(lambda rows: history.values[rows].astype(np.float64), extent, len(spec.features))
-    seen = features.all.count[list(spec.target_columns)] > 0
-    unseen = [target for target, is_seen in zip(spec.targets, seen, strict=True) if not is_seen]
-    if unseen:
-        raise DataError(f"the training part holds no value of {unseen}")
-    model.set_stats(feature_mean=features.all.mean())
-    _set_gaps(model, history, train)
-    _set_channels(model, history, train)
-    _set_targets(model, history, train)
-    if spec.lags:
-        _set_lags(model, history, train)
+def set_statistics(
+    model: Model, history: History, train: Sequence[Extent], part_numbers: int = PART_NUMBERS
+) -> None:
+    """Fill the model's statistics from the training part; DataError when a target is never observed in it.
+
+    part_numbers: numbers of the history in memory at once. The statistics do not depend on it but for rounding.
+    """
+    _Statistics(model, history, train, part_numbers).set_all()
 
 
-def _set_gaps(model: Model, history: History, train: Sequence[Extent]) -> None:
-    gaps = Moments((1,))
-    for extent in train:
-        for rows in _parts([extent], 1):
-            before = history.time_ms[max(extent.stream_start, rows.start - 1) : rows.stop]
-            gaps.add(np.log1p(np.maximum(np.diff(before), 0) / 1000)[:, None])
-    model.set_stats(gap_mean=gaps.mean(), gap_std=gaps.deviation())
+class _Statistics:
+    """The statistics of one model and one training part, each set from a reading of its own."""
+
+    def __init__(self, model: Model, history: History, train: Sequence[Extent], part_numbers: int) -> None:
+        self._model, self._history, self._train, self._part_numbers = model, history, train, part_numbers
+        self._spec, self._has_bound = model.spec, model.spec.bound is not None
+
+    def set_all(self) -> None:
+        """Features, gaps, channels, targets, and lags where the spec has some; DataError as set_statistics says."""
+        self._set_features()
+        self._set_gaps()
+        self._set_channels()
+        self._set_targets()
+        if self._spec.lags:
+            self._set_lags()
+
+    def _add(self, spread: "Spread", read: Read, extent: Extent, width: int) -> Moments:
+        return spread.add(read, extent, self._part_numbers // width)
+
+    def _set_features(self) -> None:
+        spec, history = self._spec, self._history
+        features = Spread((len(spec.features),), self._has_bound)
+        for extent in self._train:
+            self._add(features, lambda rows: history.values[rows].astype(np.float64), extent, len(spec.features))
+        seen = features.all.count[list(spec.target_columns)] > 0
+        unseen = [target for target, is_seen in zip(spec.targets, seen, strict=True) if not is_seen]
+        if unseen:
+            raise DataError(f"the training part holds no value of {unseen}")
+        self._model.set_stats(feature_mean=features.all.mean())
+
+    def _set_gaps(self) -> None:
+        gaps, time_ms = Moments((1,)), self._history.time_ms
+        for extent in self._train:
+            for rows in _parts(extent, self._part_numbers):
+                before = time_ms[max(extent.stream_start, rows.start - 1) : rows.stop]
+                gaps.add(np.log1p(np.maximum(np.diff(before), 0) / 1000)[:, None])
+        self._model.set_stats(gap_mean=gaps.mean(), gap_std=gaps.deviation())
+
+    def _set_channels(self) -> None:
+        """An input of the largest stream's own size is within the bound."""
+        model, bound = self._model, self._spec.bound
+        is_log = np.array([c.kind == "log_return" for c in self._spec.channels], np.bool_)
+        channels = Spread(is_log.shape, self._has_bound, is_log)
+        for extent in self._train:
+            self._add(channels, partial(_channels, model, self._history, extent), extent, _width(model))
+        model.set_stats(channel_mean=channels.all.mean(), channel_std=channels.all.deviation())
+        if bound is not None:
+            model.set_stats(channel_bound=bound * channels.farthest())
+
+    def _set_targets(self) -> None:
+        model, bound = self._model, self._spec.bound
+        shape = (len(self._spec.horizons), len(self._spec.targets))
+        targets = Spread(shape, self._has_bound, model.head_kind.quantity.is_log)
+        for extent in self._train:
+            read = partial(_changes, model, self._history, limit=extent.stop)
+            self._add(targets, read, extent, _width(model))
+        model.set_stats(target_mean=targets.all.mean(), target_std=targets.all.deviation())
+        if bound is not None:
+            model.set_stats(target_bound=bound * targets.farthest())
+
+    def _set_lags(self) -> None:
+        """The scale of what the skip sees: the deviation of changes over half its lags.
+
+        Under a bound, the deviation of the largest stream is never unknown, and a value within that of a small
+        stream is always known. A small stream is one that a tenth of the streams are smaller than.
+        """
+        model, bound, width = self._model, self._spec.bound, len(self._spec.targets)
+        lags = Spread((width,), self._has_bound, model.head_kind.lag_quantity.is_log)
+        sizes = np.array(
+            [
+                self._add(lags, partial(_lagged, model, self._history, extent), extent, width).spread()
+                for extent in self._train
+            ]
+        )
+        model.set_stats(lag_std=lags.all.deviation())
+        if bound is not None:
+            small = np.array([np.quantile(s[s > 0], SMALL) if (s > 0).any() else 1.0 for s in sizes.T])
+            least = np.maximum(np.minimum(small / lags.all.deviation(), lags.farthest()), SMALLEST_DEVIATION)
+            model.set_stats(lag_bound=bound * lags.farthest(), lag_least=bound * least)
 
 
-def _set_channels(model: Model, history: History, train: Sequence[Extent]) -> None:
-    """An input of the largest stream's own size is within the bound."""
-    bound, is_log = model.spec.bound, np.array([c.kind == "log_return" for c in model.spec.channels], np.bool_)
-    channels = Spread(is_log.shape, bound is not None, is_log)
-    for extent in train:
-        channels.add(partial(_channels, model, history, extent), extent, _width(model))
-    model.set_stats(channel_mean=channels.all.mean(), channel_std=channels.all.deviation())
-    if bound is not None:
-        model.set_stats(channel_bound=bound * channels.farthest())
-
-
-def _set_targets(model: Model, history: History, train: Sequence[Extent]) -> None:
-    spec = model.spec
-    bound, shape = spec.bound, (len(spec.horizons), len(spec.targets))
-    targets = Spread(shape, bound is not None, model.head_kind.quantity.is_log)
-    for extent in train:
-        targets.add(partial(_changes, model, history, limit=extent.stop), extent, _width(model))
-    model.set_stats(target_mean=targets.all.mean(), target_std=targets.all.deviation())
-    if bound is not None:
-        model.set_stats(target_bound=bound * targets.farthest())
-
-
-def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> NDArray[np.float32]:
+def stream_scales(
+    model: Model, history: History, train: Sequence[Extent], part_numbers: int = PART_NUMBERS
+) -> NDArray[np.float32]:
     """(S, O) how large each stream's standardised targets are, over all horizons: 1 for one of average size.
 
     A stream without a known target in the training part, or whose targets never differ from 0 there, has 1.
@@ -161,7 +211,7 @@ def stream_scales(model: Model, history: History, train: Sequence[Extent]) -> ND
     most = np.inf if model.spec.bound is None else model.target_bound.double().cpu().numpy()
     for extent in train:
         stream = int(np.searchsorted(history.starts, extent.start, side="right")) - 1
-        for rows in _parts([extent], _width(model)):
+        for rows in _parts(extent, part_numbers // _width(model)):
             wanted = (_changes(model, history, rows, extent.stop) - mean) / deviation
             wanted = np.where(np.abs(wanted) > most, np.nan, wanted)
             moments[:, stream] += np.isfinite(wanted).sum((0, 1)), np.nansum(np.square(wanted), (0, 1))
@@ -176,32 +226,10 @@ def _width(model: Model) -> int:
     return max(len(spec.features), len(spec.channels), len(spec.horizons) * len(spec.targets))
 
 
-def _set_lags(model: Model, history: History, train: Sequence[Extent]) -> None:
-    """The scale of what the skip sees: the deviation of changes over half its lags.
-
-    Under a bound that of the largest stream is never unknown, and what is within that of a small one, a tenth of
-    the streams being smaller, always known.
-    """
-    bound, is_log = model.spec.bound, model.head_kind.lag_quantity.is_log
-    lags = Spread((len(model.spec.targets),), bound is not None, is_log)
-    sizes = np.array(
-        [
-            lags.add(partial(_lagged, model, history, extent), extent, len(model.spec.targets)).spread()
-            for extent in train
-        ]
-    )
-    model.set_stats(lag_std=lags.all.deviation())
-    if bound is not None:
-        small = np.array([np.quantile(s[s > 0], SMALL) if (s > 0).any() else 1.0 for s in sizes.T])
-        least = np.minimum(small / lags.all.deviation(), lags.farthest())
-        model.set_stats(lag_bound=bound * lags.farthest(), lag_least=bound * np.maximum(least, SMALLEST_DEVIATION))
-
-
-def _parts(extents: Sequence[Extent], width: int) -> Iterator[slice]:
-    ticks = max(1, PART_NUMBERS // width)
-    for extent in extents:
-        for start in range(extent.start, extent.stop, ticks):
-            yield slice(start, min(extent.stop, start + ticks))
+def _parts(extent: Extent, ticks: int) -> Iterator[slice]:
+    """The extent in pieces of so many ticks; of one, where there is room for none."""
+    for start in range(extent.start, extent.stop, max(1, ticks)):
+        yield slice(start, min(extent.stop, start + max(1, ticks)))
 
 
 def _channels(model: Model, history: History, extent: Extent, rows: slice) -> NDArray[np.float64]:

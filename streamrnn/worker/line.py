@@ -25,7 +25,7 @@ from streamrnn.worker.cold_tiers import ColdTiers
 from streamrnn.worker.commit_interval import Stepped
 from streamrnn.worker.keeper import Keeper, NoKeeper
 from streamrnn.worker.pauses import Pauses
-from streamrnn.worker.snapshot_keeper import SnapshotKeeper
+from streamrnn.worker.snapshot_keeper import SLICE_ROWS, SnapshotKeeper
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +71,19 @@ def make_line(
     settings: Settings,
     metrics: Metrics,
     pauses: Pauses = Pauses(),  # noqa: B008
+    slice_rows: int = SLICE_ROWS,
 ) -> Line:
     """The line that the settings want, its step compiled; OSError or ConfigError for a URL not to be had.
 
     Each part is made of those before it: the shelf needs how rows lie, which the model alone decides; the cold tier
     reads from the shelf; the engine asks the cold tier; the keeper copies from the engine to the shelf.
+    slice_rows: rows that the keeper copies between two steps at most.
     """
     printed = fingerprint(model, settings)
     shelf = _make_shelf(model, settings, printed)
     cold = None if shelf is None else ColdTiers(shelf.cold)
     thread = EngineThread(make_engine(model, settings, cold))
-    keeper = _make_keeper(settings, thread, shelf, cold, metrics, pauses)
+    keeper = _make_keeper(settings, thread, shelf, cold, metrics, pauses, slice_rows)
     return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, cold, keeper)
 
 
@@ -122,6 +124,7 @@ def _make_keeper(
     cold: ColdTiers | None,
     metrics: Metrics,
     pauses: Pauses,
+    slice_rows: int,
 ) -> Keeper:
     if shelf is None or cold is None:
         if settings.delivery.guarantee == "exactly_once":
@@ -136,4 +139,5 @@ def _make_keeper(
         settings.limits.recovery_stall_s,
         settings.engine.max_parked,
         pauses.snapshot_look_s,
+        slice_rows,
     )

@@ -63,11 +63,16 @@ class SnapshotKeeper:
         patience_s: float = 60.0,
         max_parked: int = 1_000_000,
         look_s: float = 0.05,
+        slice_rows: int = SLICE_ROWS,
     ) -> None:
-        """patience_s: longest wait for one answer of the store. look_s: between two looks at what is due."""
+        """patience_s: longest wait for one answer of the store. look_s: between two looks at what is due.
+
+        slice_rows: rows copied between two steps at most.
+        """
         self._settings, self._shelf, self._engine, self._metrics = settings, shelf, thread.engine, metrics
         self._thread, self._cold, self._patience_s = thread, cold, patience_s
-        self._max_parked, self._look_s, self._is_full = max_parked, look_s, False
+        self._max_parked, self._look_s, self._slice_rows = max_parked, look_s, slice_rows
+        self._is_full = False
         self._threads = ThreadPoolExecutor(THREADS, "snapshots")
         self._taken: dict[int, _Taken] = {}
         self._turn = asyncio.Lock()
@@ -229,7 +234,7 @@ class SnapshotKeeper:
 
     async def _write(self, partition: Partition, taking: Taking) -> Chain:
         """All rows, then the wait for the commit, then the manifest; CaptureVoid when they are overtaken."""
-        while (reading := await self._thread.call(taking.take_soon, SLICE_ROWS)) is not None:
+        while (reading := await self._thread.call(taking.take_soon, self._slice_rows)) is not None:
             await self._in_thread(lambda reading=reading: taking.draft.add(reading()))  # type: ignore[misc]
         while await self._in_thread(taking.draft.carry):
             taking.check()

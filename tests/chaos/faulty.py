@@ -103,12 +103,6 @@ def full_disk(switch: str) -> None:
     os.fsync = fsync
 
 
-@fault
-def eager_metadata(milliseconds: int = 200) -> None:
-    """The client looks for new partitions that often, not once a minute."""
-    importlib.import_module("streamrnn.kafka.client").METADATA_MAX_AGE_MS = milliseconds
-
-
 def strike(at: str, nth: int, act: Callable[[], None], times: int = 1) -> None:
     """Do it when the point is passed for the n-th time, and the times after that."""
     target, moment = POINTS[at]

@@ -139,7 +139,7 @@ async def test_a_topic_that_grows_ends_the_service_with_a_message(scene: SceneFa
     """Fault 12: what was answered until then is exact."""
     s = await scene(partitions=2)
     await s.feed.send(500)
-    worker = await s.start(fault="eager_metadata")
+    worker = await s.start("--kafka.metadata_max_age_ms", "200")
     await worker.until_total("streamrnn_predictions_total", 500)
     admin = AIOKafkaAdminClient(bootstrap_servers=s.broker.direct)
     await admin.start()

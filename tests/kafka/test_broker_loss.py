@@ -16,7 +16,6 @@ from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerUnavailable, TopicError
-from streamrnn.kafka import client
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.bundle import load_bundle
@@ -128,11 +127,8 @@ async def test_a_producer_that_lost_its_place_in_the_sequence_is_replaced(settin
 
 
 @real_only
-async def test_a_topic_that_grows_stops_the_service_with_a_message(
-    settings: SettingsFactory, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "METADATA_MAX_AGE_MS", 200)
-    made = await settings(partitions=2)
+async def test_a_topic_that_grows_stops_the_service_with_a_message(settings: SettingsFactory, bundle: Path) -> None:
+    made = await settings(partitions=2, kafka={"metadata_max_age_ms": 200})
     s = made.model_copy(update={"http": made.http.model_copy(update={"enabled": False})})
     await publish(s, ticks(0, 20))
     service = Service(s, load_bundle(bundle))

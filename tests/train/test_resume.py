@@ -137,16 +137,15 @@ def test_a_checkpoint_of_another_fit_is_refused_by_what_differs(
         fit(SPEC, history, parts(history), replace(RECIPE, **changes), checkpoint=tmp_path, resume=True)
 
 
-def test_one_changed_tick_among_many_is_another_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_changed_tick_among_many_is_another_fit() -> None:
     """Wherever it is, also at the edges of the parts that are digested at once."""
-    monkeypatch.setattr(checkpoint_module, "NUMBERS_AT_ONCE", 1_000)
     told, numbers = [], np.random.default_rng(1).normal(size=10_000)
     for at in (None, 0, 1, 4_999, 5_000, 9_998, 9_999):
         values = numbers.copy()
         if at is not None:
             values[at] += 1
         history = history_of(("x",), {"s": ticks_of(values)})
-        told.append(identify(SPEC, RECIPE, history, parts(history))["history.digest"])
+        told.append(identify(SPEC, RECIPE, history, parts(history), at_once=1_000)["history.digest"])
     assert len(set(told)) == len(told)
 
 

@@ -91,21 +91,20 @@ def known(values: list[float]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
-def statistics_of(spec: ModelSpec, history: History, part: list[Extent]) -> dict[str, NDArray[np.floating]]:
+def statistics_of(
+    spec: ModelSpec, history: History, part: list[Extent], part_numbers: int = 1 << 22
+) -> dict[str, NDArray[np.floating]]:
     model = Model(spec)
-    set_statistics(model, history, part)
+    set_statistics(model, history, part, part_numbers)
     return {name: rows.double().numpy() for name, rows in model.named_buffers()}
 
 
 @pytest.mark.parametrize("part_numbers", [1, 9, 1 << 22])
 @pytest.mark.parametrize("predicts", PREDICTS)
-def test_statistics_are_those_of_plain_lists_of_the_training_part(
-    predicts: Predicts, part_numbers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(standardising, "PART_NUMBERS", part_numbers)
+def test_statistics_are_those_of_plain_lists_of_the_training_part(predicts: Predicts, part_numbers: int) -> None:
     spec, history = make_spec(predicts), history_of(("a", "b"), shaky_streams(4, LENGTHS, 2))
     train = split_each(history, (0.7, 0.2, 0.1)).train
-    said, ours = seen(spec, history, train), statistics_of(spec, history, train)
+    said, ours = seen(spec, history, train), statistics_of(spec, history, train, part_numbers)
     targets = [[known(said.targets[k, o]) for o in range(2)] for k in range(2)]
     expected: dict[str, Any] = {
         "feature_mean": [np.mean(known(column)) for column in said.features],
@@ -205,14 +204,13 @@ def test_a_target_that_the_training_part_never_observes_is_named() -> None:
 @pytest.mark.parametrize("part_numbers", [1, 1 << 22])
 @pytest.mark.parametrize("predicts", PREDICTS)
 def test_a_streams_scale_is_the_root_mean_square_of_its_standardised_targets(
-    predicts: Predicts, part_numbers: int, monkeypatch: pytest.MonkeyPatch
+    predicts: Predicts, part_numbers: int
 ) -> None:
-    monkeypatch.setattr(standardising, "PART_NUMBERS", part_numbers)
     history = history_of(("a", "b"), shaky_streams(4, LENGTHS, 2))
     train, model = split_each(history, (0.7, 0.2, 0.1)).train, Model(make_spec(predicts))
-    set_statistics(model, history, train)
+    set_statistics(model, history, train, part_numbers)
     mean, deviation = model.target_mean.double().numpy(), model.target_std.double().numpy()
-    scales = stream_scales(model, history, train)
+    scales = stream_scales(model, history, train, part_numbers)
     assert scales.shape == (4, 2)
     for stream, start in enumerate(history.starts[:-1].tolist()):
         targets = seen(model.spec, history, [e for e in train if e.stream_start == start]).targets

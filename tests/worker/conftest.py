@@ -144,10 +144,13 @@ MakeWorld = Callable[..., World]
 
 
 def assemble(settings: Settings, source: FakeSource, pauses: Pauses = SHORT) -> World:
-    """A worker as the service makes it, on a source and a delivery that are lists."""
+    """A worker as the service makes it, on a source and a delivery that are lists.
+
+    A snapshot copies two rows at once, so that steps come between its parts.
+    """
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
-    line = make_line(make_model(), settings, metrics, pauses)
+    line = make_line(make_model(), settings, metrics, pauses, slice_rows=2)
     assert isinstance(line.engine, TappedEngine)
     worker = make_worker(settings, source, delivery, line, metrics, pauses)
     source.assign(*source.ticks)

@@ -15,7 +15,6 @@ from streamrnn.errors import BrokerUnavailable, StateError, StoreUnavailable
 from streamrnn.snapshots import Draft
 from streamrnn.snapshots.drawer import Drawer
 from streamrnn.ticks import Record, StreamRows
-from streamrnn.worker import snapshot_keeper
 from streamrnn.worker.cold_tiers import ColdTiers
 
 from .conftest import MakeWorld, World, alone, tick, ticks
@@ -23,11 +22,6 @@ from .fakes import Lost
 from .test_exactly_once import EXACT, beginning, check_exact
 
 AWAY = BrokerUnavailable("nobody there")
-
-
-@pytest.fixture(autouse=True)
-def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_keeper, "SLICE_ROWS", 2)
 
 
 def kept(folder: Path, **more: object) -> dict[str, dict[str, object]]:
