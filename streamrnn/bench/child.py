@@ -15,6 +15,7 @@ from functools import partial
 import msgspec
 import torch
 
+from streamrnn.bench.daemons import daemon_speed
 from streamrnn.bench.engine_alone import engine_table
 from streamrnn.bench.job import Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
@@ -27,11 +28,13 @@ from streamrnn.process.interpreter import new_event_loop
 from streamrnn.service import Service
 from streamrnn.ticks import PredictionBatch
 
-SNAPSHOTS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
+OTHERS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
     "steps": steps_during,
     "write": written,
     "restore": restored,
+    "daemon": daemon_speed,
 }
+"""What is measured besides contenders, by role."""
 
 
 class _Counted(Metrics):
@@ -112,7 +115,7 @@ def main() -> None:
         said = msgspec.json.encode(engine_table(job))
     else:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            said = msgspec.json.encode(runner.run(SNAPSHOTS.get(job.role, contend)(job)))
+            said = msgspec.json.encode(runner.run(OTHERS.get(job.role, contend)(job)))
     _say(said.decode())
 
 

@@ -21,7 +21,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     the latency of each is kept. folder: where snapshots are.
     """
 
-    role: Literal[Contender, "engine", "steps", "write", "restore"]
+    role: Literal[Contender, "engine", "steps", "write", "restore", "daemon"]
     bootstrap: str
     topic: str = "bench"
     idempotent: bool = False
@@ -38,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     batches: tuple[int, ...] = ()
     folder: str = ""
     commit_interval_ms: int = 100
+    workers: int = 1
 
     @property
     def contenders(self) -> tuple[Contender, ...]:

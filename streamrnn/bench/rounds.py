@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All rounds, in order: at full speed, at half load, the engine alone, and snapshots (by streams)."""
+    """All rounds, in order: at full speed, at half load, the engine alone, snapshots and daemons by their size."""
 
     full: dict[Contender, list[Measured]] = field(default_factory=dict)
     half: dict[Contender, list[Measured]] = field(default_factory=dict)
@@ -36,6 +36,7 @@ class Results:
     steps: list[StepsRow] = field(default_factory=list)
     written: dict[int, list[WrittenRow]] = field(default_factory=dict)
     restored: dict[int, list[RestoredRow]] = field(default_factory=dict)
+    daemons: dict[int, list[Measured]] = field(default_factory=dict)
 
     def ratio(self, above: Contender, below: Contender) -> float:
         """Median over the rounds of one contender's ticks/s by another's in the same round."""
@@ -93,6 +94,19 @@ async def _at_rate(job: Job, who: Contender, rate: float, seconds: float) -> Mea
             finally:
                 ticking.cancel()
                 await asyncio.gather(ticking, return_exceptions=True)
+
+
+async def run_daemons(results: Results, job: Job, workers: list[int], rounds: int, say: Say) -> None:
+    """Whole daemons in turns, each on a backlog of its own."""
+    for number in range(rounds):
+        for count in workers if number % 2 == 0 else reversed(workers):
+            async with _broker(job) as placed:
+                await fill(placed)
+                asked = msgspec.structs.replace(placed, role="daemon", workers=count)
+                async with _child(asked) as child:
+                    measured = msgspec.json.decode(await child.line(4 * START_S + job.limit_s), type=Measured)
+            results.daemons.setdefault(count, []).append(measured)
+            say(f"round {number + 1}/{rounds} {count} workers{measured.ticks_per_s:>11,.0f} ticks/s")
 
 
 async def run_engine(job: Job) -> list[EngineRow]:

@@ -71,6 +71,21 @@ def engine(rows: list[EngineRow]) -> Table:
     return table
 
 
+def daemons(results: Results) -> Table:
+    """Daemons by their number of workers; the ratio is the median over rounds."""
+    table = _table(
+        "streamrnn serve --workers, whole daemons on a backlog, from when all workers serve",
+        "",
+        *("workers", "ticks/s", "CPU us/tick", "speed"),
+    )
+    first = next(iter(results.daemons.values()))
+    for count, runs in results.daemons.items():
+        ratio = median(run.ticks_per_s / one.ticks_per_s for run, one in zip(runs, first, strict=True))
+        speed = (f"{middle(runs, 'ticks_per_s'):,.0f}", f"{middle(runs, 'cpu_us_per_tick'):.1f}")
+        table.add_row(str(count), *speed, f"{ratio:.2f} x")
+    return table
+
+
 def steps(results: Results) -> Table:
     """Engine.step while no snapshot is taken and while one is."""
     row = results.steps[0]

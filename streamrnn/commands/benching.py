@@ -20,7 +20,8 @@ from streamrnn.nn.spec import CellKind
 if TYPE_CHECKING:
     from streamrnn.bench.rounds import Results
 
-PARTS = ("service", "engine", "snapshots")
+PARTS = ("service", "engine", "snapshots", "workers")
+"""The last is run only where it is asked for: it wants cores that nobody else uses."""
 GOALS: dict[tuple[Contender, Contender], float] = {
     ("service", "relay"): 0.35,
     ("service", "loop"): 6.0,
@@ -38,13 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = get_args(CellKind)
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
-    add("--only", choices=PARTS, help="run one part: the service, the engine alone or snapshots")
+    add("--only", choices=PARTS, help="one part: service, engine alone, snapshots, or daemons of workers")
     add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default: 3)")
     add("--ticks", type=_positive, default=300_000, help="backlog of each run (default: 300000)")
     add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
     add("--latency-s", type=float, default=6.0, help="length of a run at half load; 0 leaves them out (default: 6)")
     add("--streams", type=_positive, default=1000, help="streams that tick in turn (default: 1000)")
     add("--partitions", type=_positive, default=4, help="partitions of the topics (default: 4)")
+    add(
+        "--workers",
+        nargs="+",
+        type=_positive,
+        default=[1, 2],
+        help="of the daemons beside each other (default: 1 2)",
+    )
     add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default: 100)")
     add("--cell", choices=kinds, default="gru", help="the service's cell (default: gru)")
     add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default: 64)")
@@ -93,12 +101,14 @@ def run_bench(args: argparse.Namespace) -> int:
         console.print(tables.engine(results.engine))
     if results.steps:
         console.print(tables.steps(results), tables.kept(results))
+    if results.daemons:
+        console.print(tables.daemons(results))
     print(json.dumps(_report(args, results)), flush=True)
     return 0
 
 
 async def _measure(args: argparse.Namespace) -> "Results":
-    from streamrnn.bench.rounds import Results, run_engine, run_rounds, run_snapshots
+    from streamrnn.bench.rounds import Results, run_daemons, run_engine, run_rounds, run_snapshots
 
     job = _job(args)
     results = Results()
@@ -106,6 +116,8 @@ async def _measure(args: argparse.Namespace) -> "Results":
         await run_snapshots(results, job, args.streams_kept, args.rounds, _say)
     if args.only in (None, "service"):
         await run_rounds(results, job, args.rounds, args.latency_s, _say)
+    if args.only == "workers":
+        await run_daemons(results, job, args.workers, args.rounds, _say)
     if args.only in (None, "engine"):
         _say("engine alone")
         results.engine.extend(await run_engine(_engine_job(args, job)))
@@ -161,6 +173,7 @@ def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
         report["restore_s"] = {
             size: _beside(middle(rows, "restore_s"), RESTORE_GOALS_S.get(size)) for size, rows in restored.items()
         }
+    report["workers"] = {count: _summary(runs, "ticks_per_s") for count, runs in results.daemons.items()}
     report["engine"] = [
         {name: getattr(row, name) for name in (*row.__struct_fields__, "ticks_per_s", "speedup")}
         for row in results.engine

@@ -2,11 +2,7 @@
 
 import asyncio
 import logging
-import shutil
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from streamrnn.http.workers import supervised_routes
 from streamrnn.metrics import WorkerCounts
 from streamrnn.process.interpreter import new_event_loop
 from streamrnn.process.logs import configure_logging
+from streamrnn.process.scratch import ScratchFolder
 from streamrnn.process.seats import Seat
 from streamrnn.process.signals import stop_signals
 from streamrnn.process.stopping import LONGEST_JOIN_S, leave, unless
@@ -99,17 +96,11 @@ async def _supervise_until_signalled(settings: Settings, workers: int, folder: P
         return await supervisor.run(stop)
 
 
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder that only our user may enter."""
+def _private_folder() -> ScratchFolder:
     try:
-        folder = Path(tempfile.mkdtemp(prefix="streamrnn-"))
+        return ScratchFolder("streamrnn-")
     except OSError as error:
         raise ConfigError(f"process.workers: no folder for the workers' sockets: {error}") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def supervise(settings: Settings, workers: int) -> int:

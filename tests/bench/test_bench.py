@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 from rich.console import Console
 
 from streamrnn.bench.child import _Counted
+from streamrnn.bench.daemons import Moment, _measure
 from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
 from streamrnn.bench.snapshots import restored, steps_during, written
-from streamrnn.bench.tables import contenders
+from streamrnn.bench.tables import contenders, daemons
 from streamrnn.commands.benching import add_arguments, run_bench
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import Model
@@ -201,6 +203,48 @@ async def test_a_child_that_fails_says_why() -> None:
     job = Job(role="engine", bootstrap="", ticks=1, limit_s=0.1, cells=("nonsense",))  # type: ignore[arg-type]
     with pytest.raises(EngineError, match="nonsense"):
         await run_engine(job)
+
+
+class FakeDaemon:
+    """Two workers, of which the second serves from the third look on; so many ticks at each moment."""
+
+    def __init__(self, ticks: list[float]) -> None:
+        self._ticks, self._looks = ticks, 0
+
+    async def workers(self) -> list[dict[str, Any]]:
+        self._looks += 1
+        phases = {"2": "live", "3": "live" if self._looks > 2 else "recovering"}
+        return [{"pid": 1, "partitions": {"0": "live", "1": "live"}}, {"pid": 2, "partitions": phases}]
+
+    async def moment(self, pids: list[int]) -> Moment:
+        assert (pids, self._looks) == ([1, 2], 3)
+        ticks = self._ticks.pop(0)
+        return Moment(ticks / 50, ticks, ticks / 1000)
+
+
+def workers_job(ticks: int) -> Job:
+    return Job(role="daemon", bootstrap="", ticks=ticks, limit_s=1e9, workers=2)
+
+
+async def test_daemons_are_measured_from_when_all_workers_serve_until_most_is_done() -> None:
+    daemon = FakeDaemon([300.0, 500.0, 800.0, 950.0])
+    measured = await _measure(workers_job(1000), daemon)  # type: ignore[arg-type]
+    assert (measured.ticks, measured.ticks_per_s) == (500, pytest.approx(50))
+    assert measured.cpu_us_per_tick == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("ticks", [[980.0], [300.0, 980.0], [300.0, 300.0, 980.0]])
+async def test_a_backlog_that_is_done_too_soon_measures_nothing(ticks: list[float]) -> None:
+    with pytest.raises(ValueError, match="more --ticks"):
+        await _measure(workers_job(1000), FakeDaemon(ticks))  # type: ignore[arg-type]
+
+
+def test_daemons_stand_beside_the_first() -> None:
+    text = io.StringIO()
+    results = Results(daemons={1: speeds(10, 40), 2: speeds(17, 70)})
+    Console(file=text, width=100).print(daemons(results))
+    assert "1.00 x" in text.getvalue()
+    assert "1.73 x" in text.getvalue() or "1.72 x" in text.getvalue()
 
 
 def snapshot_job(folder: Path, streams: int) -> Job:

@@ -20,6 +20,13 @@ pytestmark = pytest.mark.kafka
 FLAGS = ("--workers=2", "--kafka.group_instance_id=name")
 """With a name of its own a worker that comes back need not wait until the group has forgotten its former life."""
 
+FOUR: dict[str, Any] = {
+    "partitions": 4,
+    "kafka": {"session_timeout_ms": 20_000, "rebalance_timeout_ms": 20_000},
+}
+"""Nobody waits for a session's end here. A worker that is slow for longer than one would be told that its own new
+life has taken its name."""
+
 
 def is_gone(pid: int) -> bool:
     """One that waits to be reaped has ended."""
@@ -62,7 +69,7 @@ async def check_shown(s: Scene, daemon: Worker) -> None:
 async def test_a_worker_that_is_killed_under_load_comes_back_and_every_tick_is_answered_once(
     scene: SceneFactory,
 ) -> None:
-    s = await scene(partitions=4)
+    s = await scene(**FOUR)
     async with load(s.feed, rate=800):
         daemon = await s.start(*FLAGS)
         before = await until_shared(daemon)
@@ -87,7 +94,7 @@ async def test_a_worker_that_is_killed_under_load_comes_back_and_every_tick_is_a
 
 
 async def test_workers_do_not_outlive_a_supervisor_that_is_killed_and_end_in_order(scene: SceneFactory) -> None:
-    s = await scene(partitions=4)
+    s = await scene(**FOUR)
     daemon = await s.start(*FLAGS)
     workers = await until_shared(daemon)
     async with load(s.feed, rate=800):
@@ -100,7 +107,7 @@ async def test_workers_do_not_outlive_a_supervisor_that_is_killed_and_end_in_ord
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 async def test_supervisors_and_workers_killed_in_a_loop_lose_and_double_nothing(scene: SceneFactory) -> None:
-    s, dice = await scene(partitions=4), random.Random(1)
+    s, dice = await scene(**FOUR), random.Random(1)
     end = time.monotonic() + 90
     async with load(s.feed, rate=400):
         daemon = await s.start(*FLAGS)
@@ -120,8 +127,9 @@ async def test_supervisors_and_workers_killed_in_a_loop_lose_and_double_nothing(
     await s.check()
 
 
+@pytest.mark.chaos
 async def test_a_second_signal_ends_all_at_once(scene: SceneFactory) -> None:
-    s = await scene(partitions=4)
+    s = await scene(**FOUR)
     daemon = await s.start(*FLAGS)
     workers = await until_shared(daemon)
     for each in workers:
@@ -136,7 +144,7 @@ async def test_a_second_signal_ends_all_at_once(scene: SceneFactory) -> None:
 
 @pytest.mark.chaos
 async def test_a_name_that_another_daemon_has_taken_ends_the_whole(scene: SceneFactory) -> None:
-    s = await scene(partitions=4)
+    s = await scene(**FOUR)
     older = await s.start(*FLAGS)
     workers = await until_shared(older)
     newer = await s.start(*FLAGS, ready=False)
