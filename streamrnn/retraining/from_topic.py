@@ -2,7 +2,7 @@
 ticks that the service would step. Knows no fit."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -78,7 +78,7 @@ class _Intake:
         self._decoder = make_decoder(spec, settings)
         self._ordering = Ordering(settings.input)
 
-    def take(self, records: list[Record]) -> None:
+    def take(self, records: Sequence[Record]) -> None:
         ticks, dead = self._decoder.decode(records)
         status = self._ordering.judge(ticks)
         taken = (status == 0).nonzero()[0]

@@ -14,6 +14,8 @@ RowChoice = slice | NDArray[np.intp] | NDArray[np.bool_]
 """Which rows of columns: a slice, their numbers (m,) in any order, or for each of n whether it is one (n,)."""
 NONE = -1
 """The size of a string that is None."""
+Buffers = dict[tuple[int, ...], NDArray[np.uint8]]
+"""Joined buffers, by the ids of those that they were joined of."""
 
 
 class Spans(Sequence[bytes]):
@@ -38,13 +40,19 @@ class Spans(Sequence[bytes]):
         return cls(data, np.cumsum(held) - held, sizes)
 
     @classmethod
-    def joined(cls, parts: "Sequence[Spans]") -> "Spans":
-        """The strings of several, in their order, in a buffer of their own."""
+    def joined(cls, parts: "Sequence[Spans]", made: "Buffers | None" = None) -> "Spans":
+        """The strings of several, in their order, in a buffer of their own.
+
+        `made` is shared by columns that are joined together: those that lay in the same buffers do so afterwards.
+        """
         if len(parts) == 1:
             return parts[0]
         before = np.cumsum([0, *(len(part.data) for part in parts)])[:-1].tolist()
+        made, which = {} if made is None else made, tuple(id(part.data) for part in parts)
+        if which not in made:
+            made[which] = np.concatenate([np.zeros(0, np.uint8), *(part.data for part in parts)])
         return cls(
-            np.concatenate([np.zeros(0, np.uint8), *(part.data for part in parts)]),
+            made[which],
             np.concatenate([np.zeros(0, np.int64), *(p.starts + b for p, b in zip(parts, before, strict=True))]),
             np.concatenate([np.zeros(0, np.int64), *(part.sizes for part in parts)]),
         )

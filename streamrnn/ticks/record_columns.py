@@ -10,7 +10,7 @@ from typing import Any, Self, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.ticks.byte_spans import RowChoice, Spans
+from streamrnn.ticks.byte_spans import Buffers, RowChoice, Spans
 from streamrnn.ticks.record import NO_INDEX, OutRecord, Place, Record, as_out_record, as_record
 from streamrnn.ticks.record_headers import read_headers, write_headers
 
@@ -30,7 +30,8 @@ class _Columns:
         if len(parts) == 1:
             return parts[0]
         columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))  # type: ignore[arg-type]
-        return cls(*(Spans.joined(c) if isinstance(c[0], Spans) else _concatenated(c) for c in columns))
+        made: Buffers = {}
+        return cls(*(Spans.joined(c, made) if isinstance(c[0], Spans) else _concatenated(c) for c in columns))
 
 
 def _take(column: Any, rows: RowChoice) -> Any:
@@ -73,7 +74,7 @@ class RecordColumns(_Columns, Sequence[Record]):
 
     def tolist(self) -> list[Record]:
         """All of them as objects."""
-        headers = [read_headers(held) for held in self.headers]
+        headers = list(map(read_headers, self.headers)) if self.headers.sizes.any() else [[] for _ in self.offset]
         numbers = (self.partition.tolist(), self.offset.tolist(), self.timestamp_ms.tolist())
         return list(map(as_record, zip(*numbers, self.keys.tolist(), self.values.tolist(), headers, strict=True)))
 

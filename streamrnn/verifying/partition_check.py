@@ -4,7 +4,7 @@ Committed offset, outputs, committed offset again, input: so that a service may 
 first must be there; what is not below the second was not committed when the outputs were read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import NamedTuple
 
@@ -174,7 +174,7 @@ class PartitionCheck:
                 self._say(topic, start - plan.start, plan.stop - plan.start)
         await self._thread.call(self._weigh, step, judge, Stretch(start, stop, rules), [])
 
-    def _weigh(self, step: PlannedStretch, judge: Judge, part: Stretch, records: list[Record]) -> None:
+    def _weigh(self, step: PlannedStretch, judge: Judge, part: Stretch, records: Sequence[Record]) -> None:
         self._records += len(records)
         self._ticks += len(records) if step.has_state else 0
         if step.is_recomputed:

@@ -34,7 +34,7 @@ class Topics(Protocol):
     async def extent(self, topic: str, partition: int) -> LogExtent:
         """From where to where it can be read now."""
 
-    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[list[Record], None]:
+    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[Sequence[Record], None]:
         """Its records with start <= offset < stop, in offset order; none is left out."""
 
 
@@ -66,7 +66,7 @@ class KafkaTopics:
         """From where to where it can be read now, open transactions awaited."""
         return await log_extent(self._settings, topic, partition, self._patience_s)
 
-    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[list[Record], None]:
+    def read(self, topic: str, partition: int, start: int, stop: int) -> AsyncGenerator[Sequence[Record], None]:
         """Its records with start <= offset < stop, in offset order."""
         limit = self._settings.input.max_poll_records
         return read_whole(self._settings, topic, partition, start, stop, limit, self._skipped)

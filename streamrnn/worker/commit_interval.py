@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, Record
+from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, RecordColumns
 
 
 class Stepped(NamedTuple):
@@ -27,7 +27,7 @@ class Stepped(NamedTuple):
 class BatchUnderWay:
     """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
 
-    records: list[Record]
+    records: RecordColumns
     positions: dict[int, int]
     dead: list[DeadLetter]
     step: "asyncio.Future[Stepped]"

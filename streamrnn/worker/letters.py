@@ -2,13 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import numpy as np
+
 from streamrnn.codecs import dead_letter_record
 from streamrnn.config import Settings
-from streamrnn.ticks import STATUS, DeadLetter, OutRecord, Place, PredictionBatch, Record
+from streamrnn.ticks import STATUS, DeadLetter, OutRecord, Place, PredictionBatch, Record, RecordColumns
 
 Element = Callable[[Record, int], Record]
 """A record of its own for the tick at an index of a list; any other record as it is."""
@@ -33,7 +35,7 @@ def is_dropped(status: str, settings: Settings) -> bool:
 
 
 def refused_ticks(
-    records: Iterable[Record], predictions: PredictionBatch, settings: Settings, element: Element
+    records: RecordColumns, predictions: PredictionBatch, settings: Settings, element: Element
 ) -> tuple[list[DeadLetter], Counter[str]]:
     """Dead letters of the ticks that the engine refused, and how many were dropped, by status."""
     if predictions.ok.all():
@@ -50,11 +52,11 @@ def refused_ticks(
 
 
 def _records_of(
-    places: Iterable[Place], records: Iterable[Record], element: Element
+    places: Collection[Place], records: RecordColumns, element: Element
 ) -> Iterator[tuple[Place, Record]]:
     """The records of ticks at these places, in that order, where they are among these."""
-    wanted = {place[:2] for place in places}
-    found = {(r.partition, r.offset): r for r in records if (r.partition, r.offset) in wanted}
+    rows = np.isin(records.offset, [offset for _, offset, _ in places])
+    found = {(r.partition, r.offset): r for r in records.take(rows)}
     for place in places:
         record = found.get(place[:2])
         if record is not None:
@@ -96,7 +98,7 @@ class BrokerRefusals:
             self.predictions = {p: why for p, why in self.predictions.items() if p[1] >= committed.get(p[0], 0)}
             self.letters = {p: bareness for p, bareness in self.letters.items() if p[1] >= committed.get(p[0], 0)}
 
-    def predictions_of(self, records: list[Record], element: Element) -> list[DeadLetter]:
+    def predictions_of(self, records: RecordColumns, element: Element) -> list[DeadLetter]:
         """Dead letters of the ticks in these records whose prediction was refused."""
         if not self.predictions:
             return []

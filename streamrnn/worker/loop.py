@@ -15,6 +15,7 @@ it, and each partition asks the broker again where it stands. Knows Kafka only b
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 from streamrnn.config import Settings
 from streamrnn.errors import (
@@ -30,7 +31,7 @@ from streamrnn.errors import (
 from streamrnn.kafka.marks import Membership
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
-from streamrnn.ticks import Record
+from streamrnn.ticks import Record, RecordColumns
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
 from streamrnn.worker.commit_interval import BatchUnderWay, Interval
@@ -175,7 +176,7 @@ class Worker:
 
     # The path
 
-    async def _fetch(self) -> list[Record]:
+    async def _fetch(self) -> Sequence[Record]:
         """Records of live partitions; returns at once while a step is under way, to send it promptly."""
         started = time.perf_counter()
         is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
@@ -206,11 +207,11 @@ class Worker:
             wait_s = min(wait_s, self._due_in_s())
         return max(1, int(1000 * wait_s))
 
-    def _begin(self, records: list[Record], positions: dict[int, int]) -> BatchUnderWay | None:
+    def _begin(self, fetched: Sequence[Record], positions: dict[int, int]) -> BatchUnderWay | None:
         """Decode, and start the step on the engine thread."""
-        if not records:
+        if not fetched:
             return None
-        started = time.perf_counter()
+        started, records = time.perf_counter(), RecordColumns.of(fetched)
         ticks, dead = self._line.decoder.decode(records)
         self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)

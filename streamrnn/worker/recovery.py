@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
 from streamrnn.config import Settings
@@ -198,7 +198,7 @@ class Recovery:
         rows.place(stop, pedigree)
         return replayed
 
-    async def _next(self, number: int, batches: AsyncGenerator[list[Record], None]) -> list[Record] | None:
+    async def _next(self, number: int, batches: AsyncGenerator[Sequence[Record], None]) -> Sequence[Record] | None:
         """The next records, None after the last; NotInTime where none come for too long."""
         limit = self._settings.limits.recovery_stall_s
         try:
@@ -207,7 +207,7 @@ class Recovery:
         except TimeoutError as error:
             raise NotInTime(f"recovery of partition {number} came no further in {limit:g} s") from error
 
-    def _warm(self, records: list[Record]) -> None:
+    def _warm(self, records: Sequence[Record]) -> None:
         """On the engine thread: step and publish nothing."""
         self._engine.step(self._decoder.decode(records)[0], warm=True)
 

@@ -4,7 +4,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
-from operator import itemgetter
 
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
@@ -12,7 +11,7 @@ from streamrnn.errors import RecordsRefused
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, OutRecord, Record, TickBatch
+from streamrnn.ticks import DeadLetter, OutRecord, RecordColumns, TickBatch
 from streamrnn.worker.breaker import Breaker
 from streamrnn.worker.commit_interval import Interval, SentBatch, Stepped
 from streamrnn.worker.letters import BrokerRefusals, refused_ticks
@@ -49,7 +48,7 @@ class Sender:
     async def send(
         self,
         interval: Interval,
-        records: list[Record],
+        records: RecordColumns,
         dead: list[DeadLetter],
         positions: dict[int, int],
         stepped: Stepped,
@@ -64,15 +63,15 @@ class Sender:
         await self._send_letters(sent.dead)
         if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)
-        self._arrived_ms.update(map(itemgetter(0, 2), records))  # partition and timestamp
+        self._arrived_ms.update(zip(records.partition.tolist(), records.timestamp_ms.tolist(), strict=True))
         self._compare_clocks(records)
         self._notes.note(predictions.ticks)
         self.watch.note(predictions.ticks, records)
         self._too_fine.note(records)
 
-    def _compare_clocks(self, records: list[Record]) -> None:
+    def _compare_clocks(self, records: RecordColumns) -> None:
         """Say once when a batch's newest record was written in our future: then latency is not to be known."""
-        ahead_s = records[-1].timestamp_ms / 1000 - time.time() if records else 0.0
+        ahead_s = records.timestamp_ms[-1].item() / 1000 - time.time() if records else 0.0
         if ahead_s > AHEAD_S and not self._is_ahead:
             self._is_ahead = True
             log.warning(

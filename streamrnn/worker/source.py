@@ -1,7 +1,7 @@
 """What the worker asks of whoever gives it ticks, as a member of a group. Knows no broker."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from streamrnn.kafka.marks import Assignment, Mark, Membership
@@ -47,7 +47,7 @@ class TickSource(Protocol):
 
     # Reading
 
-    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> list[Record]:
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> Sequence[Record]:
         """The next records of the live partitions, up to `most`; empty after `timeout_ms`.
 
         Each live partition was sought since it was assigned. TicksLost when retention was faster.
@@ -59,8 +59,10 @@ class TickSource(Protocol):
     def seek(self, partition: int, offset: int) -> None:
         """Fetch the partition from `offset` on."""
 
-    def read_again(self, partition: int, start: int, stop: int, most: int) -> AsyncGenerator[list[Record], None]:
-        """All records with start <= offset < stop, in lists of at most `most`; the caller closes it.
+    def read_again(
+        self, partition: int, start: int, stop: int, most: int
+    ) -> AsyncGenerator[Sequence[Record], None]:
+        """All records with start <= offset < stop, at most `most` at a time; the caller closes it.
 
         It moves no position. TicksLost when retention was faster.
         """

@@ -5,7 +5,9 @@ relies on it, then this table.
 """
 
 import ast
+import gc
 import inspect
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,6 +116,12 @@ RELIED_ON: list[Field | Method] = [
     Field(Fetcher, "_records"),
     Field(FetchResult, "_partition_records"),
     Field(FetchResult, "_backoff"),
+    Field(FetchResult, "_topic_partition"),
+    Method(FetchResult, "getall", "self max_records"),
+    Method(FetchResult, "check_assignment", "self tp"),
+    Method(FetchResult, "has_more", "self"),
+    Method(FetchResult, "_update_position", "self"),
+    Method(Fetcher, "fetched_records", "self partitions timeout max_records"),
     Field(PartitionRecords, "_aborted_transactions"),
     Field(PartitionRecords, "next_fetch_offset"),
     Method(FetchError, "__init__", "self error backoff"),
@@ -136,7 +144,7 @@ RELIED_ON: list[Field | Method] = [
     Field(HeartbeatRequest, "_member_id"),
 ]
 OURS = {
-    "_reader", "_plainly", "_send_and_take", "_changed", "_aborted_at",
+    "_reader", "_plainly", "_send_and_take", "_changed", "_take_all", "_aborted_at",
     "_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget",
 }  # fmt: skip
 """Private names of the room's own classes."""
@@ -226,13 +234,16 @@ async def test_a_transaction_goes_through_the_states_that_the_room_tells_of() ->
     assert isinstance(transaction.failure(), OSError)
 
 
-class Nothing(list[Any]):
-    """Records that are none."""
+class Numbers:
+    """Records that are numbers, taken in columns that are ranges."""
 
-    next_fetch_offset = 5
+    def __init__(self, start: int, stop: int) -> None:
+        self.next_fetch_offset, self._stop, self.is_over = start, stop, False
 
-    def __next__(self) -> Any:
-        raise StopIteration
+    def take(self, most: int) -> range:
+        begin, self.next_fetch_offset = self.next_fetch_offset, min(self._stop, self.next_fetch_offset + most)
+        self.is_over = self.next_fetch_offset - begin < most
+        return range(begin, self.next_fetch_offset)
 
 
 def read_of(tp: TopicPartition, *, gives: Records | Exception) -> tuple[list[Any], Any]:
@@ -254,13 +265,89 @@ def read_of(tp: TopicPartition, *, gives: Records | Exception) -> tuple[list[Any
 
 
 def test_an_answer_is_read_by_its_reader_in_place_of_aiokafka() -> None:
-    tp, nothing = TopicPartition("t", 0), Nothing()
-    asked, result = read_of(tp, gives=nothing)
+    tp, numbers = TopicPartition("t", 0), Numbers(5, 9)
+    asked, result = read_of(tp, gives=numbers)
     assert asked == [tp, 5, [(7, 3)]]
-    assert (type(result), result._partition_records) == (FetchResult, nothing)
+    assert (type(result), result._partition_records) == (FetchResult, numbers)
     _, failed = read_of(tp, gives=ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         failed.check_raise()
+
+
+class Fetched:
+    """aiokafka's fetcher with answers that wait to be read, each by our reader, and no broker behind it."""
+
+    def __init__(self, *answers: tuple[int, int]) -> None:
+        self.subscription = SubscriptionState()
+        self.tps = [TopicPartition("t", number) for number, _ in enumerate(answers)]
+        self.subscription.assign_from_user(self.tps)
+        self.assignment = self.subscription.subscription.assignment
+        self.fetcher: Any = object.__new__(Fetcher)
+        self.fetcher._subscriptions, self.fetcher._wait_consume_future = self.subscription, None
+        for tp, (start, _) in zip(self.tps, answers, strict=True):
+            self.assignment.state_value(tp).seek(start)
+        readers = {tp: Numbers(*answer) for tp, answer in zip(self.tps, answers, strict=True)}
+        self.fetcher._records = _Waiting(SimpleNamespace(read=lambda tp, start, aborted: readers[tp]))  # type: ignore[arg-type]
+        for tp in self.tps:
+            self.answer(tp, readers[tp].next_fetch_offset)
+
+    def answer(self, tp: TopicPartition, start: int) -> None:
+        theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [], start, None, None, False, READ_COMMITTED)
+        self.fetcher._records[tp] = FetchResult(
+            tp, assignment=self.assignment, partition_records=theirs, backoff=0.5
+        )
+
+    async def take(self, most: int, *tps: TopicPartition) -> dict[int, list[int]]:
+        got = await self.fetcher.fetched_records(tps, 0, max_records=most)
+        assert all(type(columns) is range for columns in got.values())
+        return {tp.partition: list(columns) for tp, columns in got.items()}
+
+    @property
+    def positions(self) -> list[int]:
+        return [self.assignment.state_value(tp).position for tp in self.tps]
+
+
+async def test_the_fetcher_gives_what_a_reader_took_and_knows_how_far_it_is() -> None:
+    fetched = Fetched((5, 9), (0, 4))
+    assert await fetched.take(3) == {0: [5, 6, 7]}
+    assert fetched.positions == [8, 0]
+    assert await fetched.take(3) == {0: [8], 1: [0, 1]}
+    assert fetched.positions == [9, 2]
+    assert list(fetched.fetcher._records) == fetched.tps[1:]
+    assert await fetched.take(2) == {1: [2, 3]}
+    assert await fetched.take(2) == {}
+    assert fetched.positions == [9, 4]
+    assert not fetched.fetcher._records
+
+
+async def test_the_fetcher_drops_an_answer_whose_partition_was_paused_sought_or_not_asked_for() -> None:
+    fetched = Fetched((5, 9), (0, 4), (0, 2))
+    assert await fetched.take(9, fetched.tps[2]) == {2: [0, 1]}
+    fetched.assignment.state_value(fetched.tps[0]).seek(6)
+    fetched.subscription.pause(fetched.tps[1])
+    assert await fetched.take(9) == {}
+    assert fetched.positions == [6, 0, 2]
+    assert not fetched.fetcher._records
+
+
+async def test_an_error_behind_records_is_raised_once_they_were_given() -> None:
+    fetched = Fetched((5, 9))
+    lost = fetched.fetcher._records[TopicPartition("t", 7)] = FetchError(error=ValueError("no"), backoff=0)
+    assert lost.calculate_backoff() == 0
+    assert await fetched.take(9) == {0: [5, 6, 7, 8]}
+    with pytest.raises(ValueError, match="no"):
+        await fetched.take(9)
+
+
+async def test_an_answer_that_nobody_reads_lives_no_longer_than_its_fetcher_holds_it() -> None:
+    fetched = Fetched((5, 9))
+    result = weakref.ref(fetched.fetcher._records[fetched.tps[0]])
+    gc.disable()
+    try:
+        fetched.fetcher._records.clear()
+        assert result() is None
+    finally:
+        gc.enable()
 
 
 def test_the_stand_in_for_an_answer_holds_nothing() -> None:

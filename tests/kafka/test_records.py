@@ -9,10 +9,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamrnn.config import Settings
 from streamrnn.kafka.client import client_options
+from streamrnn.kafka.reading.batches import read_header, unpacked
+from streamrnn.kafka.reading.record_chunk import BatchWalk, RecordChunk
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
-from streamrnn.ticks import OutRecord, Record
+from streamrnn.ticks import OutRecord, Record, RecordColumns
 
 from .conftest import SettingsFactory
+from .logs import ten
 from .test_source_and_sink import publish
 
 SENT = [
@@ -64,7 +67,9 @@ async def test_a_lean_consumer_makes_the_same_records_and_others_still_make_thei
 
 
 def test_records_come_by_partition_and_offset() -> None:
-    batches = {TopicPartition("t", p): [Record(p, o, 0, None, None) for o in (3, 4)] for p in (2, 10, 0)}
+    batches = {
+        TopicPartition("t", p): RecordColumns.of([Record(p, o, 0, None, None) for o in (3, 4)]) for p in (2, 10, 0)
+    }
     assert [(r.partition, r.offset) for r in to_records(batches)] == [
         (0, 3),
         (0, 4),
@@ -74,3 +79,16 @@ def test_records_come_by_partition_and_offset() -> None:
         (10, 4),
     ]
     assert to_records({}) == []
+
+
+def test_columns_that_share_their_bytes_share_them_joined() -> None:
+    joined = to_records({TopicPartition("t", p): chunk_of(p) for p in (1, 0)})
+    assert joined.keys.data is joined.values.data is joined.headers.data
+    assert joined == [*chunk_of(0), *chunk_of(1)]
+
+
+def chunk_of(partition: int) -> RecordColumns:
+    chunk, data = RecordChunk(partition, 10), memoryview(ten(5))
+    header = read_header(data)
+    chunk.walk(BatchWalk(header, unpacked(header, data, 0)), 0, 1 << 40)
+    return chunk.taken()

@@ -17,7 +17,7 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.provenance.pedigree import Pedigree
-from streamrnn.ticks import DeadLetter, OutRecord, Record
+from streamrnn.ticks import DeadLetter, OutRecord, Record, RecordColumns
 from streamrnn.verifying.report import VerifyReport
 from streamrnn.verifying.verify import Options, verify
 from streamrnn.worker.letters import refused_ticks
@@ -120,7 +120,7 @@ class World:
             engine.step(decoder.decode(warm)[0], warm=True)
         live = log[len(warm) :]
         for at in range(0, len(live), 5):
-            records = live[at : at + 5]
+            records = RecordColumns.of(live[at : at + 5])
             ticks, dead = decoder.decode(records)
             predictions = engine.step(ticks)
             dead += refused_ticks(records, predictions, self.settings, decoder.element)[0]

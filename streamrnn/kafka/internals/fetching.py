@@ -3,8 +3,10 @@
 aiokafka makes an object of each record, and asks for ever for what cannot be read. Knows no batch and no record.
 """
 
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,12 +22,13 @@ STAND_IN = bytes(8) + (49).to_bytes(4, "big") + bytes(4) + b"\2" + bytes(44)
 
 
 class Records(Protocol):
-    """What aiokafka's PartitionRecords is to those that call it: records, and the offset to fetch from next."""
+    """The records of an answer, and the offset to fetch from next; `is_over` once all were taken."""
 
     next_fetch_offset: int
+    is_over: bool
 
-    def __iter__(self) -> Iterator[Any]: ...
-    def __next__(self) -> Any: ...
+    def take(self, most: int) -> Sequence[Any]:
+        """The next records, at most so many, for `getmany` to give as they are."""
 
 
 class AnswerReader(Protocol):
@@ -90,7 +93,8 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 class _Waiting(OrderedDict[TopicPartition, Any]):
     """In place of the fetcher's `_records`: changes each answer's reader as the answer comes in.
 
-    Relies on FetchResult's `_partition_records` and `_backoff`, and on the `_aborted_transactions` of the former.
+    Relies on FetchResult's `_partition_records` and `_backoff`, on the `_aborted_transactions` of the former, and
+    on `fetched_records`, which calls `getall` and asks for no more of what that gives than its length.
     """
 
     def __init__(self, reader: AnswerReader) -> None:
@@ -106,4 +110,22 @@ class _Waiting(OrderedDict[TopicPartition, Any]):
         if isinstance(ours, Exception):
             return FetchError(error=ours, backoff=result._backoff)
         result._partition_records = ours
+        # A proxy, lest the answer lives in a circle until the collector comes by.
+        result.getall = partial(_take_all, weakref.proxy(result))
         return result
+
+
+def _take_all(result: Any, most: int) -> Sequence[Any]:
+    """In place of FetchResult's `getall`, which makes a list record by record; decides as that does.
+
+    Relies on its `_topic_partition`, `_partition_records` and `_update_position`.
+    """
+    # Nothing is given, and the answer dropped, where the partition was paused, sought or taken away meanwhile.
+    if not result.check_assignment(result._topic_partition) or not result.has_more():
+        return ()
+    records = result._partition_records
+    taken: Sequence[Any] = records.take(most)
+    result._update_position()
+    if records.is_over:  # the fetcher sees that there is no more, and asks the broker
+        result._partition_records = None
+    return taken

@@ -6,11 +6,10 @@ Knows no topic and no consumer. Source: Kafka's DefaultRecordBatch, DefaultRecor
 
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NamedTuple
 from zlib import crc32
 
-from aiokafka.record.util import calc_crc32c
+from crc32c import crc32c
 
 from streamrnn.kafka.reading.compression import CODECS, TooLarge, Undecodable, decompress
 
@@ -76,6 +75,11 @@ class Header(NamedTuple):
         """Whether it holds a transaction's marker, and no records."""
         return bool(self.attributes & _CONTROL)
 
+    @property
+    def is_by_append_time(self) -> bool:
+        """Whether `max_ms`, when the broker wrote it, is the timestamp of all its records."""
+        return bool(self.attributes & _APPEND_TIME)
+
 
 class LogRecord(NamedTuple):
     """One record as it stands in the log; a header's key is bytes, and may be any.
@@ -99,7 +103,7 @@ def read_header(batch: memoryview) -> Header:
 
 def check(header: Header, batch: memoryview) -> None:
     """Unreadable unless the bytes are those that were written and the header makes sense."""
-    if calc_crc32c(batch[ATTRIBUTES_AT:]) != header.crc:
+    if crc32c(batch[ATTRIBUTES_AT:]) != header.crc:
         raise Unreadable("crc", "its checksum is not that of its bytes")
     if not 0 <= header.records <= header.last_delta + 1:
         raise Unreadable("header", f"{header.records} records up to offset {header.base} + {header.last_delta}")
@@ -124,10 +128,12 @@ def _unpacked(codec: int, packed: memoryview, limit: int) -> bytes | bytearray |
         raise Unreadable("too_large", str(error)) from error
 
 
-def read_records(header: Header, held: memoryview) -> Iterator[LogRecord]:
-    """The records of a checked batch, in order; Unreadable at the first that is not whole, or for bytes left."""
-    at = 0
-    for _ in range(header.records):
+def read_records(header: Header, held: memoryview, number: int = 0, at: int = 0) -> Iterator[LogRecord]:
+    """The records of a checked batch, in order; Unreadable at the first that is not whole, or for bytes left.
+
+    `number` of them were read before, up to held[at:].
+    """
+    for _ in range(number, header.records):
         length, at = _varint(held, at)
         if not 0 <= length <= len(held) - at:
             raise Unreadable("record", f"a record of {length} bytes where {len(held) - at} are left")
@@ -137,18 +143,6 @@ def read_records(header: Header, held: memoryview) -> Iterator[LogRecord]:
         raise Unreadable("record", f"{len(held) - at} bytes are left after its {header.records} records")
 
 
-def has_longer_record(header: Header, held: memoryview, most_bytes: int) -> bool:
-    """Whether a record is longer; looks at lengths alone, up to one that cannot be."""
-    at = 0
-    with suppress(Unreadable):
-        for _ in range(header.records):
-            length, at = _varint(held, at)
-            if length > most_bytes:
-                return True
-            at += max(0, length)
-    return False
-
-
 def _record(header: Header, held: memoryview) -> LogRecord:
     _, at = _varint(held, 0)  # attributes: unused
     time_delta, at = _varint(held, at)
@@ -156,7 +150,7 @@ def _record(header: Header, held: memoryview) -> LogRecord:
     key, at = _bytes(held, at)
     value, at = _bytes(held, at)
     headers = _headers(held, at)
-    time_ms = header.max_ms if header.attributes & _APPEND_TIME else _as_int64(header.first_ms + time_delta)
+    time_ms = header.max_ms if header.is_by_append_time else _as_int64(header.first_ms + time_delta)
     return LogRecord(_as_int64(header.base + offset_delta), time_ms, key, value, headers)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
+import numpy as np
 from aiokafka import TopicPartition
 
 from streamrnn.config import Settings
@@ -17,7 +18,7 @@ from streamrnn.kafka.client import deadline
 from streamrnn.kafka.reading.log import log_extent, open_reader, read_whole
 from streamrnn.kafka.reading.records import LeanConsumer
 from streamrnn.process.terminal import moment
-from streamrnn.ticks import Record
+from streamrnn.ticks import RecordColumns
 
 log = logging.getLogger(__name__)
 POLL_MS = 200
@@ -72,10 +73,10 @@ async def find_spans(
 
 async def read_spans(
     settings: Settings, spans: Sequence[Span], max_records: int
-) -> AsyncGenerator[list[Record], None]:
-    """The spans' records, one span after the other in offset order, in lists of one partition.
+) -> AsyncGenerator[RecordColumns, None]:
+    """The spans' records, one span after the other in offset order, at most `max_records` of one at a time.
 
-    Lists hold at most `max_records`. Transaction markers and aborted records are passed over; offset + 1 - start is
+    Transaction markers and aborted records are passed over; offset + 1 - start is
     how far a span has come. Close it early with `contextlib.aclosing`. BrokerUnavailable when a span
     cannot be read to its end: silence is not taken for it. What retention takes meanwhile is told and left out.
     """
@@ -87,13 +88,13 @@ async def read_spans(
 
 async def _read_what_is_left(
     settings: Settings, span: Span, max_records: int
-) -> AsyncGenerator[list[Record], None]:
+) -> AsyncGenerator[RecordColumns, None]:
     topic, (partition, at, stop) = settings.input.topic, span
     while at < stop:
         try:
             async with aclosing(read_whole(settings, topic, partition, at, stop, max_records)) as batches:
                 async for records in batches:
-                    at = records[-1].offset + 1
+                    at = int(records.offset[-1]) + 1
                     yield records
             return
         except TicksLost:
@@ -152,9 +153,8 @@ class _Log:
         later = span._replace(start=max(span.start, earliest))
         async with aclosing(_read_what_is_left(self._settings, later, SCAN_RECORDS)) as batches:
             async for records in batches:
-                for record in records:
-                    if record.timestamp_ms >= time_ms:
-                        return record.offset
+                if (rows := np.flatnonzero(records.timestamp_ms >= time_ms)).size:
+                    return int(records.offset[rows[0]])
         return span.stop
 
 

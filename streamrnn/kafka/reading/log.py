@@ -19,7 +19,7 @@ from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
 from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
-from streamrnn.ticks import Record
+from streamrnn.ticks import RecordColumns
 
 POLL_MS = 200
 QUIET_S = 20.0
@@ -76,8 +76,8 @@ async def read_whole(
     max_records: int,
     on_skip: Callable[[Skip], None] | None = None,
     quiet_s: float = QUIET_S,
-) -> AsyncGenerator[list[Record], None]:
-    """All records that a read-committed reader sees with start <= offset < stop, in lists of at most `max_records`.
+) -> AsyncGenerator[RecordColumns, None]:
+    """All records that a read-committed reader sees with start <= offset < stop, at most `max_records` at a time.
 
     Both must lie within the log's extent. Close it early with `contextlib.aclosing`. What cannot be read is passed
     over and told to `on_skip`, or raises CorruptBatch, as input.corrupt says. BrokerUnavailable when the log cannot
@@ -95,7 +95,7 @@ async def read_whole(
 
 async def _until(
     consumer: LeanConsumer, tp: TopicPartition, position: int, stop: int, max_records: int, quiet_s: float
-) -> AsyncIterator[list[Record]]:
+) -> AsyncIterator[RecordColumns]:
     heard_s, doing = time.monotonic(), f"reading {tp.topic}-{tp.partition}"
     while position < stop:
         try:
@@ -108,7 +108,8 @@ async def _until(
             position, heard_s = reached, time.monotonic()
         elif time.monotonic() - heard_s > quiet_s:
             raise BrokerUnavailable(f"{doing}: nothing comes at {position}, below the {stop} it must reach")
-        records = [record for record in to_records(batches) if record.offset < stop]
+        records = to_records(batches)
+        records = records.take(records.offset < stop) if position >= stop else records
         if records:
             yield records
         await asyncio.sleep(0)  # what is read from memory lets nobody else run

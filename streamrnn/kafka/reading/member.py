@@ -26,7 +26,7 @@ from streamrnn.kafka.reading.answer import Skip
 from streamrnn.kafka.reading.log import read_whole
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
 from streamrnn.kafka.topic import Topic, check_count
-from streamrnn.ticks import Record
+from streamrnn.ticks import RecordColumns
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class Source:
 
     # Reading
 
-    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> list[Record]:
+    async def fetch(self, live: Collection[int], timeout_ms: int = 50, most: int | None = None) -> RecordColumns:
         """The next records of the live partitions, up to `most`, by (partition, offset); empty after `timeout_ms`.
 
         Call it also when nothing is live: that proves to the group that this worker works. A live partition
@@ -175,7 +175,7 @@ class Source:
             batches = await self._getmany(tps, timeout_ms, most or self._input.max_poll_records)
         except kafka_errors.OffsetOutOfRangeError as error:
             await self._refuse_lost(error)
-            return []
+            return to_records({})
         return to_records(batches)
 
     def positions(self) -> dict[int, int]:
@@ -202,13 +202,13 @@ class Source:
 
     async def _getmany(
         self, tps: list[TopicPartition], timeout_ms: int, most: int
-    ) -> dict[TopicPartition, list[Record]]:
+    ) -> dict[TopicPartition, RecordColumns]:
         consumer = self._started
         try:
             with suppress(*_VOID), mapped(f"reading {self._topic}", but=_HANDLED):
                 # When a rebalance begins, getmany waits for its end, however long.
                 async with asyncio.timeout(timeout_ms / 1000 + 1.0):
-                    polled: dict[TopicPartition, list[Record]] = await consumer.getmany(
+                    polled: dict[TopicPartition, RecordColumns] = await consumer.getmany(
                         *tps, timeout_ms=timeout_ms, max_records=most
                     )
                     return polled
@@ -253,8 +253,8 @@ class Source:
             return await self.log_start(partition)
         return (await self.end_offsets([partition]))[partition]
 
-    def read_again(self, partition: int, start: int, stop: int, most: int) -> AsyncGenerator[list[Record], None]:
-        """All records with start <= offset < stop, in lists of at most `most`, whatever this member is given.
+    def read_again(self, partition: int, start: int, stop: int, most: int) -> AsyncGenerator[RecordColumns, None]:
+        """All records with start <= offset < stop, at most `most` at a time, whatever this member is given.
 
         As `read_whole` has them. The caller closes it.
         """

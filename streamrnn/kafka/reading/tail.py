@@ -7,13 +7,13 @@ from streamrnn.kafka.client import client_options, mapped, start_client
 from streamrnn.kafka.closing import stop_consumer
 from streamrnn.kafka.membership import FETCH_WAIT_MS
 from streamrnn.kafka.reading.records import LeanConsumer, to_records
-from streamrnn.ticks import Record
+from streamrnn.ticks import RecordColumns
 
 POLL_MS = 50
 
 
-async def tail(settings: Settings, topic: str) -> AsyncGenerator[list[Record], None]:
-    """Records of every partition from the beginning on, for ever; empty lists while nothing comes.
+async def tail(settings: Settings, topic: str) -> AsyncGenerator[RecordColumns, None]:
+    """Records of every partition from the beginning on, for ever; empty ones while nothing comes.
 
     Close it with `contextlib.aclosing`. BrokerUnavailable when nobody answers.
     """

@@ -10,12 +10,9 @@ from contextlib import suppress
 from struct import Struct
 
 from aiokafka import TopicPartition
-from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatch
 
 from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.batches import (
-    ATTRIBUTES_AT,
     HEADER_BYTES,
     LOG_OVERHEAD,
     MAGIC_AT,
@@ -25,24 +22,19 @@ from streamrnn.kafka.reading.batches import (
     Unreadable,
     check,
     check_legacy,
-    has_longer_record,
     read_header,
     read_legacy,
     read_records,
     unpacked,
 )
-from streamrnn.ticks import Record, as_record
+from streamrnn.kafka.reading.record_chunk import BatchWalk, RecordChunk
+from streamrnn.ticks import Record, RecordColumns
 
 _FRAME = Struct(">qi")
 _SHORTEST = 14
 """Bytes behind the length of the shortest message of any form."""
-_PADDING = bytes(32)
-"""Compiled code may read so far behind a record that lies about its lengths; there it finds the same always."""
 _MOST_LOOKS, _MOST_TRIES = 1 << 18, 64
 """Places looked at, and checksums computed, in search of where the log goes on."""
-_LARGE_BYTES = 1 << 20
-"""Compiled code is given no longer record: one that is all headers takes some thirty times its bytes in memory."""
-_COMPILED_GIVES_UP = (CorruptRecordException, UnicodeDecodeError, OverflowError, MemoryError)
 
 
 class _Later(Exception):
@@ -50,25 +42,27 @@ class _Later(Exception):
 
 
 class Unpacking:
-    """The records of an answer from `next_fetch_offset` on, once; aiokafka's PartitionRecords for its callers."""
+    """The records of an answer from `next_fetch_offset` on, each once, a chunk at a time."""
 
     def __init__(self, tp: TopicPartition, start: int, answer: Answer, terms: Terms) -> None:
         self.next_fetch_offset = start
         self._start, self._first = start, 0
         self._begins, self._beyond = answer.begins, answer.beyond
         self._tp, self._terms, self._highwater = tp, terms, answer.highwater
-        self._size, self._log = len(answer.data), memoryview(answer.data + _PADDING)
+        self._size, self._log = len(answer.data), memoryview(answer.data)
         self._aborted = sorted(answer.aborted, key=lambda pair: pair[1], reverse=True)
         self._aborting: set[int] = set()
-        self._records = self._unpack()
+        self._chunk, self._filling = RecordChunk(tp.partition, 0), self._unpack()
+        self.is_over = False
 
-    def __iter__(self) -> Iterator[Record]:
-        return self._records
+    def take(self, most: int) -> RecordColumns:
+        """The next records, at most so many; `is_over` once there are no more, which the last need not tell."""
+        self._chunk = RecordChunk(self._tp.partition, most)
+        self.is_over = next(self._filling, self) is self
+        return self._chunk.taken()
 
-    def __next__(self) -> Record:
-        return next(self._records)
-
-    def _unpack(self) -> Iterator[Record]:
+    def _unpack(self) -> Iterator[None]:
+        """Fills one chunk after the other, and yields when one is full."""
         at: int | None = 0 if self._size else None
         with suppress(_Later):
             self._skip(self._begins, Unreadable("broker", "the broker cannot read its own log there"))
@@ -96,7 +90,7 @@ class Unpacking:
 
     # What can be read
 
-    def _batch(self, at: int, stop: int) -> Iterator[Record]:
+    def _batch(self, at: int, stop: int) -> Iterator[None]:
         batch = self._log[at:stop]
         magic = batch[MAGIC_AT]
         if magic > 2:
@@ -111,7 +105,7 @@ class Unpacking:
                 self._first = stop
                 return
             self._check_place(header.base, header.stop, stop)
-            end, records = header.stop, self._compiled(header, batch) if self._counts(header) else iter(())
+            end, records = header.stop, self._walk(header, batch) if self._counts(header) else iter(())
         try:
             yield from records
         except Unreadable as error:  # the header is sound: all records before stand, and all after are lost
@@ -143,38 +137,25 @@ class Unpacking:
             return False
         return not (header.is_transactional and header.producer in self._aborting)
 
-    def _compiled(self, header: Header, batch: memoryview) -> Iterator[Record]:
-        held = unpacked(header, batch, self._terms.limit)
-        number, last = self._tp.partition, header.stop - 1
-        if len(held) > _LARGE_BYTES and has_longer_record(header, held, _LARGE_BYTES):
-            # Compiled code makes an object of each header before anyone can count them.
-            yield from self._plainly(read_records(header, held), last)
-            return
-        try:
-            for fetched in DefaultRecordBatch(_plain(header, batch, held) if header.codec else batch):
-                offset = fetched.offset
-                if self.next_fetch_offset <= offset <= last:
-                    headers = fetched.headers
-                    if headers and len(headers) > MOST_HEADERS:
-                        self._pass_over(offset)
-                        continue
-                    self.next_fetch_offset = offset + 1
-                    yield as_record((number, offset, fetched.timestamp, fetched.key, fetched.value, headers))
-                elif offset > last:
-                    raise _beyond(offset, last)
-            return
-        except _COMPILED_GIVES_UP:
-            pass  # it cannot say whether one header's key is not UTF-8 or nothing is right: the plain reader can
-        yield from self._plainly(read_records(header, held), last)
+    def _walk(self, header: Header, batch: memoryview) -> Iterator[None]:
+        """Compiled code reads as far as it can; the plain reader goes on behind that, or says why nobody can."""
+        held, last = unpacked(header, batch, self._terms.limit), header.stop - 1
+        walk = BatchWalk(header, held)
+        while not walk.is_over:
+            self.next_fetch_offset = self._chunk.walk(walk, self.next_fetch_offset, last)
+            if not self._chunk.is_full:
+                break
+            yield
+        yield from self._plainly(read_records(header, held, walk.number, walk.at), last)
 
-    def _legacy(self, batch: memoryview, stop: int) -> tuple[int, Iterator[Record]]:
+    def _legacy(self, batch: memoryview, stop: int) -> tuple[int, Iterator[None]]:
         """The offset after a message of form 0 or 1, and what it holds."""
         check_legacy(batch)
         last: int = _FRAME.unpack_from(batch)[0]
         self._check_place(last, last + 1, stop)
         return last + 1, self._plainly(read_legacy(batch, self._terms.limit), last)
 
-    def _plainly(self, records: Iterator[LogRecord], last: int) -> Iterator[Record]:
+    def _plainly(self, records: Iterator[LogRecord], last: int) -> Iterator[None]:
         number = self._tp.partition
         for offset, time_ms, key, value, named in records:
             if offset > last:
@@ -185,7 +166,9 @@ class Unpacking:
                     continue
                 self.next_fetch_offset = offset + 1
                 headers = [(name.decode("utf-8", "surrogateescape"), content) for name, content in named]
-                yield Record(number, offset, time_ms, key, value, headers)
+                self._chunk.add(Record(number, offset, time_ms, key, value, headers))
+                if self._chunk.is_full:
+                    yield
 
     # What cannot
 
@@ -277,13 +260,6 @@ class Unpacking:
         except Unreadable:
             return None
         return int(base)
-
-
-def _plain(header: Header, batch: memoryview, held: memoryview) -> memoryview:
-    """The batch as it would be without compression."""
-    attributes = (header.attributes & ~7).to_bytes(2, "big", signed=True)
-    head = (batch[:ATTRIBUTES_AT], attributes, batch[ATTRIBUTES_AT + 2 : HEADER_BYTES])
-    return memoryview(b"".join((*head, held, _PADDING)))[: HEADER_BYTES + len(held)]
 
 
 def _beyond(offset: int, last: int) -> Unreadable:
