@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress, repeat
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from streamrnn.codecs.bounds import Outliers
 from streamrnn.codecs.formats.known import FORMATS, objects_in
 from streamrnn.codecs.input_form import InputForm
-from streamrnn.codecs.keys import are_keys, key_refusal
+from streamrnn.codecs.keys import are_keys, bad_keys, key_refusal
 from streamrnn.codecs.reasons import Refused, sequence_refusal, size_refusal
 from streamrnn.codecs.spreading import Spreader
 from streamrnn.codecs.times import times_ms
 from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPolicy, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import NO_INDEX, DeadLetter, Record, TickBatch, tallied
+from streamrnn.ticks import NO_INDEX, DeadLetter, Record, RecordColumns, Spans, TickBatch, tallied
 
 Reasons = dict[int, Refused]
 """The first reason found against each refused record, by its index."""
@@ -82,19 +82,19 @@ class Decoder:
     ) -> tuple[TickBatch, list[DeadLetter]]:
         if not records:
             return self._nothing(), []
-        partitions, offsets, arrivals, keys, values, _ = zip(*records, strict=True)
-        columns = self._read(_readable(values, self._max_bytes, refused), refused)
-        streams = _streams(keys, columns.streams, self._form, refused)
-        is_lenient = self._form.numbers == "lenient"
-        times = times_ms(columns.times, arrivals, self._form.time_unit, is_lenient, refused)
+        fetched = _fetched(records)
+        columns = self._read(_readable(fetched.values, self._max_bytes, refused), refused)
+        streams = _streams(fetched.keys, columns.streams, self._form, refused)
+        is_lenient, unit = self._form.numbers == "lenient", self._form.time_unit
+        times = times_ms(columns.times, fetched.arrival_ms, unit, is_lenient, refused)
         order = times if columns.orders is None else _orders(columns.orders, self._form.sequence_field, refused)
         features, outliers = self.outliers.apply(columns.features, refused)
         self._check_numbers(features, refused)
         batch = TickBatch(
-            partition=np.array(partitions, dtype=np.int32),
-            offset=np.array(offsets, dtype=np.int64),
+            partition=fetched.partition,
+            offset=fetched.offset,
             time_ms=times,
-            arrival_ms=np.array(arrivals, dtype=np.int64),
+            arrival_ms=fetched.arrival_ms,
             streams=streams,
             values=features,
             order=order,
@@ -134,8 +134,29 @@ class Decoder:
         return Refused("missing_feature", f"missing or NaN: {', '.join(missing)}")
 
 
-def _readable(values: Sequence[bytes | None], most: int, refused: Reasons) -> Sequence[bytes]:
+class _Fetched(NamedTuple):
+    """What is read of n records: partition, offset and arrival_ms (n,), the records' timestamps; keys and values,
+    of bytes or None."""
+
+    partition: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    arrival_ms: NDArray[np.int64]
+    keys: Sequence[bytes | None] | Spans
+    values: Sequence[bytes | None] | Spans
+
+
+def _fetched(records: Sequence[Record]) -> _Fetched:
+    if isinstance(records, RecordColumns):
+        return _Fetched(records.partition, records.offset, records.timestamp_ms, records.keys, records.values)
+    partitions, offsets, arrivals, keys, values, _ = zip(*records, strict=True)
+    numbers = np.array(partitions, np.int32), np.array(offsets, np.int64), np.array(arrivals, np.int64)
+    return _Fetched(*numbers, keys, values)
+
+
+def _readable(values: Sequence[bytes | None] | Spans, most: int, refused: Reasons) -> Sequence[bytes]:
     """Values worth reading; the null and the large are refused, and empty from here on."""
+    if isinstance(values, Spans):
+        return _readable_spans(values, most, refused)
     if None not in values and max(map(len, values)) <= most:  # type: ignore[arg-type]
         return values  # type: ignore[return-value]
     for i, value in enumerate(values):
@@ -145,23 +166,57 @@ def _readable(values: Sequence[bytes | None], most: int, refused: Reasons) -> Se
     return [b"" if i in refused or value is None else value for i, value in enumerate(values)]
 
 
+def _readable_spans(values: Spans, most: int, refused: Reasons) -> Spans:
+    unfit = (values.sizes < 0) | (values.sizes > most)
+    unfit[list(refused)] = True
+    if not unfit.any():
+        return values
+    for i in np.flatnonzero(unfit).tolist():
+        why = size_refusal(values.at(i), most)
+        if why is not None:
+            refused.setdefault(i, why)
+    return Spans(values.data, values.starts, np.where(unfit, 0, values.sizes))
+
+
 def _streams(
-    keys: Sequence[bytes | None], named: Sequence[str | None] | None, form: InputForm, refused: Reasons
-) -> list[bytes]:
+    keys: Sequence[bytes | None] | Spans,
+    named: Sequence[str | None] | Spans | None,
+    form: InputForm,
+    refused: Reasons,
+) -> Sequence[bytes]:
     """The streams' names: from the values where they name one, else the records' keys."""
-    if named is not None:
-        # A lone surrogate is no UTF-8 afterwards either, and is refused for that.
-        keys = [k if n is None else n.encode(errors="surrogatepass") for k, n in zip(keys, named, strict=True)]
-    if not are_keys(keys, form.key):
-        for i, key in enumerate(keys):
-            why = key_refusal(key, form.key, form.stream_field)
-            if why is not None:
-                refused.setdefault(i, why)
-    return list(keys)  # type: ignore[arg-type]
+    keys = keys if named is None else _named(keys, named)
+    if isinstance(keys, Spans):
+        suspects: Sequence[int] = np.flatnonzero(bad_keys(keys, form.key)).tolist()
+    else:
+        suspects = [] if are_keys(keys, form.key) else range(len(keys))
+    for i in suspects:
+        why = key_refusal(keys.at(i) if isinstance(keys, Spans) else keys[i], form.key, form.stream_field)
+        if why is not None:
+            refused.setdefault(i, why)
+    return keys if isinstance(keys, Spans) else list(keys)  # type: ignore[arg-type]
 
 
-def _orders(orders: Sequence[int | None], field: str | None, refused: Reasons) -> NDArray[np.int64]:
+def _named(
+    keys: Sequence[bytes | None] | Spans, named: Sequence[str | None] | Spans
+) -> Sequence[bytes | None] | Spans:
+    """The names, and the keys where there is none."""
+    if isinstance(keys, Spans) and isinstance(named, Spans):
+        if not named.has_none:
+            return named
+        rows = np.arange(len(keys))
+        return Spans.joined([named, keys]).take(np.where(named.sizes < 0, rows + len(keys), rows))
+    # A lone surrogate is no UTF-8 afterwards either, and is refused for that.
+    texts = cast(Sequence[str | None], named)
+    return [k if n is None else n.encode(errors="surrogatepass") for k, n in zip(keys, texts, strict=True)]
+
+
+def _orders(
+    orders: Sequence[int | None] | NDArray[np.int64], field: str | None, refused: Reasons
+) -> NDArray[np.int64]:
     """What a stream's ticks are ordered by."""
+    if isinstance(orders, np.ndarray):
+        return orders
     try:
         return np.frombuffer(array("q", cast(Sequence[int], orders)), np.int64)
     except (TypeError, OverflowError):  # some are missing or huge

@@ -8,9 +8,14 @@ import re
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.codecs.compiled.key_checks import bad_texts
 from streamrnn.codecs.reasons import Refused, missing_key
 from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
+from streamrnn.ticks import Spans
 
 LONGEST_KEY_BYTES = 1024
 LONGEST_SHOWN_BYTES = 2 + 2 * LONGEST_KEY_BYTES  # as hex behind 0x
@@ -99,6 +104,12 @@ def are_keys(keys: Sequence[bytes | None], kind: KeyKind) -> bool:
     except UnicodeDecodeError:
         return False
     return min(lengths, default=1) > 0 and max(lengths, default=1) <= LONGEST_KEY_BYTES
+
+
+def bad_keys(keys: Spans, kind: KeyKind) -> NDArray[np.bool_]:
+    """(n,) which are no good keys."""
+    width = WIDTHS.get(kind)
+    return bad_texts(keys, width or 1, width or LONGEST_KEY_BYTES, is_text=kind == "text")
 
 
 def key_refusal(key: bytes | None, kind: KeyKind, field: str | None) -> Refused | None:

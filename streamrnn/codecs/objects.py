@@ -30,7 +30,7 @@ _ESCAPED = str.maketrans({"%": "%25", "/": "%2F"})
 """Within one of several fields that name a stream: else a/b and c would be a and b/c."""
 
 
-class _Wanted(NamedTuple):
+class WantedLeaves(NamedTuple):
     """The leaves of each field, by number; of several the first where something lies counts."""
 
     features: list[list[int]]
@@ -45,14 +45,14 @@ class ObjectReader:
     def __init__(self, spec: ModelSpec, form: InputForm, of: ObjectFormat) -> None:
         self._spec, self._form, self._format = spec, form, of
         self._is_lenient = form.numbers == "lenient"
-        self._wanted, leaves = _wanted(spec, form)
+        self.wanted, self.leaves = _wanted(spec, form)
         try:
-            self._tree = Tree(leaves)
+            self._tree = Tree(self.leaves)
         except ValueError as error:  # two in one place, or a quote, a backslash or a control character in a name
             raise BundleError(f"{spec.label}: no tick can have a field of this name: {error}") from error
         self._decode = of.decoder(self._tree.shape)
-        self._codes = {leaves[n].shown: "bad_time" for found in self._wanted.time for n in found}
-        self._codes |= {leaves[n].shown: "bad_sequence" for found in self._wanted.sequence for n in found}
+        self._codes = {self.leaves[n].shown: "bad_time" for found in self.wanted.time for n in found}
+        self._codes |= {self.leaves[n].shown: "bad_sequence" for found in self.wanted.sequence for n in found}
 
     def read(self, values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
         """The columns; adds to the refused, by index, whatever cannot be read."""
@@ -66,7 +66,7 @@ class ObjectReader:
         columns = self._tree.columns(rows)
         if self._is_lenient:
             self._make_lenient(columns, refused)
-        times, orders = (_first(columns, found) for found in (self._wanted.time, self._wanted.sequence))
+        times, orders = (_first(columns, found) for found in (self.wanted.time, self.wanted.sequence))
         return Columns(self._features(columns, values, refused), self._streams(columns, refused), times, orders)
 
     def _read_again(self, value: bytes, error: Exception, index: int, refused: dict[int, Refused]) -> Any:
@@ -87,7 +87,7 @@ class ObjectReader:
         self, columns: dict[int, Sequence[Any]], values: Sequence[bytes], refused: dict[int, Refused]
     ) -> NDArray[np.floating]:
         """(n, F); a value that names none of them is refused."""
-        leaves = self._wanted.features
+        leaves = self.wanted.features
         numbers = np.array([columns[first] for first, *_ in leaves], dtype=np.float64)
         for row, (_, *others) in zip(numbers, leaves, strict=True):
             for leaf in others:
@@ -102,17 +102,17 @@ class ObjectReader:
 
     def _make_lenient(self, columns: dict[int, Sequence[Any]], refused: dict[int, Refused]) -> None:
         """Text and booleans that are numbers become numbers."""
-        for name, found in zip(self._spec.features, self._wanted.features, strict=True):
+        for name, found in zip(self._spec.features, self.wanted.features, strict=True):
             for leaf in found:
                 columns[leaf] = lenient_numbers(columns[leaf], name, refused)
-        for leaf in (leaf for found in self._wanted.sequence for leaf in found):
+        for leaf in (leaf for found in self.wanted.sequence for leaf in found):
             columns[leaf] = lenient_orders(columns[leaf], refused)
 
     def _streams(
         self, columns: dict[int, Sequence[Any]], refused: dict[int, Refused]
     ) -> Sequence[str | None] | None:
         """Names from the fields: of one as it is, of several joined."""
-        parts = [_as_text(_first(columns, [found])) for found in self._wanted.streams]
+        parts = [_as_text(_first(columns, [found])) for found in self.wanted.streams]
         if len(parts) < 2:
             return parts[0] if parts else None
         names: list[str | None] = []
@@ -146,7 +146,7 @@ def _as_text(column: Sequence[str | int | None] | None) -> Sequence[str | None]:
 
 
 class _Field(NamedTuple):
-    """A field to be read: which of _Wanted it is, where it may lie, of what type, and what stands for none."""
+    """A field to be read: which of WantedLeaves it is, where it may lie, of what type, and what stands for none."""
 
     role: str
     places: list[Path]
@@ -154,9 +154,9 @@ class _Field(NamedTuple):
     default: Any = None
 
 
-def _wanted(spec: ModelSpec, form: InputForm) -> tuple[_Wanted, list[Leaf]]:
+def _wanted(spec: ModelSpec, form: InputForm) -> tuple[WantedLeaves, list[Leaf]]:
     """The leaves to read and which field each is of."""
-    fields, wanted, leaves = list(_fields(spec, form)), _Wanted([], [], [], []), list[Leaf]()
+    fields, wanted, leaves = list(_fields(spec, form)), WantedLeaves([], [], [], []), list[Leaf]()
     for field, paths in zip(fields, without_clashes([field.places for field in fields]), strict=True):
         getattr(wanted, field.role).append(list(range(len(leaves), len(leaves) + len(paths))))
         leaves += [Leaf(path, field.kind, field.default) for path in paths]

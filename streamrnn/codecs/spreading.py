@@ -13,7 +13,7 @@ from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import key_refusal
 from streamrnn.codecs.reasons import Refused, reading_refusal
-from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record
+from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record, RecordColumns
 
 
 @dataclass(slots=True)
@@ -49,8 +49,8 @@ class Spreader:
 
     def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> RecordRows | None:
         """None where each record is a row; adds to the refused, by row, what cannot be one."""
-        is_silent = self._form.tombstones != "dead-letter" and any(record.value is None for record in records)
-        if not is_silent and (self._form.records == "one" or not any(map(self._is_list, records))):
+        is_silent = self._form.tombstones != "dead-letter" and _has_null(records)
+        if not is_silent and (self._form.records == "one" or not self._has_lists(records)):
             return None
         rows = RecordRows()
         for record in records:
@@ -61,6 +61,14 @@ class Spreader:
             else:
                 _add(rows, record)
         return rows
+
+    def _has_lists(self, records: Sequence[Record]) -> bool:
+        """Whether any value is a list; of columns, whether any may be one."""
+        if not isinstance(records, RecordColumns) or self._format is None:
+            return any(map(self._is_list, records))
+        held = records.values.take(records.values.sizes > 0)
+        firsts = np.unique(held.data[held.starts]).tolist()
+        return any(self._format.is_list(bytes([first, 0x5B])) for first in firsts)
 
     def _is_list(self, record: Record) -> bool:
         value = record.value
@@ -130,6 +138,12 @@ class Spreader:
         if self._last[0] is not value:  # many of one list are asked for in turn
             self._last = (value, self._elements(value))
         return record._replace(value=bytes(self._last[1][index]))
+
+
+def _has_null(records: Sequence[Record]) -> bool:
+    if isinstance(records, RecordColumns):
+        return records.values.has_none
+    return any(record.value is None for record in records)
 
 
 def _add(rows: RecordRows, record: Record) -> None:

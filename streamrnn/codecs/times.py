@@ -37,20 +37,21 @@ def unit_of(size: float) -> TimeUnit:
 
 
 def times_ms(
-    times: Sequence[Time] | None,
-    arrivals: Sequence[int],
+    times: Sequence[Time] | NDArray[Any] | None,
+    arrivals: NDArray[np.int64],
     unit: TimeUnit,
     is_lenient: bool,
     refused: dict[int, Refused],
 ) -> NDArray[np.int64]:
     """(n,) event times in ms; the record's timestamp where the value has none."""
-    if times is None or times.count(None) == len(times):
+    if times is None or (isinstance(times, list | tuple) and times.count(None) == len(times)):
         times, unit = arrivals, "ms"
     whole = _all_at_once(times, unit)
     if whole is not None:
         return whole
-    read = np.array(arrivals, dtype=np.int64)
-    for i, (time, arrival_ms) in enumerate(zip(times, arrivals, strict=True)):
+    read = arrivals.copy()
+    singly = times.tolist() if isinstance(times, np.ndarray) else times
+    for i, (time, arrival_ms) in enumerate(zip(singly, arrivals.tolist(), strict=True)):
         try:
             read[i] = to_time_ms(time, arrival_ms, unit, is_lenient)
         except Refused as why:
@@ -58,15 +59,21 @@ def times_ms(
     return read
 
 
-def _all_at_once(times: Sequence[Any], unit: TimeUnit) -> NDArray[np.int64] | None:
-    """A column of whole numbers, or of fractions, all of one unit and in range; None: it is something else."""
-    numbers: NDArray[Any]
+def _as_numbers(times: Sequence[Any] | NDArray[Any]) -> NDArray[Any] | None:
+    """Whole numbers, or fractions; None: they are something else."""
+    if isinstance(times, np.ndarray):
+        return times
     try:
-        numbers = np.frombuffer(array("q", times), np.int64)
+        return np.frombuffer(array("q", times), np.int64)
     except (TypeError, OverflowError):  # some are text, fractions, missing, or huge
-        if set(map(type, times)) != {float}:
-            return None
-        numbers = np.array(times)
+        return np.array(times) if set(map(type, times)) == {float} else None
+
+
+def _all_at_once(times: Sequence[Any] | NDArray[Any], unit: TimeUnit) -> NDArray[np.int64] | None:
+    """A column of whole numbers, or of fractions, all of one unit and in range; None: it is something else."""
+    numbers = _as_numbers(times)
+    if numbers is None:
+        return None
     least, most = numbers.min().item(), numbers.max().item()
     size = max(abs(least), abs(most))
     if not math.isfinite(size):

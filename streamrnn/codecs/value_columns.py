@@ -4,7 +4,7 @@ What a refused value leaves in its row means nothing. Shapes: n values, F featur
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 from streamrnn.codecs.reasons import Refused
 from streamrnn.codecs.times import Time
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import Spans
 
 
 class Columns(NamedTuple):
-    """features (n, F) of the model's precision, NaN = missing; streams, times and orders may be None."""
+    """features (n, F) of the model's precision, NaN = missing; streams, times and orders may be None.
+
+    streams: names as text, or as UTF-8 in Spans. times and orders: objects, or arrays of int64; times also float64.
+    """
 
     features: NDArray[np.floating]
-    streams: Sequence[str | None] | None
-    times: Sequence[Time] | None
-    orders: Sequence[int | None] | None = None
+    streams: Sequence[str | None] | Spans | None
+    times: Sequence[Time] | NDArray[Any] | None
+    orders: Sequence[int | None] | NDArray[np.int64] | None = None
 
 
 Reader = Callable[[Sequence[bytes], dict[int, Refused]], Columns]
-"""n values to columns; adds to the refused, by index, whatever it cannot read."""
+"""n values, a list or Spans without None, to columns; adds to the refused, by index, whatever it cannot read."""
 
 
 def in_precision(numbers: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.floating]:

@@ -17,6 +17,7 @@ from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, nu
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.value_columns import Reader
+from streamrnn.codecs.walked_objects import WalkedReader
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS
 
@@ -35,7 +36,7 @@ class Json:
 
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """See Format."""
-        return ObjectReader(spec, form, self).read
+        return WalkedReader(spec, ObjectReader(spec, form, self)).read
 
     def decoder(self, shape: Any) -> Callable[[bytes], Any]:
         """See ObjectFormat."""

@@ -1,0 +1,161 @@
+"""JSON values that lie in one buffer, read by compiled code straight into columns.
+
+The slow twin is objects.py: it reads the rows that the walk is not sure of, so that both give the same whatever
+comes. Shapes: n values, F features.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamrnn.codecs.compiled.json_walk import (
+    FRACTION,
+    IS_SURE,
+    KIND,
+    NAME,
+    NAME_SIZE,
+    NOTHING,
+    ORDER,
+    TIME,
+    WHOLE,
+    WalkedColumns,
+    walk_texts,
+)
+from streamrnn.codecs.compiled.key_checks import bad_texts
+from streamrnn.codecs.objects import ObjectReader
+from streamrnn.codecs.reasons import Refused
+from streamrnn.codecs.value_columns import Columns, in_precision
+from streamrnn.codecs.walked_keys import wanted_keys
+from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import Spans
+
+KINDS = {int: WHOLE, float: FRACTION, NoneType: NOTHING}
+"""Of times that are no text."""
+
+
+class WalkedReader:
+    """Reads values for one model as its twin does; values that lie in no one buffer are left to the twin, and so
+    are whole batches of whose rows more than `most_unsure`, a share, had to be."""
+
+    def __init__(self, spec: ModelSpec, twin: ObjectReader, most_unsure: float = 0.5) -> None:
+        self._spec, self._twin, self._most_unsure = spec, twin, most_unsure
+        self.keys = wanted_keys(twin.wanted, [leaf.path for leaf in twin.leaves])
+        self._walk(Spans.of([]))  # compiles now, not at the first tick
+
+    def read(self, values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
+        """See Reader."""
+        if not isinstance(values, Spans) or len(self._twin.wanted.streams) > 1:
+            return self._twin.read(values, refused)
+        found = self._walk(values)
+        rows = np.flatnonzero(found.whole[IS_SURE] == 0)
+        if len(rows) > self._most_unsure * len(values):
+            return self._twin.read(values.tolist(), refused)  # type: ignore[arg-type]
+        names = Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
+        if not len(rows):
+            return self._columns(found, self._features(found), names, {}, {})
+        why: dict[int, Refused] = {}
+        mended = self._twin.read(values.take(rows).tolist(), why)  # type: ignore[arg-type]
+        for index, reason in why.items():
+            refused.setdefault(int(rows[index]), reason)
+        _fill(found, rows[sorted(why)])
+        features = self._features(found)
+        features[rows] = mended.features
+        good = [(index, row) for index, row in enumerate(rows.tolist()) if index not in why]
+        times, orders = _lay_over(found, mended, good)
+        return self._columns(found, features, _with_others(names, rows, mended.streams), times, orders)
+
+    def _walk(self, values: Spans) -> WalkedColumns:
+        found = walk_texts(values, self.keys)
+        if self._twin.wanted.streams:
+            names = Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
+            found.whole[IS_SURE, bad_texts(names, -1, len(values.data), is_text=True)] = 0
+        return found
+
+    def _features(self, found: WalkedColumns) -> NDArray[np.floating]:
+        return in_precision(found.fractions[:, : len(self._spec.features)], self._spec)
+
+    def _columns(
+        self,
+        found: WalkedColumns,
+        features: NDArray[np.floating],
+        names: Spans,
+        times: Mapping[int, Any],
+        orders: Mapping[int, Any],
+    ) -> Columns:
+        """Of what was found; times and orders are those that no array holds, by row."""
+        wanted = self._twin.wanted
+        return Columns(
+            features,
+            names if wanted.streams else None,
+            _times(found, times) if wanted.time else None,
+            _with_odd(found.whole[ORDER], orders) if wanted.sequence else None,
+        )
+
+
+def _fill(found: WalkedColumns, bad: NDArray[np.intp]) -> None:
+    """Have refused rows hold what the first other one does, for they mean nothing and shall stand in no way."""
+    is_good = np.ones(len(found.fractions), np.bool_)
+    is_good[bad] = False
+    first = int(is_good.argmax())
+    found.whole[:, bad] = found.whole[:, first : first + 1]
+    found.fractions[bad] = found.fractions[first]
+
+
+def _lay_over(
+    found: WalkedColumns, mended: Columns, good: Sequence[tuple[int, int]]
+) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Put the times and orders that the twin has read, by index, into their rows; returned are what arrays cannot
+    hold."""
+    times: dict[int, Any] = {}
+    orders: dict[int, Any] = {}
+    for index, row in good:
+        if mended.times is not None:
+            time: Any = mended.times[index]
+            found.whole[KIND, row] = KINDS.get(type(time), NOTHING)
+            if isinstance(time, float):
+                found.fractions[row, -1] = time
+            elif _fits(time):
+                found.whole[TIME, row] = time
+            elif time is not None:
+                times[row] = time
+        if mended.orders is not None:
+            order: Any = mended.orders[index]
+            if _fits(order):
+                found.whole[ORDER, row] = order
+            else:
+                orders[row] = order
+    return times, orders
+
+
+def _fits(number: Any) -> bool:
+    return isinstance(number, int) and -(2**63) <= number < 2**63
+
+
+def _times(found: WalkedColumns, odd: Mapping[int, Any]) -> Any:
+    """An array where all are of one kind, None where there is none, else objects."""
+    kinds, whole, fractions = found.whole[KIND], found.whole[TIME], found.fractions[:, -1]
+    if not odd and (kinds == kinds[:1]).all():
+        return None if kinds[0] == NOTHING else whole if kinds[0] == WHOLE else fractions
+    items: list[Any] = [None] * len(kinds)
+    for kind, column in ((WHOLE, whole), (FRACTION, fractions)):
+        rows = np.flatnonzero(kinds == kind)
+        for row, item in zip(rows.tolist(), column[rows].tolist(), strict=True):
+            items[row] = item
+    return [odd.get(row, item) for row, item in enumerate(items)] if odd else items
+
+
+def _with_odd(numbers: NDArray[np.int64], odd: Mapping[int, Any]) -> Any:
+    return [odd.get(row, number) for row, number in enumerate(numbers.tolist())] if odd else numbers
+
+
+def _with_others(names: Spans, rows: NDArray[np.intp], others: Sequence[Any] | None) -> Spans:
+    """With other names in some of the rows; a lone surrogate is no UTF-8 afterwards either, and refused for it."""
+    if others is None:
+        return names
+    chosen = np.arange(len(names))
+    chosen[rows] = len(names) + np.arange(len(rows))
+    encoded = [None if name is None else name.encode(errors="surrogatepass") for name in others]
+    return Spans.joined([names, Spans.of(encoded)]).take(chosen)
