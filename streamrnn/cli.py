@@ -30,7 +30,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default = f" (default: {option.default_text})" if option.default_text else ""
         group.add_argument(
             f"--{option.key}",
-            metavar=option.type_text.upper() if "|" not in option.type_text else option.type_text,
+            metavar=option.type_text.upper()
+            if "|" not in option.type_text
+            else option.type_text.replace(" | ", "|"),
             help=(option.help + default).replace("%", "%%"),
         )
 

@@ -79,6 +79,12 @@ class Registry:
         with refusing():
             return _numbers(self._store.whole(_checked(name)))
 
+    def check_has(self, name: str, version: int) -> None:
+        """BundleError, with the versions there are, where a version was never published or is gone."""
+        versions = self.versions(name)
+        if version not in versions:
+            raise BundleError(f"{name} has no version {version}; there are {versions or 'none'}")
+
     def pointer(self, name: str) -> Champion | None:
         """The champion and those before it; None when none was chosen, BundleError when the pointer is damaged."""
         key = f"{_checked(name)}/{CHAMPION}"
@@ -109,8 +115,7 @@ class Registry:
 
     def set_champion(self, name: str, version: int) -> int | None:
         """Point the champion at a published version and return the one before; a damaged pointer is replaced."""
-        if version not in self.versions(name):
-            raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
+        self.check_has(name, version)
         before = None
         with suppress(_DamagedVersion):
             before = self.pointer(name)
@@ -196,8 +201,7 @@ class Registry:
 
     def verify(self, name: str, version: int) -> None:
         """BundleError unless the version is there, is the one it says it is, and its weights are whole."""
-        if version not in self.versions(name):
-            raise BundleError(f"{name} has no version {version}; there are {self.versions(name)}")
+        self.check_has(name, version)
         read_weights(self._reader(name, version), self.place(name, version), self.manifest(name, version))
 
     def report(self, name: str, version: int, file: str = "report.json") -> bytes | None:

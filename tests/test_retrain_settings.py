@@ -19,14 +19,14 @@ SECRET = "hunter2"
 
 @pytest.mark.parametrize("token", ["", " ", f" {SECRET}", f"{SECRET}\n", f"{SECRET}é", f"{SECRET}\x00"])
 def test_a_token_that_no_header_carries_is_refused_without_being_told(token: str) -> None:
-    with pytest.raises(ConfigError, match=r"retrain\.token: Value error, must be printable ASCII") as refused:
+    with pytest.raises(ConfigError, match=r"retrain\.token: must be printable ASCII") as refused:
         load_settings(overrides={"retrain.token": token})
     assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("command", ["", "  ", "'open"])
 def test_a_command_without_words_or_with_an_open_quote_is_refused(command: str) -> None:
-    with pytest.raises(ConfigError, match=r"retrain\.command: Value error, "):
+    with pytest.raises(ConfigError, match=r"retrain\.command: "):
         load_settings(overrides={"retrain.command": command})
 
 

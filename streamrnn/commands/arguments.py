@@ -5,7 +5,7 @@ import csv
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from streamrnn.tables.description import TableColumns
@@ -127,6 +127,18 @@ def natural(text: str) -> int:
     return 0 if text == "0" else count(text)
 
 
+class OneOf(TypedDict):
+    """What argparse is told of an option with a few values."""
+
+    choices: tuple[str, ...]
+    metavar: str
+
+
+def one_of(*values: str) -> OneOf:
+    """A choice, shown as a|b: as the settings show theirs."""
+    return {"choices": values, "metavar": "|".join(values)}
+
+
 def add_table_arguments(parser: argparse._ActionsContainer) -> None:
     """What is where in a file, and how its text is written; see TableColumns and TextForm."""
     add = parser.add_argument
@@ -142,7 +154,7 @@ def add_table_arguments(parser: argparse._ActionsContainer) -> None:
     add("--time-format", metavar="FORM", help="s, ms, us, ns or such as %%m/%%d/%%Y, where it is not ISO 8601")
     add("--every", type=positive, metavar="SECONDS", help="time between rows of a file without a time column")
     add("--start", type=moment, default=0, metavar="TIME", help="time of the first of these (default: 1970-01-01)")
-    add("--order", choices=("check", "sort"), default="check", help="refuse times that run back, or sort")
+    add("--order", **one_of("check", "sort"), default="check", help="refuse times that run back, or sort")
     add("--features", type=names, metavar="A,B", help="columns to take (default: all numeric ones)")
     add("--wide", action="store_true", help="every column is a stream of its own, its feature is called value")
     add(
@@ -153,7 +165,7 @@ def add_table_arguments(parser: argparse._ActionsContainer) -> None:
         help="text or number that means no value, besides NA, NaN, null; may be repeated",
     )
     add("--separator", type=separator, metavar="C", help="between columns (default: what all first rows have)")
-    add("--decimal", choices=(".", ","), metavar=".|,", help="decimal point or comma")
+    add("--decimal", **one_of(".", ","), help="decimal point or comma")
     add("--thousands", type=separator, metavar="C", help="between groups of three digits (default: none)")
     add("--encoding", metavar="NAME", help="of text, such as latin-1 or cp1252 (default: UTF-8, or by its mark)")
     add("--skip", type=natural, default=0, metavar="LINES", help="lines before the names")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.console import Console
 
 from streamrnn.bench.job import Contender, Job
+from streamrnn.commands.arguments import one_of
 from streamrnn.nn.spec import CellKind
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = get_args(CellKind)
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
-    add("--only", choices=PARTS, help="one part: service, engine alone, snapshots, or daemons of workers")
+    add("--only", **one_of(*PARTS), help="one part: service, engine alone, snapshots, or daemons of workers")
     add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default: 3)")
     add("--ticks", type=_positive, default=300_000, help="backlog of each run (default: 300000)")
     add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
@@ -54,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the daemons beside each other (default: 1 2)",
     )
     add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default: 100)")
-    add("--cell", choices=kinds, default="gru", help="the service's cell (default: gru)")
+    add("--cell", **one_of(*kinds), default="gru", help="the service's cell (default: gru)")
     add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default: 64)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default: auto)")
-    add("--cells", nargs="+", choices=kinds, default=list(kinds), help="engine alone: cells (default: all)")
+    add("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default: auto)")
+    add("--cells", nargs="+", **one_of(*kinds), default=list(kinds), help="engine alone: cells (default: all)")
     add(
         "--hiddens",
         nargs="+",

@@ -8,6 +8,7 @@ import sys
 from rich.console import Console
 
 from streamrnn.errors import DataError
+from streamrnn.process.terminal import counted
 
 TRAIN_SHARE = 0.6
 SECONDS = 20.0
@@ -63,7 +64,9 @@ def _run(console: Console, is_live: bool, seconds: float, speed: float | None) -
     recorded = load_recorded()
     past, rest = cut(recorded, TRAIN_SHARE)
     units = {one.stream: one.unit for one in recorded}
-    console.print(f"{len(recorded)} streams of real data: {len(past):,} ticks to train on, {len(rest):,} to play")
+    console.print(
+        f"{counted(len(recorded), 'stream')} of real data: {len(past):,} ticks to train on, {len(rest):,} to play"
+    )
     with ScratchFolder("streamrnn-demo-") as folder:
         bundle = folder / "model"
         save_bundle(train(past, console, is_live), bundle)

@@ -22,6 +22,7 @@ from streamrnn.commands.arguments import (
     not_negative,
     numbers,
     offsets,
+    one_of,
     part,
     positive,
     share,
@@ -98,7 +99,7 @@ def _action(flag: Flag, default: Any) -> dict[str, Any]:
     if flag.type is bool:
         return {"action": "store_true"} if default is False else {"action": argparse.BooleanOptionalAction}
     if get_origin(flag.type) is Literal:
-        return {"choices": get_args(flag.type), "default": default}
+        return {**one_of(*get_args(flag.type)), "default": default}
     title = flag.said.get("title") or _title(flag.type)
     taken = {"type": _read(flag), "metavar": title, "default": default}
     if title == "PARTITION:FROM-TO":

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamrnn.commands.arguments import count, natural
 from streamrnn.errors import DataError, NotInTime
-from streamrnn.process.terminal import moment, plain
+from streamrnn.process.terminal import counted, moment, plain
 
 ANSWER_S = 5.0
 
@@ -27,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `streamrnn inspect`."""
     parser.add_argument("stream", nargs="?", help="a stream's key; without it, a list of streams")
     parser.add_argument("--url", default="http://127.0.0.1:9464", help="the daemon (default: %(default)s)")
-    parser.add_argument("--partition", type=int, metavar="N", help="where the same key lives in several partitions")
+    parser.add_argument("--partition", type=natural, metavar="N", help="where a key lives in several partitions")
     parser.add_argument("--prefix", default="", metavar="TEXT", help="list only streams whose key begins so")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="longest list (default: %(default)s)")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="longest list (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
@@ -67,13 +68,21 @@ def _ask(url: str, path: str) -> Any:
             return json.load(answer)
     except HTTPError as error:
         with error:
-            said = error.read().decode(errors="replace").strip()
+            said = _reason(error.read().decode(errors="replace").strip())
         raise DataError(plain(f"{url}{path}: {said}")) from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", error)
         raise NotInTime(plain(f"no daemon answers at {url}: {why}")) from None
     except (ValueError, RecursionError) as error:
         raise DataError(plain(f"{url}{path} answers, but not as streamrnn does: {error}")) from None
+
+
+def _reason(body: str) -> str:
+    """What an answer says went wrong: the error in its JSON, or all of a text."""
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return body
 
 
 def _number(value: float | None, form: str) -> str:
@@ -89,7 +98,7 @@ def _head(console: Console, name: str, rest: str) -> None:
 def _show_list(answers: dict[str, Any], console: Console) -> None:
     status = answers["status"]
     ready = "ready" if status["ready"] else f"not ready: {status['reason']}"
-    held = f"{status['streams']:,} streams, {status['slab_bytes'] / 1e6:,.1f} MB of state"
+    held = f"{counted(status['streams'], 'stream')}, {status['slab_bytes'] / 1e6:,.1f} MB of state"
     table = Table("stream", "partition", "steps")
     for row in answers["streams"]:
         table.add_row(Text(plain(row["stream"])), str(row["partition"]), f"{row['steps']:,}")

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 
-from streamrnn.commands.arguments import LARGEST_COUNT, count
+from streamrnn.commands.arguments import LARGEST_COUNT, count, one_of
 from streamrnn.config import Settings
 
 NOT_CLEAN = 1
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--guarantee",
-        choices=("at_least_once", "exactly_once"),
+        **one_of("at_least_once", "exactly_once"),
         help="what to hold it to (default: delivery.guarantee)",
     )
     add("--strict", action="store_true", help="doubled records are faults, at least once too")

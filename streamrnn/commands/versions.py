@@ -98,6 +98,8 @@ def _show(registry: "Registry", args: argparse.Namespace) -> None:
     from streamrnn.models.printing import print_detail, print_json
 
     name, version = _parted(args.label)
+    if version is not None:
+        registry.check_has(name, version)
     found = detail(registry, name, registry.champion(name) if version is None else version)
     if args.json:
         print_json(found)
@@ -120,7 +122,10 @@ def _rollback(registry: "Registry", args: argparse.Namespace) -> None:
 
 
 def _say_moved(name: str, before: int | None, now: int) -> None:
-    print(plain(f"{name}: champion {'none' if before is None else before} -> {now}"))
+    if before == now:
+        print(plain(f"{name}: {now} is the champion already"))
+    else:
+        print(plain(f"{name}: champion {'none' if before is None else before} -> {now}"))
 
 
 def _prune(registry: "Registry", args: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamrnn.demo.scoreboard import Scoreboard, Stream
+from streamrnn.process.terminal import counted
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -55,7 +56,7 @@ class LiveDisplay:
     def show(self, glance: Glance, tally: Scoreboard) -> None:
         """The state of things now."""
         if self._live is None:
-            self._console.print(f"{_words(glance)}; {len(tally.streams)} streams", soft_wrap=True)
+            self._console.print(f"{_words(glance)}; {counted(len(tally.streams), 'stream')}", soft_wrap=True)
         else:
             self._live.update(self._table(glance, tally), refresh=True)
 

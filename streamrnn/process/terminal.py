@@ -8,6 +8,11 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 stream, 1,000 streams."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def moment(time_ms: int) -> str:
     """Event time in UTC; the bare number where the calendar ends."""
     try:

@@ -15,6 +15,7 @@ from streamrnn.kafka.admin import create_topic, partition_count
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.process.interpreter import tuned_interpreter
 from streamrnn.process.signals import stop_signals
+from streamrnn.process.terminal import counted
 from streamrnn.replay.encoding import Places, TickEncoder, chunks
 from streamrnn.replay.pacing import Pacer
 from streamrnn.replay.sender import Stopped, TickSender, pause
@@ -88,5 +89,5 @@ def _summary(settings: Settings, watch: Watch, places: Places, came: list[signal
         yield
     finally:
         stopped = f"stopped by {came[0].name}: " if came else ""
-        streams, seconds = f"{len(places):,} streams", f"{watch.seconds():.1f} s"
+        streams, seconds = counted(len(places), "stream"), f"{watch.seconds():.1f} s"
         print(f"{stopped}{watch.rate()}, {streams}, {seconds}, topic {settings.input.topic}")

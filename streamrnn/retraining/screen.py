@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -19,7 +20,7 @@ EXPLODED, VANISHED = 100.0, 1e-6
 
 
 class Screen:
-    """Lines for a pipe, a bar for a terminal."""
+    """Lines for a pipe, a bar and tables with frames for a terminal."""
 
     def __init__(self, console: Console, has_bar: bool) -> None:
         self._console, self._has_bar = console, has_bar and console.is_terminal
@@ -59,7 +60,7 @@ class Screen:
 
     def scores(self, report: RetrainReport) -> None:
         """Everybody's errors on the test part."""
-        table = Table(title="test part, standardised by the training part's deviation", title_justify="left")
+        table = self._table("test part, standardised by the training part's deviation")
         for name in ("", "MSE", "RMSE", "MAE", "MSE / persistence"):
             table.add_column(name, justify="left" if not name else "right")
         persistence = next(score for score in report.scores if score.kind == "persistence")
@@ -70,12 +71,17 @@ class Screen:
             table.add_row(Text(plain(score.name)), *(f"{number:.4g}" for number in numbers))
         self._console.print(table)
         if len(report.spec.targets) > 1:
-            self._console.print(_by_target(report.scores, report.spec.targets))
+            table = self._table("MSE by target, over all horizons")
+            _fill_by_target(table, report.scores, report.spec.targets)
+            self._console.print(table)
+
+    def _table(self, title: str) -> Table:
+        """Without a frame in a pipe: there its lines are read one by one, as by `GET /retrain`."""
+        return Table(title=title, title_justify="left", box=HEAVY_HEAD if self._console.is_terminal else None)
 
 
-def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
+def _fill_by_target(table: Table, scores: list[Score], targets: tuple[str, ...]) -> None:
     """A row for each target, a column for each forecaster by its kind: names are longer than numbers."""
-    table = Table(title="MSE by target, over all horizons", title_justify="left")
     table.add_column("")
     for score in scores:
         table.add_column(score.kind, justify="right")
@@ -85,7 +91,6 @@ def _by_target(scores: list[Score], targets: tuple[str, ...]) -> Table:
         table.add_row(Text(plain(target)), *(f"{sum(c) / len(c):.4g}" if c else "" for c in cells))
     if len(targets) > MOST_TARGETS:
         table.add_row(f"and {len(targets) - MOST_TARGETS} more")
-    return table
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.times import LARGEST_TIME_MS
 from streamrnn.errors import DataError
+from streamrnn.process.terminal import counted
 from streamrnn.tables.description import TableColumns
 from streamrnn.tables.files import BATCH_TICKS, BLOCK_BYTES, File, Parquet, where
 from streamrnn.tables.lines import LineProtocol
@@ -83,7 +84,7 @@ class Table:
         said = [f"{self.path}: time: {timed}"]
         if self._columns.wide:
             named = some(tuple(f"{self.prefix}{name}" for name in self.numbers))
-            said.append(f"{len(self.numbers)} streams, feature 'value' each: {named}")
+            said.append(f"{counted(len(self.numbers), 'stream')}, feature 'value' each: {named}")
         else:
             one = "the file" if self._columns.one_stream is None else repr(self._columns.one_stream)
             said += [f"stream: {_columns(self.stream) if self.stream else one}"]

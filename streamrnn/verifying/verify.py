@@ -8,6 +8,7 @@ from typing import Literal
 from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
+from streamrnn.process.terminal import counted
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.verifying.partition_check import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
 from streamrnn.verifying.recomputing import Recomputing, make_recomputing_line
@@ -65,6 +66,13 @@ async def verify(
     return VerifyReport(label, guarantee, is_exact or given.strict, seconds, tuple(reports))
 
 
+def _unequal(source: str, count: int, topic: str, other: int) -> str:
+    return (
+        f"topic {source} has {counted(count, 'partition')} and topic {topic} has {other}: an answer stands in the "
+        "partition of its tick, so nothing can be compared where the numbers differ"
+    )
+
+
 async def _numbers(settings: Settings, given: Options, topics: Topics) -> list[int]:
     """The partitions asked for; all three topics must have them."""
     names = (settings.input.topic, settings.output.topic, settings.dead_letter_topic)
@@ -74,7 +82,7 @@ async def _numbers(settings: Settings, given: Options, topics: Topics) -> list[i
         if not counts[name]:
             raise TopicError(f"topic {name} does not exist")
         if counts[name] != count:
-            raise TopicError(f"{names[0]} has {count} partitions and {name} has {counts[name]}: which is whose?")
+            raise TopicError(_unequal(names[0], count, name, counts[name]))
     wrong = [number for number in given.partitions if number >= count]
     if wrong:
         raise DataError(f"{names[0]} has no partition {wrong[0]}: it has 0 to {count - 1}")

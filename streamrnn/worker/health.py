@@ -72,8 +72,8 @@ class Health:
             return "too many dead letters: the breaker is open"
         if self.is_overfull:
             return "too many streams wait for a snapshot: see the log for why none is written"
-        waiting = {number: phase for number, phase in self.phases().items() if phase != "live"}
-        return f"partitions not live: {waiting}" if waiting else ""
+        waiting = [f"{number} is {phase}" for number, phase in self.phases().items() if phase != "live"]
+        return f"partitions not live: {', '.join(waiting)}" if waiting else ""
 
     @property
     def is_broker_good(self) -> bool:

@@ -184,7 +184,18 @@ def failing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[i
 def test_a_stream_that_is_not_held_is_an_error(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = failing(["nobody", "--url", served(routes_of(View()))], capsys)
     assert code == 2
-    assert "no such stream" in said
+    assert said.endswith("/streams/nobody: no such stream here\n")
+
+
+@pytest.mark.parametrize("argument", ["--limit=-1", "--limit=0", "--limit=x", "--partition=-1"])
+def test_a_number_that_cannot_be_is_refused_before_anybody_is_asked(
+    argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", argument])
+    name, _, value = argument.partition("=")
+    assert left.value.code == 2
+    assert f"argument {name}: '{value}' is no whole number" in capsys.readouterr().err
 
 
 def test_nobody_listening_is_an_error_that_names_the_address(capsys: pytest.CaptureFixture[str]) -> None:

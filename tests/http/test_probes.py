@@ -80,8 +80,8 @@ async def test_alive_and_ready_are_told_apart_with_the_reason() -> None:
     assert await ask(View(), "/livez") == (200, "ok\n")
     assert await ask(View(is_alive=False), "/livez") == (503, "stalled\n")
     assert await ask(View(), "/readyz") == (200, "ok\n")
-    recovering = View(ready=(False, "partitions not live: {0: 'recovering'}"))
-    assert await ask(recovering, "/readyz") == (503, "partitions not live: {0: 'recovering'}\n")
+    recovering = View(ready=(False, "partitions not live: 0 is recovering"))
+    assert await ask(recovering, "/readyz") == (503, "partitions not live: 0 is recovering\n")
     assert await ask(recovering, "/livez") == (200, "ok\n")
 
 

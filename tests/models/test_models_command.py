@@ -100,12 +100,18 @@ def test_the_number_shown_is_the_one_the_retrain_job_compares_by() -> None:
 
 def test_promote_and_rollback_say_from_and_to(registry: Registry, run: Run) -> None:
     assert run("promote", "oil@3") == "oil: champion 2 -> 3\n"
+    assert run("promote", "oil@3") == "oil: 3 is the champion already\n"
     assert run("rollback", "oil") == "oil: champion 3 -> 2\n"
     assert run("rollback", "oil") == "oil: champion 2 -> 1\n"
     assert "no champion before 1" in run("rollback", "oil", code=3)
     registry.publish(model("gas"))
     assert run("promote", "gas@1") == "gas: champion none -> 1\n"
     assert registry.champion("oil") == registry.champion("gas") == 1
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_that_is_not_there_is_shown_as_those_that_are(run: Run) -> None:
+    assert "oil has no version 9; there are [1, 2, 3]\n" in run("show", "oil@9", code=3)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +32,15 @@ class Said(NamedTuple):
     @property
     def scores(self) -> dict[str, list[str]]:
         """The numbers of the first table by contender."""
-        table = self.out.partition("┡")[2].partition("└")[0]
-        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if "│" in line]
-        return {name: numbers for name, *numbers in rows}
+        head, *table = dropwhile(lambda line: "MSE / persistence" not in line, self.out.splitlines())
+        columns = len(_cells(head))
+        rows = takewhile(lambda cells: len(cells) > 1 and cells[-1][0].isdigit(), map(_cells, table))
+        return {name: numbers + [""] * (columns - len(numbers)) for name, *numbers in rows}
+
+
+def _cells(line: str) -> list[str]:
+    """Of a row of a table without a frame."""
+    return re.split(" {2,}", line.strip())
 
 
 class Retrain(NamedTuple):

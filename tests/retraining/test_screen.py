@@ -1,12 +1,14 @@
-"""What is said of gradients, and only then."""
+"""What is said of gradients, and only then; and how scores look in a pipe."""
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from streamrnn.retraining.screen import Screen
 from streamrnn.train.recipe import Epoch
+from tests.models.published import REPORT
 
 
 def epoch(number: int, mean: float, largest: float) -> Epoch:
@@ -28,3 +30,15 @@ def test_exploding_and_vanishing_gradients_are_said_and_ordinary_ones_not(epochs
     out = io.StringIO()
     Screen(Console(file=out), False).gradients(epochs, 2.0)
     assert out.getvalue() == said
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_scores_have_a_frame_on_a_terminal_alone(is_terminal: bool) -> None:
+    """In a pipe its lines are read one by one, as by `GET /retrain`."""
+    out, (model, other) = io.StringIO(), REPORT.scores
+    scores = [model, msgspec.structs.replace(other, kind="persistence")]
+    report = msgspec.structs.replace(REPORT, scores=scores)
+    Screen(Console(file=out, force_terminal=is_terminal), False).scores(report)
+    assert ("━" in out.getvalue()) == is_terminal
+    assert out.getvalue().isascii() != is_terminal
+    assert "persistence" in out.getvalue()

@@ -131,8 +131,8 @@ async def lose(daemon: Daemon, number: int, is_process_gone: bool = True) -> Non
 
 async def test_it_is_ready_when_all_are_and_else_says_who_is_not_and_why(daemon: Daemon) -> None:
     assert await daemon.get("/readyz") == (200, "ok\n")
-    daemon.views[1].reason = "partitions not live: {1: 'recovering'}"
-    assert await daemon.get("/readyz") == (503, "worker 1: partitions not live: {1: 'recovering'}\n")
+    daemon.views[1].reason = "partitions not live: 1 is recovering"
+    assert await daemon.get("/readyz") == (503, "worker 1: partitions not live: 1 is recovering\n")
     await lose(daemon, 0)
     status, why = await daemon.get("/readyz")
     assert (status, why.split("; ")[0]) == (503, "worker 0: it ended with exit code 137 and is begun anew")

@@ -239,7 +239,13 @@ async def test_a_model_that_did_not_serve_is_refused_by_name() -> None:
     assert made.model.spec.label == MODEL.spec.label
 
 
-@pytest.mark.parametrize(("count", "said"), [(0, "predictions does not exist"), (3, "predictions has 3")])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "predictions does not exist"),
+        (3, "has 2 partitions and topic predictions has 3: an answer stands in the partition of its tick"),
+    ],
+)
 async def test_topics_that_do_not_match_are_refused(count: int, said: str) -> None:
     made = world()
 

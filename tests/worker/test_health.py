@@ -25,7 +25,7 @@ async def test_a_worker_waits_for_partitions_then_for_their_recoveries_and_is_re
     async with w.serving():
         await w.until(is_ready)
     assert seen[0] == "waiting for partitions"
-    assert any(reason.startswith("partitions not live: {0: ") for reason in seen)
+    assert any(reason.startswith("partitions not live: 0 is ") for reason in seen)
     assert not failures
 
 
