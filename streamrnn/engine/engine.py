@@ -20,8 +20,9 @@ from streamrnn.engine.rows.columns import fresh_rows
 from streamrnn.engine.rows.layout import RowLayout
 from streamrnn.engine.rows.parking import Parking
 from streamrnn.engine.rows.placing import FromCold, Placement, look, place_ticks
+from streamrnn.engine.rows.row_places import Index
 from streamrnn.engine.rows.slab import Slab
-from streamrnn.engine.rows.slots import DIRTY, Index
+from streamrnn.engine.rows.slots import DIRTY
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.engine.rows.undo import Layer, UndoLog
 from streamrnn.engine.rows.view import StreamView, view_of

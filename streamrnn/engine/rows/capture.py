@@ -12,7 +12,8 @@ import numpy as np
 
 from streamrnn.engine.owned import Owned, by_owner
 from streamrnn.engine.rows.holding import Holding
-from streamrnn.engine.rows.slots import CAPTURED, CLEAN, DIRTY, NOBODY, Index, Slots
+from streamrnn.engine.rows.row_places import Index
+from streamrnn.engine.rows.slots import CAPTURED, CLEAN, DIRTY, NOBODY, Slots
 from streamrnn.engine.rows.table import SlotTable
 from streamrnn.errors import CaptureVoid
 from streamrnn.ticks import StreamRows

@@ -1,26 +1,24 @@
-"""The streams of one partition and where each is: on the device or parked. Knows no torch and no bytes.
+"""The streams of one partition and where each is: on the device or parked. Knows no torch and no bytes."""
 
-A place is one number: a slot of the device, or, below 0, ~slot of the host's memory.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 
 import numpy as np
 
-from streamrnn.engine.rows.slots import Index, Slots
+from streamrnn.engine.rows.key_table import KeyTable, packed
+from streamrnn.engine.rows.row_places import ABSENT, Index
+from streamrnn.engine.rows.slots import Slots
 
-ABSENT = -(2**62)
-"""The place of a stream that has none."""
+_LONG_AGO = -(2**62)
+"""Before every event time."""
 
 
-@dataclass(frozen=True, slots=True)
 class Memory:
-    """The two memories that rows are in."""
+    """The two memories that rows are in, and the keys of the streams that have one."""
 
-    device: Slots = field(default_factory=lambda: Slots(reserved=1))
-    host: Slots = field(default_factory=Slots)
+    def __init__(self) -> None:
+        self.keys = KeyTable()
+        self.device, self.host = Slots(self.keys, reserved=1), Slots(self.keys)
 
     def used(self, places: Index) -> Index:
         """When the streams at these places were last used, -1 for ABSENT."""
@@ -49,29 +47,32 @@ class ByLastTick:
     """
 
     def __init__(self, holding: "Holding", on_device: bool) -> None:
-        self._holding, self._memory, self._on_device = holding, holding.memory, on_device
+        self._memory, self._on_device = holding.memory, on_device
         memories = (self._memory.device,) if on_device else (self._memory.device, self._memory.host)
         owned = [(slots, slots.of(holding.partition)) for slots in memories]
         used = np.concatenate([slots.used[at] for slots, at in owned])
         order = np.argsort(used, kind="stable")
-        self._names = np.concatenate([slots.names[at] for slots, at in owned])[order]
+        self._numbers = np.concatenate([slots.numbers[at] for slots, at in owned])[order]
         self._used, self.at = used[order], 0
         same = np.flatnonzero(self._used[1:] == self._used[:-1])
         for at in dict.fromkeys(np.searchsorted(self._used, self._used[same]).tolist()):
-            stop = int(np.searchsorted(self._used, self._used[at], "right"))
-            self._names[at:stop] = sorted(self._names[at:stop].tolist())
+            block = slice(at, int(np.searchsorted(self._used, self._used[at], "right")))
+            named = zip(self._memory.keys.names(self._numbers[block]), self._numbers[block].tolist(), strict=True)
+            self._numbers[block] = [number for _, number in sorted(named)]
+        self._lives = self._memory.keys.lives(self._numbers)
 
-    def rest(self, count: int) -> list[bytes]:
+    def rest(self, count: int) -> Index:
         """Up to `count` of the next streams of a list that was just made."""
-        found: list[bytes] = self._names[self.at : self.at + count].tolist()
-        return found
+        return self._numbers[self.at : self.at + count]
 
     def peek(self, most: int) -> tuple[Index, Index]:
         """(places of up to `most` of the next streams, for each what `at` is to be once it is taken)."""
-        while self.at < len(self._names):
+        keys = self._memory.keys
+        while self.at < len(self._numbers):
             block = slice(self.at, self.at + most)
-            places = self._holding.find(self._names[block].tolist())
+            places = keys.places(self._numbers[block])
             valid = self._memory.used(places) == self._used[block]
+            valid &= keys.lives(self._numbers[block]) == self._lives[block]
             if self._on_device:
                 valid &= places >= 0
             if valid.any():
@@ -91,16 +92,18 @@ class ByLastTick:
             count -= len(places)
         return np.concatenate(taken)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The next streams, one by one."""
-        while self.at < len(self._names):
-            stream, used = self._names[self.at], self._used[self.at]
+    def __iter__(self) -> Iterator[int]:
+        """The numbers of the next streams, one by one."""
+        keys = self._memory.keys
+        while self.at < len(self._numbers):
+            number, used, life = int(self._numbers[self.at]), self._used[self.at], self._lives[self.at]
             self.at += 1
-            place = self._holding.places.get(stream)
-            if place is not None and place < self._memory.device.size:  # else it has just come
-                slots, slot = (self._memory.device, place) if place >= 0 else (self._memory.host, ~place)
-                if slots.used[slot] == used:
-                    yield stream
+            place = keys.place(number)
+            if place == ABSENT or place >= self._memory.device.size or keys.life(number) != life:
+                continue  # it has left, has just come, or is another by now
+            slots, slot = (self._memory.device, place) if place >= 0 else (self._memory.host, ~place)
+            if slots.used[slot] == used:
+                yield number
 
 
 @dataclass(slots=True)
@@ -113,13 +116,13 @@ class Holding:
 
     partition: int
     memory: Memory
-    places: dict[bytes, int] = field(default_factory=dict)
-    """Where each stream is."""
+    held: int = 0
+    """Streams that have a place."""
     on_device: int = 0
     """How many of them are on the device."""
-    newest_ms: int = ABSENT
+    newest_ms: int = _LONG_AGO
     """The highest event time so far."""
-    looked_ms: int = ABSENT
+    looked_ms: int = _LONG_AGO
     """What it was when idle streams were last looked for."""
     batches_since: int = 0
     """Batches since then."""
@@ -131,13 +134,28 @@ class Holding:
     parking_queue: ByLastTick | None = None
     leaving_queue: ByLastTick | None = None
 
-    def find(self, streams: Iterable[bytes]) -> Index:
-        """The places of n streams."""
-        return np.fromiter(map(self.places.get, streams, repeat(ABSENT)), np.int64)
+    def find(self, streams: Sequence[bytes]) -> tuple[Index, Index]:
+        """(numbers, places) of n streams, UNKNOWN and ABSENT where there is none."""
+        return self.memory.keys.find(np.array([self.partition], np.int32), packed(streams))
 
-    def numbers(self) -> Index:
-        """Every place, in the order of `places`."""
-        return np.fromiter(self.places.values(), np.int64, len(self.places))
+    def add(self, streams: Sequence[bytes]) -> Index:
+        """The numbers of n streams, each of which is to have a slot now if it has none."""
+        return self.memory.keys.add(np.array([self.partition], np.int32), packed(streams))
+
+    def put(self, numbers: Index, places: Index) -> None:
+        """Have streams of this partition be at these places, or nowhere."""
+        self.held += self.memory.keys.put(numbers, places)
+
+    def move(self, number: int, place: int) -> int:
+        """Have one stream be at a place, or nowhere: where it was."""
+        before = self.memory.keys.place(number)
+        self.memory.keys.move(number, place)
+        self.held += (place != ABSENT) - (before != ABSENT)
+        return before
+
+    def take_away(self, numbers: Index) -> None:
+        """Have streams of this partition be nowhere."""
+        self.put(numbers, np.full(len(numbers), ABSENT))
 
     def forget_order(self) -> None:
         """The order of last ticks went back in time: what was sorted is void."""

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from streamrnn.engine.rows.copying import SideStream
+from streamrnn.engine.rows.row_places import Index
 from streamrnn.engine.rows.slab import Rows, Slab
-from streamrnn.engine.rows.slots import Index, Slots
+from streamrnn.engine.rows.slots import Slots
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.ticks import StreamRows
 
@@ -51,7 +52,7 @@ class Parking:
     def read(self, slots: Slots, chosen: Index) -> StreamRows:
         """Copies of rows of the device or the host, with their streams, also of rows given up and not yet free."""
         slab = self._slab if slots is self._table.memory.device else self._host
-        return StreamRows(slots.names[chosen].tolist(), *slab.read(chosen))
+        return StreamRows(list(self._table.memory.keys.names(slots.numbers[chosen])), *slab.read(chosen))
 
     def numbers(self, slots: Slots, chosen: Index, name: str) -> Index:
         """An integer column of rows of the device or the host."""
@@ -63,9 +64,9 @@ class Parking:
         if slots is not self._table.memory.device:
             rows = self.read(slots, chosen)
             return lambda: rows
-        names = slots.names[chosen].tolist()
+        names = self._table.memory.keys.names(slots.numbers[chosen])
         copied = self._side.copy(self._slab.gather(self._slab.index(chosen)))
-        return lambda: StreamRows(names, *copied())
+        return lambda: StreamRows(list(names), *copied())
 
     def blank(self, streams: list[bytes]) -> StreamRows:
         """Rows as they are before a stream's first tick."""

@@ -3,29 +3,30 @@
 Who is forgotten depends on the order of last ticks alone: a partition holds max_streams + max_parked streams, and
 when one more comes, that with the lowest last offset leaves, within a batch as between two (law 1), and of several
 that had theirs in one list the first by name. Knows no torch and no bytes.
+
+Whoever needs a row begins a life, whose place is LIFE and its number until all are known.
+Room for one stream, ticks of a, b, a: three lives begin, at LIFE, LIFE + 1 and LIFE + 2. When b comes, a leaves and
+its life is over; when a comes back, b leaves. At the end three slots are claimed at once, say 5, 6 and 7. The ticks
+go to 5, 6 and 7, all fresh; a stays at 7; 5 and 6 are given up, for others to have once this step is settled.
 """
 
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.holding import ABSENT, ByLastTick, Holding
-from streamrnn.engine.rows.slots import Index
+from streamrnn.engine.rows.holding import ByLastTick, Holding
+from streamrnn.engine.rows.key_table import packed
+from streamrnn.engine.rows.row_places import ABSENT, LIFE, UNKNOWN, Index
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.ticks import ORIGINS, Endings, StreamRows, TickBatch
+from streamrnn.ticks.byte_spans import Spans
 
-LIFE = 2**60
-"""Places from here on are of rows that a batch has yet to claim.
-
-Room for one stream, ticks of a, b, a: three lives begin, at LIFE, LIFE + 1 and LIFE + 2. When b comes, a leaves and
-its life is over; when a comes back, b leaves. At the end three slots are claimed at once, say 5, 6 and 7. The ticks
-go to 5, 6 and 7, all fresh; a stays at 7; 5 and 6 are given up, for others to have once this step is settled.
-"""
 RESTORED = ORIGINS.index("restored")
 
 
@@ -44,18 +45,33 @@ class Placement(NamedTuple):
     fresh: NDArray[np.bool_]
 
 
-class PartitionTicks(NamedTuple):
-    """A partition's ticks in a batch: which, their streams, offsets and places; the absent streams, each with its
-    first tick; of each ending how many of these ticks come before, and which stream."""
+@dataclass(slots=True)
+class PartitionTicks:
+    """A partition's ticks in a batch: which, their streams with their numbers, offsets and places; of each ending
+    how many of these ticks come before, and which stream."""
 
     holding: Holding
-    partition: int
     rows: slice | Index
-    streams: list[bytes]
+    streams: Spans
     offsets: Index
+    numbers: Index
     places: Index
-    absent: dict[bytes, int]
     endings: list[tuple[int, bytes]]
+    _absent: dict[bytes, int] | None = None
+
+    @property
+    def partition(self) -> int:
+        """Its number."""
+        return self.holding.partition
+
+    @property
+    def absent(self) -> dict[bytes, int]:
+        """The absent streams, each with its first tick."""
+        if self._absent is None:
+            at = np.flatnonzero(self.places == ABSENT)
+            named = list(zip(self.streams.take(at), at.tolist(), strict=True))
+            self._absent = dict(reversed(named))
+        return self._absent
 
     def sought(self) -> dict[bytes, int]:
         """Those of the absent whose row the cold tier has, if it has one, is still theirs at their first tick."""
@@ -67,10 +83,23 @@ class PartitionTicks(NamedTuple):
             first.setdefault(stream, before)
         return {s: i for s, i in self.absent.items() if s not in ended and first.get(s, i + 1) > i}
 
+    def is_tight(self, room: int) -> bool:
+        """Whether more streams would be held than there is room for."""
+        free = room - self.holding.held
+        return bool(np.count_nonzero(self.places == ABSENT) > free) and len(self.absent) > free
+
 
 def look(table: SlotTable, ticks: TickBatch) -> list[PartitionTicks]:
     """Where the streams of each partition's ticks are now. Changes nothing."""
-    return [_look(table, *group, ticks) for group in _by_partition(ticks)]
+    streams = packed(ticks.streams)
+    numbers, places = table.memory.keys.find(ticks.partition, streams)
+    return [
+        PartitionTicks(
+            table.holding(partition), rows, streams.take(rows), ticks.offset[rows], numbers[rows], places[rows],
+            [] if ticks.endings is None else _endings_of(partition, rows, ticks.endings),
+        )
+        for partition, rows in _by_partition(ticks)
+    ]  # fmt: skip
 
 
 def place_ticks(
@@ -84,23 +113,11 @@ def place_ticks(
     for group, given in zip(groups, below, strict=True):
         moved = Moves(group.partition)
         moves.append(moved)
-        tight = not table.keeps_all and len(group.holding.places) + len(group.absent) > table.room
-        step = _place_in_turn if tight or group.endings else _place_loose
+        is_tight = not table.keeps_all and group.is_tight(table.room)
+        step = _place_in_turn if is_tight or group.endings else _place_loose
         slots[group.rows], fresh[group.rows] = step(table, group, given, moved)
     table.memory.device.used[slots] = ticks.offset
     return Placement(slots, fresh)
-
-
-def _look(
-    table: SlotTable, partition: int, rows: slice | Index, streams: list[bytes], ticks: TickBatch
-) -> PartitionTicks:
-    holding = table.holding(partition)
-    places = holding.find(streams)
-    absent: dict[bytes, int] = {}
-    for i in np.flatnonzero(places == ABSENT).tolist():
-        absent.setdefault(streams[i], i)
-    endings = [] if ticks.endings is None else _endings_of(partition, rows, ticks.endings)
-    return PartitionTicks(holding, partition, rows, streams, ticks.offset[rows], places, absent, endings)
 
 
 def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[tuple[int, bytes]]:
@@ -117,27 +134,46 @@ def _place_loose(
     table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves
 ) -> tuple[Index, NDArray[np.bool_]]:
     """There is room for all: nobody is forgotten."""
-    holding, places, fresh = group.holding, group.places, np.zeros(len(group.streams), np.bool_)
+    places, numbers, fresh = group.places, group.numbers, np.zeros(len(group.places), np.bool_)
     away = np.flatnonzero(places < 0)
     if not len(away):
         return places, fresh
-    waiting = [group.streams[i] for i in away.tolist()]
-    parked = {
-        stream: place for stream, place in zip(waiting, places[away].tolist(), strict=True) if place != ABSENT
-    }
-    if parked:
-        slots = table.claim(group.partition, list(parked), moved)
-        table.call_back(~np.fromiter(parked.values(), np.int64), slots, moved)
-    if group.absent:
-        table.claim(group.partition, list(group.absent), moved)
-        fresh[list(group.absent.values())] = True
-        if given.rows is not None and (found := given.rows.streams):
-            fresh[[group.absent[stream] for stream in found]] = False
-            _give(table, holding.find(found), moved)
-        for stream in holding.ended.keys() & group.absent.keys():
-            table.note_end(holding, stream, False, moved)
-    places[away] = list(map(holding.places.__getitem__, waiting))
+    is_absent = places[away] == ABSENT
+    if not is_absent.all():
+        called = _firsts(numbers, away[~is_absent])
+        slots = table.claim(group.partition, numbers[called], moved)
+        table.call_back(~places[called], slots, moved)
+    if is_absent.any():
+        begun = _begin(table, group, moved)
+        fresh[begun] = True
+        if given.rows is not None and given.rows.streams:
+            found, slots = group.holding.find(given.rows.streams)
+            fresh[begun[np.isin(numbers[begun], found)]] = False
+            _give(table, slots, moved)
+    places[away] = table.memory.keys.places(numbers[away])
     return places, fresh
+
+
+def _begin(table: SlotTable, group: PartitionTicks, moved: Moves) -> Index:
+    """Claim slots for the absent streams: the first tick of each."""
+    holding, ended = group.holding, group.holding.ended
+    begun = _firsts(group.numbers, _number(group))
+    table.claim(group.partition, group.numbers[begun], moved)
+    for stream in ended.keys() & group.absent.keys() if ended else ():
+        table.note_end(holding, stream, False, moved)
+    return begun
+
+
+def _number(group: PartitionTicks) -> Index:
+    """Give numbers to the streams that are absent: their ticks."""
+    absent = np.flatnonzero(group.places == ABSENT)
+    group.numbers[absent] = group.holding.add(group.streams.take(absent))
+    return absent
+
+
+def _firsts(numbers: Index, ticks: Index) -> Index:
+    """Of some ticks the first of each stream, ascending."""
+    return ticks[np.sort(np.unique(numbers[ticks], return_index=True)[1])]
 
 
 def _give(table: SlotTable, slots: Index, moved: Moves) -> None:
@@ -149,29 +185,39 @@ def _give(table: SlotTable, slots: Index, moved: Moves) -> None:
 def _place_in_turn(
     table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves
 ) -> tuple[Index, NDArray[np.bool_]]:
-    """One tick after the other: a stream that ends, or leaves for another, may come back, fresh, within the batch.
-
-    Whoever needs a row begins a life, whose place is LIFE and its number until all are known.
-    """
-    turn = _Turn(table, group, given, moved)
-    places, touched = group.holding.places, turn.touched
-    fresh, at = np.zeros(len(group.streams), np.bool_), []
-    endings = iter([*group.endings, (math.inf, b"")])
-    before, ending = next(endings)
-    for i, (stream, offset) in enumerate(zip(group.streams, group.offsets.tolist(), strict=True)):
-        while before <= i:
+    """One tick after the other: a stream that ends, or leaves for another, may come back fresh in the batch."""
+    _number(group)
+    turn, keys = _Turn(table, group, given, moved), table.memory.keys
+    fresh, at = np.zeros(len(group.places), np.bool_), []
+    endings = iter([*_numbered(group), _Ending(math.inf, b"", UNKNOWN)])
+    ending = next(endings)
+    for i, (number, offset) in enumerate(zip(group.numbers.tolist(), group.offsets.tolist(), strict=True)):
+        while ending.before <= i:
             turn.end(ending)
-            before, ending = next(endings)
-        place = places.get(stream)
-        if place is None or place < 0:
-            place, fresh[i] = turn.begin(stream, place)
-        touched[stream] = offset
-        touched.move_to_end(stream)
+            ending = next(endings)
+        place = keys.place(number)
+        if place < 0:
+            place, fresh[i] = turn.begin(number, place)
+        turn.touched[number] = offset
+        turn.touched.move_to_end(number)
         at.append(place)
-    while before < math.inf:
+    while ending.before < math.inf:
         turn.end(ending)
-        before, ending = next(endings)
+        ending = next(endings)
     return turn.live(np.array(at, np.int64)), fresh
+
+
+class _Ending(NamedTuple):
+    before: float
+    stream: bytes
+    number: int
+
+
+def _numbered(group: PartitionTicks) -> Iterator[_Ending]:
+    """The endings, each with the number of its stream."""
+    streams = [stream for _, stream in group.endings]
+    for (before, stream), number in zip(group.endings, group.holding.find(streams)[0].tolist(), strict=True):
+        yield _Ending(before, stream, number)
 
 
 class _Turn:
@@ -180,48 +226,48 @@ class _Turn:
 
     def __init__(self, table: SlotTable, group: PartitionTicks, given: FromCold, moved: Moves) -> None:
         self._table, self._group, self._moved, self._holding = table, group, moved, group.holding
-        self._held, found = given.held, [] if given.rows is None else given.rows.streams
-        self._room = math.inf if table.keeps_all else table.room
-        self._lives, self._parked, self._found = list[bytes](), dict[int, int](), dict.fromkeys(found, -1)
+        found = [] if given.rows is None else group.holding.find(given.rows.streams)[0].tolist()
+        self._held, self._room = given.held, math.inf if table.keeps_all else table.room
+        self._lives, self._parked, self._found = list[int](), dict[int, int](), dict.fromkeys(found, -1)
         self._gone, self._ended = list[int](), list[int]()
-        self.touched: OrderedDict[bytes, int] = OrderedDict()
+        self.touched: OrderedDict[int, int] = OrderedDict()
         self._leaving = _leaving(group.holding, self.touched)
 
-    def begin(self, stream: bytes, parked: int | None) -> tuple[int, bool]:
+    def begin(self, number: int, parked: int) -> tuple[int, bool]:
         """A life for a stream that is parked or nowhere: its place, and whether it is to begin fresh."""
-        places, life, is_fresh = self._holding.places, len(self._lives), False
-        if parked is not None:
+        holding, life, is_fresh = self._holding, len(self._lives), False
+        if parked != ABSENT:
             self._parked[life] = ~parked
         else:
-            if len(places) >= self._room:
-                self._gone.append(places.pop(next(self._leaving)))
-            is_fresh = self._found.get(stream, life) >= 0
+            if holding.held >= self._room:
+                self._gone.append(holding.move(next(self._leaving), ABSENT))
+            is_fresh = self._found.get(number, life) >= 0
             if not is_fresh:
-                self._found[stream] = life
-            if stream in self._holding.ended:
-                self._table.note_end(self._holding, stream, False, self._moved)
-        place = places[stream] = LIFE + life
-        self._lives.append(stream)
-        return place, is_fresh
+                self._found[number] = life
+            if holding.ended and (stream := holding.memory.keys.name(number)) in holding.ended:
+                self._table.note_end(holding, stream, False, self._moved)
+        holding.move(number, LIFE + life)
+        self._lives.append(number)
+        return LIFE + life, is_fresh
 
-    def end(self, stream: bytes) -> None:
-        """Its state ends; a row that is elsewhere too is void, and the next snapshot has to tell."""
-        place = self._holding.places.pop(stream, None)
-        self.touched.pop(stream, None)
-        if place is not None:
+    def end(self, ending: _Ending) -> None:
+        """A stream's state ends; a row that is elsewhere too is void, and the next snapshot has to tell."""
+        place = ABSENT if ending.number == UNKNOWN else self._holding.move(ending.number, ABSENT)
+        self.touched.pop(ending.number, None)
+        if place != ABSENT:
             self._ended.append(place)
-        if self._table.keeps_all and (place is not None or stream in self._held):
-            self._table.note_end(self._holding, stream, True, self._moved)
+        if self._table.keeps_all and (place != ABSENT or ending.stream in self._held):
+            self._table.note_end(self._holding, ending.stream, True, self._moved)
 
     def live(self, at: Index) -> Index:
         """Claim the rows of all lives, and give up those that are over: what `at` is in slots."""
         table, holding, device = self._table, self._holding, self._table.memory.device
-        slots = device.claim(self._group.partition, self._lives, -1)
+        lives = np.array(self._lives, np.int64)
+        slots = device.claim(self._group.partition, lives, -1)
         holding.on_device += len(slots)
         self._moved.claimed.append(slots)
-        for life, (stream, slot) in enumerate(zip(self._lives, slots.tolist(), strict=True)):
-            if holding.places.get(stream) == LIFE + life:
-                holding.places[stream] = slot
+        goes_on = table.memory.keys.places(lives) == LIFE + np.arange(len(lives))
+        holding.put(lives[goes_on], slots[goes_on])
         if self._parked:
             parked = np.fromiter(self._parked.values(), np.int64)
             table.call_back(parked, slots[list(self._parked)], self._moved)
@@ -236,32 +282,32 @@ class _Turn:
         return at
 
 
-def _leaving(holding: Holding, touched: OrderedDict[bytes, int]) -> Iterator[bytes]:
+def _leaving(holding: Holding, touched: OrderedDict[int, int]) -> Iterator[int]:
     """The stream to leave next, again and again: of those the batch has not touched the oldest, then of those
     it has, by name where one list had the last ticks of several."""
     for is_new in (False, True):
         if is_new or holding.leaving_queue is None:
             holding.leaving_queue = ByLastTick(holding, on_device=False)
-        yield from (stream for stream in holding.leaving_queue if stream not in touched)
+        yield from (number for number in holding.leaving_queue if number not in touched)
     while True:
         oldest = next(iter(touched.values()))
-        leaves, _ = min(takewhile(lambda item, at=oldest: item[1] == at, touched.items()))  # type: ignore[misc]
+        those = [number for number, _ in takewhile(lambda item, at=oldest: item[1] == at, touched.items())]  # type: ignore[misc]
+        leaves = those[0] if len(those) == 1 else min(those, key=holding.memory.keys.name)
         del touched[leaves]
         yield leaves
 
 
-def _by_partition(ticks: TickBatch) -> Iterator[tuple[int, slice | Index, list[bytes]]]:
-    """(number, which ticks, their streams) of each partition in a batch; most come in one run."""
-    partition, streams = ticks.partition, list(ticks.streams)
+def _by_partition(ticks: TickBatch) -> Iterator[tuple[int, slice | Index]]:
+    """(number, which ticks) of each partition in a batch; most come in one run."""
+    partition = ticks.partition
     edges = [0, *(np.flatnonzero(partition[1:] != partition[:-1]) + 1).tolist(), len(partition)]
     numbers = partition[edges[:-1]].tolist() if len(ticks) else []
     if len(set(numbers)) == len(numbers):
         for number, start, stop in zip(numbers, edges, edges[1:], strict=False):
-            yield number, slice(start, stop), streams[start:stop] if len(numbers) > 1 else streams
+            yield number, slice(start, stop)
     else:
         for number in dict.fromkeys(numbers):
-            rows = np.flatnonzero(partition == number)
-            yield number, rows, [streams[i] for i in rows.tolist()]
+            yield number, np.flatnonzero(partition == number)
     if ticks.endings is not None:
         for number in sorted(set(ticks.endings.partition.tolist()).difference(numbers)):
-            yield number, slice(0, 0), []
+            yield number, slice(0, 0)

@@ -4,7 +4,9 @@ A row given up is not free before free() says so: what was in it can be given ba
 """
 
 import numpy as np
-from numpy.typing import NDArray
+
+from streamrnn.engine.rows.key_table import KeyTable
+from streamrnn.engine.rows.row_places import UNKNOWN, Index
 
 SCRATCH = 0
 """The row of the device that pads a block; no stream ever owns it."""
@@ -20,7 +22,6 @@ loaded from a snapshot    -> CLEAN
 the cold tier lacks it    -> DIRTY     so that the next capture has it again
 Only a row that is CLEAN may leave memory for the cold tier.
 """
-Index = NDArray[np.int64]
 
 
 class Slots:
@@ -28,11 +29,13 @@ class Slots:
 
     Arrays by slot: owner its partition or NOBODY; used the offset of its stream's last tick; origin what the
     stream's next tick is to say of its state, 0 for nothing; dirty CLEAN, DIRTY or CAPTURED; marked the partition
-    whose capture is still to copy the row, or NOBODY; names the stream, also of a row given up but not yet free.
+    whose capture is still to copy the row, or NOBODY; numbers those of the streams' keys, also
+    of a row given up but not yet free.
     No slot number outlives a call of the engine: streams are asked for by name (law 5).
     """
 
-    def __init__(self, reserved: int = 0) -> None:
+    def __init__(self, keys: KeyTable, reserved: int = 0) -> None:
+        self._keys = keys
         self.size = reserved
         self.live = 0
         self.owner = np.full(reserved, NOBODY, np.int32)
@@ -40,12 +43,12 @@ class Slots:
         self.origin = np.zeros(reserved, np.uint8)
         self.dirty = np.zeros(reserved, np.uint8)
         self.marked = np.full(reserved, NOBODY, np.int32)
-        self.names = np.full(reserved, None, object)
+        self.numbers = np.full(reserved, UNKNOWN, np.int64)
         self._free: list[int] = []
 
-    def claim(self, partition: int, streams: list[bytes], used: Index | int, origin: int = 0) -> Index:
-        """Rows for n streams that have none; their contents are what the last owner left."""
-        n = len(streams)
+    def claim(self, partition: int, numbers: Index, used: Index | int, origin: int = 0) -> Index:
+        """Rows for the streams of n keys that have none; their contents are what the last owner left."""
+        n = len(numbers)
         reused = self._free[len(self._free) - n :] if n < len(self._free) else self._free.copy()
         del self._free[len(self._free) - len(reused) :]
         fresh = np.arange(self.size, self.size + n - len(reused))
@@ -56,7 +59,8 @@ class Slots:
         self.origin[slots] = origin
         self.dirty[slots] = DIRTY
         self.marked[slots] = NOBODY
-        self.names[slots] = streams
+        self.numbers[slots] = numbers
+        self._keys.hold(numbers)
         self.live += n
         return slots
 
@@ -66,7 +70,7 @@ class Slots:
         if size <= room:
             return
         extra = max(size, 2 * room, 1024) - room
-        for name in ("owner", "used", "origin", "dirty", "marked", "names"):
+        for name in ("owner", "used", "origin", "dirty", "marked", "numbers"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate((array, np.zeros(extra, array.dtype))))
         self.owner[room:] = self.marked[room:] = NOBODY
@@ -84,7 +88,8 @@ class Slots:
 
     def free(self, slots: Index) -> None:
         """Let other streams have rows that were given up."""
-        self.names[slots] = None
+        self._keys.release(self.numbers[slots])
+        self.numbers[slots] = UNKNOWN
         self._free.extend(slots.tolist())
 
     def of(self, partition: int) -> Index:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.holding import ABSENT, ByLastTick, Holding, Memory
-from streamrnn.engine.rows.slots import CLEAN, DIRTY, Index
+from streamrnn.engine.rows.holding import ByLastTick, Holding, Memory
+from streamrnn.engine.rows.row_places import ABSENT, Index
+from streamrnn.engine.rows.slots import CLEAN, DIRTY
 
 NOTHING = np.zeros(0, np.int64)
 IsKept = Callable[[list[bytes]], NDArray[np.bool_]]
@@ -55,13 +56,13 @@ class SlotTable:
     def parked_of(self, partition: int) -> int:
         """How many of a partition's streams are on the host, or ended and no snapshot tells of it yet."""
         holding = self._holdings.get(partition)
-        return 0 if holding is None else len(holding.places) - holding.on_device + len(holding.ended)
+        return 0 if holding is None else holding.held - holding.on_device + len(holding.ended)
 
-    def claim(self, partition: int, streams: list[bytes], moved: Moves) -> Index:
+    def claim(self, partition: int, numbers: Index, moved: Moves) -> Index:
         """Slots of the device for streams that have none there."""
-        slots, holding = self.memory.device.claim(partition, streams, -1), self.holding(partition)
-        holding.places.update(zip(streams, slots.tolist(), strict=True))
-        holding.on_device += len(streams)
+        slots, holding = self.memory.device.claim(partition, numbers, -1), self.holding(partition)
+        holding.put(numbers, slots)
+        holding.on_device += len(numbers)
         moved.claimed.append(slots)
         return slots
 
@@ -102,17 +103,16 @@ class SlotTable:
         """Give up places, and have their streams be nowhere."""
         self._give_up(holding, places)
         for slots, _, chosen in self.memory.split(places):
-            for stream in slots.names[chosen].tolist():
-                del holding.places[stream]
+            holding.take_away(slots.numbers[chosen])
 
     def park(self, partition: int, slots: Index, moved: Moves) -> Index:
         """Move rows of the device to the host: their slots there, to be copied to."""
         host, device, holding = self.memory.host, self.memory.device, self.holding(partition)
-        names = device.names[slots].tolist()
-        parked = host.claim(partition, names, device.used[slots])
+        numbers = device.numbers[slots]
+        parked = host.claim(partition, numbers, device.used[slots])
         host.origin[parked], host.dirty[parked] = device.origin[slots], device.dirty[slots]
         device.give_up(slots)
-        holding.places.update(zip(names, (~parked).tolist(), strict=True))
+        holding.put(numbers, ~parked)
         holding.on_device -= len(slots)
         moved.left.append(slots)
         moved.claimed.append(~parked)
@@ -127,10 +127,10 @@ class SlotTable:
 
     def trim(self, partition: int, moved: Moves) -> None:
         """Forget the oldest of a partition's streams that are more than its room."""
-        over = len(self.holding(partition).places) - self.room
+        holding = self.holding(partition)
+        over = holding.held - self.room
         if over > 0:
-            holding = self.holding(partition)
-            gone = holding.find(ByLastTick(holding, on_device=False).rest(over))
+            gone = self.memory.keys.places(ByLastTick(holding, on_device=False).rest(over))
             self.take_away(holding, gone)
             moved.left.append(gone)
             moved.forgotten += over
@@ -141,14 +141,14 @@ class SlotTable:
         A few extra go at once, so that the scan is not repeated for every stream.
         """
         holding, host, most = self.holding(partition), self.memory.host, self.room - self.max_streams
-        over = len(holding.places) - holding.on_device - most
+        over = holding.held - holding.on_device - most
         if over <= 0 or holding.has_no_clean:
             return
         clean = np.flatnonzero((host.owner == partition) & (host.dirty == CLEAN))
         holding.has_no_clean = len(clean) < over
         oldest = clean[np.argsort(host.used[clean])[: over + most // 64]]
         if len(oldest):
-            kept = is_kept(host.names[oldest].tolist())
+            kept = is_kept(list(self.memory.keys.names(host.numbers[oldest])))
             host.dirty[oldest[np.logical_not(kept)]] = DIRTY  # the next capture is to have them again
             gone = ~oldest[kept]
             self.take_away(holding, gone)
@@ -158,17 +158,18 @@ class SlotTable:
         """Places for n distinct streams whose rows come from elsewhere, the last used of the partition's streams on
         the device; what they had is given up."""
         holding, memory = self.holding(partition), self.memory
-        before = holding.find(streams)
+        numbers = holding.add(streams)
+        before = memory.keys.places(numbers)
         moved.left.append(before[before != ABSENT])
         self._give_up(holding, before)
         places = np.empty(len(streams), np.int64)
         stays = used >= self._least_on_device(partition, used)
         for slots, chosen in ((memory.device, np.flatnonzero(stays)), (memory.host, np.flatnonzero(~stays))):
-            claimed = slots.claim(partition, [streams[i] for i in chosen.tolist()], used[chosen])
+            claimed = slots.claim(partition, numbers[chosen], used[chosen])
             places[chosen] = claimed if slots is memory.device else ~claimed
             slots.dirty[claimed] = CLEAN
         holding.on_device += int(stays.sum())
-        holding.places.update(zip(streams, places.tolist(), strict=True))
+        holding.put(numbers, places)
         for stream in holding.ended.keys() & streams:
             del holding.ended[stream]
         holding.forget_order()
@@ -177,7 +178,7 @@ class SlotTable:
     def expel(self, partition: int, streams: list[bytes], moved: Moves) -> None:
         """Have streams be nowhere whose state has ended, as the cold tier knows."""
         holding = self.holding(partition)
-        places = holding.find(streams)
+        _, places = holding.find(streams)
         held = places[places != ABSENT]
         self.take_away(holding, held)
         moved.left.append(held)
@@ -191,25 +192,31 @@ class SlotTable:
 
     def drop(self, partition: int) -> Index:
         """Give up every place of a partition."""
-        holding = self._holdings.pop(partition, None)
-        places = NOTHING if holding is None else holding.numbers()
-        for slots, _, chosen in self.memory.split(places):
-            slots.give_up(chosen)
+        holding = self._holdings.get(partition)
+        if holding is None:
+            return NOTHING
+        device, host = self.memory.device.of(partition), self.memory.host.of(partition)
+        places = np.concatenate((device, ~host))
+        self.take_away(holding, places)
+        del self._holdings[partition]
         return places
 
     def find(self, partition: int, stream: bytes) -> int | None:
         """Where a stream is, None if it is nowhere."""
         holding = self._holdings.get(partition)
-        return None if holding is None else holding.places.get(stream)
+        place = ABSENT if holding is None else int(holding.find([stream])[1][0])
+        return None if place == ABSENT else place
 
     def partitions_of(self, stream: bytes) -> list[int]:
         """The partitions that hold this key (one, unless the producer changed its partitioner)."""
-        return sorted(p for p, holding in self._holdings.items() if stream in holding.places)
+        return [partition for partition in self.partitions() if self.find(partition, stream) is not None]
 
     def partitions(self) -> list[int]:
         """The partitions that hold streams, ascending."""
         return sorted(self._holdings)
 
-    def keys(self, partition: int) -> list[bytes]:
-        """A partition's streams in the order in which they came."""
-        return list(self.holding(partition).places)
+    def numbers(self, partition: int) -> Index:
+        """The numbers of a partition's streams, ascending: the order in which they came, but that a number is given
+        to another stream once its own is gone."""
+        memories = self.memory.device, self.memory.host
+        return np.sort(np.concatenate([slots.numbers[slots.of(partition)] for slots in memories]))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.holding import ABSENT, Memory
+from streamrnn.engine.rows.holding import Memory
+from streamrnn.engine.rows.row_places import ABSENT, Index
 from streamrnn.engine.rows.slab import Rows, Slab
-from streamrnn.engine.rows.slots import DIRTY, Index
+from streamrnn.engine.rows.slots import DIRTY
 from streamrnn.engine.rows.table import NOTHING, Moves, SlotTable
 from streamrnn.errors import EngineError
 
@@ -116,12 +117,12 @@ class UndoLog:
         self._table.take_away(holding, np.setdiff1d(came, left))
         freed = [came]
         for slots, at, chosen in memory.split(back := np.setdiff1d(left, came)):
-            streams = slots.names[chosen].tolist()
-            again = holding.find(streams)  # given back by the cold tier since this step let them go
+            numbers = slots.numbers[chosen]
+            again = memory.keys.places(numbers)  # given back by the cold tier since this step let them go
             freed.append(again[again != ABSENT])
             self._table.take_away(holding, freed[-1])
             slots.give_back(moves.partition, chosen)
-            holding.places.update(zip(streams, back[at].tolist(), strict=True))
+            holding.put(numbers, back[at])
             holding.on_device += len(chosen) if slots is memory.device else 0
         for stream, state in moves.ended.items():
             holding.ended.pop(stream, None)

@@ -20,6 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows.columns import fresh_rows
+from streamrnn.engine.rows.key_table import KeyTable
 from streamrnn.engine.rows.slab import Slab
 from streamrnn.engine.step import policies, tile
 from streamrnn.engine.step.outcome import Outcome
@@ -191,6 +192,7 @@ def compile_step() -> None:
     scorer = Scorer(spec, torch.device("cpu"))
     slab = Slab(fresh_rows(model, scorer), torch.device("cpu"))
     Compiled(model, slab, scorer, rules_of(Order(), Quarantine()))
+    KeyTable()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.rows.slots import Index, Slots
+from streamrnn.engine.rows.row_places import Index
+from streamrnn.engine.rows.slots import Slots
 from streamrnn.engine.step.outcome import Outcome
 from streamrnn.engine.step.waves import Plan
 from streamrnn.ticks import ORIGINS
