@@ -1,9 +1,8 @@
 """The sole owner of the device: places ticks, plans their waves and has an executor step them.
 
-Executors: compiled.py on the CPU, blocks.py on CUDA; each gives a stream the same bits whatever shares its
-batches (law 2). Beside the device's rows there are those parked on the host (parking.py) and those that a cold
-tier may hold (cold.py). What changes or reads rows is called
-by one thread alone (thread.py); the counters may be read by any. Knows no Kafka.
+Executors: compiled.py on the CPU, blocks.py on CUDA; each gives a stream the same bits whatever shares its batches
+(law 2). Beside the device's rows there are those parked on the host and those a cold tier may hold. What changes
+or reads rows is called by one thread alone (thread.py); the counters may be read by any. Knows no Kafka.
 """
 
 from collections.abc import Callable, Collection
@@ -18,8 +17,9 @@ from streamrnn.engine.rows.capture import Capture, Captures
 from streamrnn.engine.rows.cold import ColdTier, ask_cold
 from streamrnn.engine.rows.columns import fresh_rows
 from streamrnn.engine.rows.layout import RowLayout
+from streamrnn.engine.rows.looking import FromCold, look
 from streamrnn.engine.rows.parking import Parking
-from streamrnn.engine.rows.placing import FromCold, Placement, look, place_ticks
+from streamrnn.engine.rows.placing import Placement, place_ticks
 from streamrnn.engine.rows.row_places import Index
 from streamrnn.engine.rows.slab import Slab
 from streamrnn.engine.rows.slots import DIRTY
@@ -241,8 +241,7 @@ class Engine(Owned):
         self._captures.void(partition)
         moved = Moves(partition)
         rows = self._without_ended(partition, rows, moved)
-        used = np.array(self.layout.numbers(rows, "last_offset"))
-        places = self._table.admit(partition, rows.streams, used, moved)
+        places = self._table.admit(partition, rows.streams, self.layout.numbers(rows, "last_offset").copy(), moved)
         self._parking.grow()
         self._parking.write(places, rows)
         for slots, _, chosen in self._table.memory.split(places):

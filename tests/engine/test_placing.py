@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamrnn.engine.rows.placing import FromCold, look, place_ticks
+from streamrnn.engine.rows.looking import FromCold, look
+from streamrnn.engine.rows.placing import place_ticks
 from streamrnn.engine.rows.slots import SCRATCH
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.ticks import TickBatch

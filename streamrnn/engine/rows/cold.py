@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows.layout import RowLayout
-from streamrnn.engine.rows.placing import FromCold, PartitionTicks
+from streamrnn.engine.rows.looking import FromCold, PartitionTicks
 from streamrnn.ticks import StreamRows
 
 
