@@ -19,7 +19,8 @@ RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python
 # Away from /src: what is kept belongs to the path of the package it was compiled from.
 WORKDIR /
 ENV NUMBA_CACHE_DIR=/opt/streamrnn/numba
-RUN python -m streamrnn.engine.step.compiled && python -m streamrnn.kafka.compiled.warming
+RUN python -m streamrnn.engine.step.compiled && python -m streamrnn.kafka.compiled.warming \
+    && python -c "from streamrnn.codecs.encode import compile_encoders; compile_encoders()"
 
 FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin streamrnn

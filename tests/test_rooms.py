@@ -15,7 +15,6 @@ LONGEST_FILE, LONGEST_FUNCTION, NINE_IN_TEN = 300, 50, 20
 """Lines."""
 CLASSES_TWICE = {
     "Columns": "of a record's value in codecs/, of a block's tensors in engine/step/: both are its columns",
-    "Layout": "private to a MessagePack record, and of a tile's memory: where each field lies",
 }
 """Names that two classes bear, and why."""
 FILES_TWICE = {

@@ -1,94 +1,77 @@
-"""Predictions to records, in columns: rows that show the same residuals are written together.
+"""Predictions to records, columns to columns: the key, partition and timestamp of a tick, and a value and headers.
 
-Knows no format. Shapes: n rows, K horizons, O targets, Q quantiles, M numbers of a row (see formats.format).
+Knows no format.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter
 from streamrnn.codecs.formats.known import OBJECT_FORMATS
-from streamrnn.codecs.headers import prediction_headers
-from streamrnn.codecs.keys import shown as shown_keys
+from streamrnn.codecs.headers import PlaceHeaders
 from streamrnn.config.input import KeyKind
-from streamrnn.nn.spec import ModelSpec, middle_of
-from streamrnn.ticks import OutRecord, PredictionBatch, as_out_record
-
-MOST_WRITERS = 256
-"""Kept for the next batch: a model of many targets could show 2^O different sets of residuals."""
-Indexes = NDArray[np.intp]
+from streamrnn.nn.spec import Channel, ModelSpec, Precision
+from streamrnn.ticks import NO_INDEX, Errors, OutColumns, PredictionBatch, RowChoice, Spans, TickBatch
 
 
 class Encoder:
     """Prediction records of one model; key, partition and timestamp are the tick's.
 
-    Within a value the stream stands as its key is shown, which `key` says.
+    Within a value the stream stands as its key is shown, which `key` says. Its loops are compiled when it is made,
+    for some seconds once on a machine.
     """
 
     def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text") -> None:
-        self._spec, self._key = spec, key
-        self._format = OBJECT_FORMATS[codec]
-        self._writers: dict[tuple[bool, ...], PredictionWriter] = {}
+        self._values = OBJECT_FORMATS[codec].predictions(spec, key)
+        self._headers = PlaceHeaders(spec.label)
+        self.encode(_no_predictions(spec))
 
-    def encode(self, batch: PredictionBatch) -> list[OutRecord]:
+    def encode(self, batch: PredictionBatch) -> OutColumns:
         """Records of the rows that are ok, in row order."""
-        at = np.flatnonzero(batch.ok)
-        if not len(at):
-            return []
-        ticks = batch.ticks if len(at) == len(batch.ok) else batch.ticks.take(at)
-        columns = (
-            ticks.partition.tolist(),
-            ticks.arrival_ms.tolist(),
-            ticks.streams,
-            self._values(batch, at),
-            prediction_headers(ticks, self._spec.label),
-            ticks.places(),
+        ok = batch.ok
+        return self._records(batch if ok.all() else _take(batch, np.flatnonzero(ok)))
+
+    def _records(self, batch: PredictionBatch) -> OutColumns:
+        ticks = batch.ticks
+        keys = ticks.streams if isinstance(ticks.streams, Spans) else Spans.of(ticks.streams)
+        index = np.full(len(keys), NO_INDEX, np.int32) if ticks.index is None else ticks.index
+        return OutColumns(
+            partition=ticks.partition,
+            timestamp_ms=ticks.arrival_ms,
+            keys=keys,
+            values=self._values.write(batch, keys),
+            headers=self._headers.write(ticks.partition, ticks.offset, index),
+            offset=ticks.offset,
+            element=index,
         )
-        return list(map(as_out_record, zip(*columns, strict=True)))
-
-    def _values(self, batch: PredictionBatch, at: Indexes) -> list[bytes]:
-        values = [b""] * len(batch.ok)
-        for shown, rows in _by_shown(batch.residual, at):
-            filled = self._writer(shown).fill(_rows(batch, shown, rows, self._key))
-            if len(rows) == len(values):
-                return filled
-            for row, value in zip(rows.tolist(), filled, strict=True):
-                values[row] = value
-        return [values[row] for row in at.tolist()]
-
-    def _writer(self, shown: tuple[bool, ...]) -> PredictionWriter:
-        writer = self._writers.get(shown)
-        if writer is None:
-            if len(self._writers) == MOST_WRITERS:
-                self._writers.clear()
-            writer = self._writers[shown] = self._format.predictions(self._spec, shown)
-        return writer
 
 
-def _by_shown(residual: NDArray[np.floating], at: Indexes) -> Iterator[tuple[tuple[bool, ...], Indexes]]:
-    """Which targets show a residual (those where it is known), and the rows where it is just these."""
-    known = ~np.isnan(residual[at])
-    if known.all() or not known.any():
-        yield tuple(known[0].tolist()), at
-        return
-    sets, which = np.unique(known, axis=0, return_inverse=True)
-    for number, shown in enumerate(sets.tolist()):
-        yield tuple(shown), at[which.ravel() == number]
+def _take(batch: PredictionBatch, rows: RowChoice) -> PredictionBatch:
+    """Some rows; the counts beside them stay the whole batch's."""
+    return replace(
+        batch,
+        ticks=batch.ticks.take(rows),
+        values=batch.values[rows],
+        residual=batch.residual[rows],
+        steps=batch.steps[rows],
+        origin=batch.origin[rows],
+        status=batch.status[rows],
+    )
 
 
-def _rows(batch: PredictionBatch, shown: tuple[bool, ...], at: Indexes, key: KeyKind) -> PredictionRows:
-    """The columns of rows `at` in the order of a writer's numbers."""
-    ticks = batch.ticks
-    by_level = batch.values[at].transpose(0, 3, 2, 1)  # (n, Q, O, K)
-    count, levels = by_level.shape[:2]
-    numbers = [by_level[:, middle_of(levels)].reshape(count, -1)]
-    if levels > 1:
-        numbers.append(by_level.reshape(count, -1))
-    if any(shown):
-        numbers.append(batch.residual[at][:, list(shown)])
-    streams = ticks.streams if count == len(ticks) else [ticks.streams[row] for row in at.tolist()]
-    names, joined = shown_keys(streams, key), np.concatenate(numbers, axis=1)
-    return PredictionRows(names, ticks.time_ms[at], joined, batch.steps[at], batch.origin[at])
+def _no_predictions(spec: ModelSpec) -> PredictionBatch:
+    """Of a batch without ticks."""
+    whole, codes = np.zeros(0, np.int64), np.zeros(0, np.uint8)
+    numbers = np.zeros((0, len(spec.targets)), spec.precision)
+    ticks = TickBatch(whole.astype(np.int32), whole, whole, whole, [], numbers, whole)
+    values = np.zeros((0, len(spec.horizons), len(spec.targets), spec.levels), spec.precision)
+    return PredictionBatch(ticks, values, numbers, whole, codes, codes, Errors(*[np.zeros((0, 0))] * 6))
+
+
+def compile_encoders() -> None:
+    """Compile what writes predictions, or find it compiled; an image does so when it is built."""
+    for precision in get_args(Precision):
+        spec = ModelSpec(name="any", features=("a",), targets=("a",), channels=(Channel("a"),), precision=precision)
+        Encoder(spec, "json")
+        Encoder(spec, "msgpack")

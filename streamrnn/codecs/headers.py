@@ -5,12 +5,15 @@ reads decides what it is worth. Knows no value. Shapes: n ticks.
 """
 
 from collections.abc import Iterable
-from itertools import repeat
 from typing import NamedTuple
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from streamrnn.ticks import NO_INDEX, DeadLetter, TickBatch
+from streamrnn.codecs.filling import filled
+from streamrnn.ticks import NO_INDEX, DeadLetter, Spans
+from streamrnn.ticks.byte_spans import frozen
+from streamrnn.ticks.record_headers import write_headers
 
 SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_INDEX = "src-partition", "src-offset", "src-index"
 MODEL = "model"
@@ -18,6 +21,8 @@ MODEL = "model"
 ERRORS = "__streamrnn.errors."
 """Before each word of a dead letter's headers."""
 LONGEST_MESSAGE = 1000
+_MOST_NUMBERS = 64
+"""Bytes of a prediction's headers at most beside the words: their count, three numbers and how long each is."""
 
 Header = tuple[str, bytes | None]
 
@@ -51,19 +56,21 @@ _LETTER_FIELDS = {
 }
 
 
-def prediction_headers(ticks: TickBatch, model: str) -> list[list[Header]]:
-    """The headers of n predictions by a model of this label; lists, as aiokafka's writer takes."""
-    numbers, label = ticks.partition.tolist(), (MODEL, model.encode())
-    partitions = {number: (SOURCE_PARTITION, b"%d" % number) for number in set(numbers)}
-    offsets = zip(repeat(SOURCE_OFFSET), msgspec.json.encode(ticks.offset.tolist())[1:-1].split(b","))
-    if ticks.index is None:
-        return [[partitions[number], offset, label] for number, offset in zip(numbers, offsets, strict=False)]
-    return [
-        [partitions[number], offset, (SOURCE_INDEX, b"%d" % index), label]
-        if index != NO_INDEX
-        else [partitions[number], offset, label]
-        for number, offset, index in zip(numbers, offsets, ticks.index.tolist(), strict=False)
-    ]
+class PlaceHeaders:
+    """Writes the headers of a model's predictions; `model` is its label."""
+
+    def __init__(self, model: str) -> None:
+        from streamrnn.codecs.compiled.place_headers import put_headers  # numba is loaded only where it is used
+
+        named = [write_headers([(word, b"")])[1:-1] for word in (SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_INDEX)]
+        pieces = Spans.of([*named, write_headers([(MODEL, model.encode())])[1:]])
+        self._pieces, self._most = pieces.parts(), int(pieces.sizes.sum()) + _MOST_NUMBERS
+        self._put = put_headers
+
+    def write(self, partition: NDArray[np.int32], offset: NDArray[np.int64], index: NDArray[np.int32]) -> Spans:
+        """The headers of n ticks, as in ticks/record_headers.py; index (n,): NO_INDEX for a tick without."""
+        count, columns = len(offset), (frozen(partition), frozen(offset), frozen(index))
+        return filled(self._put, count, count * self._most, self._pieces, *columns)
 
 
 def read_prediction_headers(headers: Iterable[Header]) -> PredictionHeaders:

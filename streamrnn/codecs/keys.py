@@ -18,7 +18,6 @@ from streamrnn.errors import DataError
 from streamrnn.ticks import Spans
 
 LONGEST_KEY_BYTES = 1024
-LONGEST_SHOWN_BYTES = 2 + 2 * LONGEST_KEY_BYTES  # as hex behind 0x
 WIDTHS: dict[KeyKind, int] = {"int64": 8, "int32": 4, "uuid": 16}
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
@@ -29,14 +28,6 @@ def to_text(key: bytes, kind: KeyKind) -> str:
     if not are_keys([key], kind):
         return f"0x{key.hex()}"
     return key.decode() if kind == "text" else _WRITTEN[kind](key)
-
-
-def shown(keys: Sequence[bytes], kind: KeyKind) -> Sequence[bytes]:
-    """Good keys as people see them, in UTF-8; keys of text are themselves."""
-    if kind == "text":
-        return keys
-    write = _WRITTEN[kind]
-    return [write(key).encode() for key in keys]
 
 
 def begins(prefix: str, kind: KeyKind) -> Callable[[bytes], bool]:

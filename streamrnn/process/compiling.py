@@ -7,7 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 log = logging.getLogger(__name__)
 Loop = TypeVar("Loop", bound=Callable[..., Any])
@@ -40,7 +42,8 @@ def compiled_with(*modules: ModuleType, is_borrowing: bool = False) -> Callable[
 
     The cache finds what is compiled by the function's name, so the name says what the modules hold.
     """
-    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in modules)
+    files = (__file__, *(str(module.__file__) for module in modules))
+    sources = b"".join(Path(file).read_bytes() for file in files)
     digest = hashlib.sha256(sources).hexdigest()[:16]
 
     def named(loop: Loop) -> Loop:
@@ -48,3 +51,19 @@ def compiled_with(*modules: ModuleType, is_borrowing: bool = False) -> Callable[
         return compiled(loop, is_borrowing=is_borrowing)
 
     return named
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy_bytes(typing_context: Any, into: Any, at: Any, data: Any, start: Any, size: Any) -> Any:
+    """into[at : at + size] = data[start : start + size] of uint8 arrays, unchecked: 2 ns where a loop takes 20."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = ((signature.args[n], arguments[n], arguments[n + 1]) for n in (0, 2))
+        to, source = (
+            builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+            for kind, array, offset in places
+        )
+        cgutils.raw_memcpy(builder, to, source, arguments[4], 1)
+        return context.get_dummy_value()
+
+    return types.void(into, types.int64, data, types.int64, types.int64), emit

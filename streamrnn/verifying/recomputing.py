@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamrnn.config import Settings
 from streamrnn.nn.model import Model
-from streamrnn.ticks import NO_INDEX, STATUS, OutRecord, PredictionBatch, Record
+from streamrnn.ticks import NO_INDEX, STATUS, OutColumns, PredictionBatch, Record
 from streamrnn.verifying.content import DIGEST_BYTES, Content
 from streamrnn.verifying.places import place_of
 from streamrnn.worker.letters import is_dropped
@@ -34,7 +34,7 @@ class Expected(NamedTuple):
 
     places: NDArray[np.int64]
     digest: NDArray[np.uint64]
-    records: list[OutRecord]
+    records: OutColumns
     refused: dict[int, Refusal]
 
 
@@ -77,7 +77,7 @@ class Recomputing:
         refused = {place_of(record.offset): Refusal(record, None) for record in silent}
         refused |= {place_of(d.record.offset, d.element): Refusal(d.record, d.code) for d in dead}
         refused |= self._refused(records, predictions)
-        digests = b"".join([self.content.digest(record.key, record.value) for record in said])
+        digests = b"".join(map(self.content.digest, said.keys.tolist(), said.values.tolist()))
         digest = np.frombuffer(digests, np.uint64).reshape(-1, DIGEST_BYTES // 8)
         places = place_of(ticks.offset, NO_INDEX if ticks.index is None else ticks.index.astype(np.int64))
         return Expected(places[predictions.ok], digest, said, refused)

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from streamrnn.ticks import DeadLetter, OutRecord, PredictionBatch, RecordColumns
+from streamrnn.ticks import DeadLetter, OutColumns, PredictionBatch, RecordColumns
 
 
 class Stepped(NamedTuple):
@@ -13,7 +13,7 @@ class Stepped(NamedTuple):
     engine's thread, was stepped and was encoded."""
 
     predictions: PredictionBatch
-    records: list[OutRecord]
+    records: OutColumns
     queue_s: float
     step_s: float
     encode_s: float

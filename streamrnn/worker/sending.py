@@ -5,13 +5,15 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
+import numpy as np
+
 from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.errors import RecordsRefused
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import DeadLetter, OutRecord, RecordColumns, TickBatch
+from streamrnn.ticks import DeadLetter, OutColumns, RecordColumns, TickBatch
 from streamrnn.worker.breaker import Breaker
 from streamrnn.worker.commit_interval import Interval, SentBatch, Stepped
 from streamrnn.worker.letters import BrokerRefusals, refused_ticks
@@ -80,10 +82,11 @@ class Sender:
                 ahead_s,
             )
 
-    async def _send_predictions(self, sent: SentBatch, records: list[OutRecord]) -> None:
+    async def _send_predictions(self, sent: SentBatch, records: OutColumns) -> None:
         """Send the records of ticks, but for those whose prediction the broker refused."""
         if refused := self._refusals.predictions:
-            records = [record for record in records if record.place not in refused]
+            kept = [row for row in range(len(records)) if records.place(row) not in refused]
+            records = records.take(np.array(kept, np.intp))
         if not records:
             return
         begun = time.perf_counter()

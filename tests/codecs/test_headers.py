@@ -6,12 +6,13 @@ import pytest
 from streamrnn.codecs import dead_letter_record
 from streamrnn.codecs.headers import (
     LetterHeaders,
+    PlaceHeaders,
     PredictionHeaders,
-    prediction_headers,
     read_letter_headers,
     read_prediction_headers,
 )
 from streamrnn.ticks import NO_INDEX, DeadLetter, OutRecord, Record, TickBatch
+from streamrnn.ticks.record_headers import read_headers
 
 CARRIED = (("src-partition", b"1"), ("src-offset", b"2"), ("__streamrnn.other", b"x"))
 
@@ -29,7 +30,7 @@ def test_a_prediction_says_the_place_of_its_tick_with_the_index_where_it_came_in
     at, index = np.arange(4), np.array([NO_INDEX, 0, 1, NO_INDEX], np.int32)
     values = np.zeros((4, 1), np.float32)
     ticks = TickBatch(at.astype(np.int32) % 3, 5 + 9 * at, at, at, [b"s"] * 4, values, at, index=index)
-    written = prediction_headers(ticks, "oil@7")
+    written = list(map(read_headers, PlaceHeaders("oil@7").write(ticks.partition, ticks.offset, index)))
     assert [name for name, _ in written[1]] == ["src-partition", "src-offset", "src-index", "model"]
     for headers, (partition, offset, index) in zip(written, ticks.places(), strict=True):
         element = None if index == NO_INDEX else b"%d" % index

@@ -1,26 +1,22 @@
-"""MessagePack: ticks read as objects; predictions written as an array whose row is all of one with a fixed place.
+"""MessagePack: ticks read as objects; predictions written with numbers of the model's precision."""
 
-Only the stream's name before it and the origin behind it vary in length. Numbers are of the model's precision.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from streamrnn.codecs.formats.format import PredictionRows, PredictionWriter, numbers_width
+from streamrnn.codecs.formats.format import PredictionWriter
+from streamrnn.codecs.formats.prediction_rows import Pieces, PredictionRows
 from streamrnn.codecs.input_form import InputForm
-from streamrnn.codecs.keys import LONGEST_SHOWN_BYTES
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.value_columns import Reader
+from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import ORIGINS
+from streamrnn.ticks import ORIGINS, PredictionBatch, Spans
+from streamrnn.ticks.byte_spans import frozen
 
 _packed = msgspec.msgpack.Encoder().encode
-_ORIGINS_PACKED = tuple(_packed("origin") + _packed(origin) for origin in ORIGINS)
-
-
 _LIST = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _LISTS = {*range(0x90, 0xA0), 0xDC, 0xDD}
 """First bytes of an array."""
@@ -55,9 +51,9 @@ class MessagePack:
         """See ObjectFormat."""
         return _LIST.decode(value)
 
-    def predictions(self, spec: ModelSpec, shown: Sequence[bool]) -> PredictionWriter:
+    def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
         """See ObjectFormat."""
-        return _PackedPredictions(spec, shown)
+        return _PackedPredictions(spec, key)
 
     def write(self, objects: Sequence[Any]) -> list[bytes]:
         """See ObjectFormat."""
@@ -65,98 +61,55 @@ class MessagePack:
 
 
 class _PackedPredictions:
-    """The layout of one model."""
+    """The layout of one model's values."""
 
-    def __init__(self, spec: ModelSpec, shown: Sequence[bool]) -> None:
-        self._width = numbers_width(spec, sum(shown))
-        self._fixed, self._dtype = _msgpack_layout(spec, shown)
-        fields = 5 + (len(spec.quantiles) > 1) + any(shown)
-        self._head = _map_header(fields) + _packed("stream")
+    def __init__(self, spec: ModelSpec, key: KeyKind) -> None:
+        from streamrnn.codecs.compiled.prediction_packs import put_packs  # numba is loaded only where it is used
 
-    def fill(self, rows: PredictionRows) -> list[bytes]:
-        count = len(rows.streams)
-        table = np.frombuffer(bytearray(self._fixed * count), dtype=self._dtype)
-        table["time"], table["steps"] = rows.time_ms, rows.steps
-        for n in range(self._width):
-            table[f"n{n}"] = rows.numbers[:, n]
-        middles = table.view(f"V{self._dtype.itemsize}").tolist()
-        sizes = [_TEXT_HEADERS[len(stream)] for stream in rows.streams]
-        origins = [_ORIGINS_PACKED[code] for code in rows.origin.tolist()]
-        head = self._head
-        return [
-            head + size + stream + middle + origin
-            for size, stream, middle, origin in zip(sizes, rows.streams, middles, origins, strict=True)
-        ]
+        self._rows = PredictionRows(spec, key, _msgpack_pieces(spec), put_packs)
+        self._fields = 5 + (len(spec.quantiles) > 1)
 
-
-def _header(count: int, fixed: int, fixed_most: int, *wider: bytes) -> bytes:
-    """MessagePack's length of a text, map or array: in one byte if it fits, else behind the marker that does."""
-    if count <= fixed_most:
-        return bytes([fixed | count])
-    if len(wider) > 1 and count < 256:
-        return wider[0] + count.to_bytes(1, "big")
-    return wider[-1] + count.to_bytes(2, "big")
-
-
-_TEXT_HEADERS = tuple(_header(count, 0xA0, 31, b"\xd9", b"\xda") for count in range(LONGEST_SHOWN_BYTES + 1))
+    def write(self, said: PredictionBatch, keys: Spans) -> Spans:
+        """See PredictionWriter."""
+        numbers = self._rows.numbers(said)
+        packed = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+        packed = packed.reshape(len(numbers), numbers.itemsize)
+        return self._rows.write(said, keys, packed.size, frozen(packed), self._fields)
 
 
 def _map_header(count: int) -> bytes:
-    return _header(count, 0x80, 15, b"\xde")
+    return bytes([0x80 | count]) if count < 16 else b"\xde" + count.to_bytes(2, "big")
 
 
 def _array_header(count: int) -> bytes:
-    return _header(count, 0x90, 15, b"\xdc")
+    return bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
-class _Layout:
-    """Bytes of a row with the places where an array's columns go."""
+def _msgpack_pieces(spec: ModelSpec) -> Pieces:
+    """Numbers are as the model gave them, each behind the byte that says so."""
+    number = b"\xcb" if spec.precision == "float64" else b"\xca"
+    targets = _map_header(len(spec.targets))
+    names = [_packed(target) for target in spec.targets]
+    forecasts = list(_before_each(spec, names, number))
+    forecasts[0] = _packed("model") + _packed(spec.label) + _packed("prediction") + targets + forecasts[0]
+    for nth, level in enumerate(spec.quantiles if len(spec.quantiles) > 1 else ()):
+        first, *rest = _before_each(spec, names, number)
+        opening = b"" if nth else _packed("quantiles") + _map_header(len(spec.quantiles))
+        forecasts += [opening + _packed(f"{level:g}") + targets + first, *rest]
+    return Pieces(
+        head=_packed("stream"),
+        time=_packed("time") + b"\xd3",
+        after=b"",
+        residual=_packed("residual"),
+        state=_packed("state") + _map_header(2) + _packed("steps") + b"\xd3",
+        origins=[_packed("origin") + _packed(origin) for origin in ORIGINS],
+        forecasts=forecasts,
+        residuals=[name + number for name in names],
+    )
 
-    def __init__(self) -> None:
-        self.text = b""
-        self._fields: dict[str, tuple[Any, int]] = {}
 
-    def hole(self, name: str, marker: bytes, kind: str) -> None:
-        """A number of fixed width behind its marker."""
-        self.text += marker
-        dtype = np.dtype(kind)
-        self._fields[name] = (dtype, len(self.text))
-        self.text += bytes(dtype.itemsize)
-
-    def dtype(self) -> np.dtype[Any]:
-        kinds, offsets = zip(*self._fields.values(), strict=True)
-        return np.dtype(
-            {"names": list(self._fields), "formats": kinds, "offsets": offsets, "itemsize": len(self.text)}
-        )
-
-
-def _msgpack_layout(spec: ModelSpec, shown: Sequence[bool]) -> tuple[bytes, np.dtype[Any]]:
-    """From after the stream's name to before the origin; numbers are as the model gave them."""
-    number = (b"\xcb", ">f8") if spec.precision == "float64" else (b"\xca", ">f4")
-    layout, numbers = _Layout(), iter(range(numbers_width(spec, sum(shown))))
-
-    def targets() -> None:
-        layout.text += _map_header(len(spec.targets))
-        for target in spec.targets:
-            layout.text += _packed(target) + _array_header(len(spec.horizons))
-            for _ in spec.horizons:
-                layout.hole(f"n{next(numbers)}", *number)
-
-    layout.text += _packed("time")
-    layout.hole("time", b"\xd3", ">i8")
-    layout.text += _packed("model") + _packed(spec.label) + _packed("prediction")
-    targets()
-    if len(spec.quantiles) > 1:
-        layout.text += _packed("quantiles") + _map_header(len(spec.quantiles))
-        for level in spec.quantiles:
-            layout.text += _packed(f"{level:g}")
-            targets()
-    if any(shown):
-        layout.text += _packed("residual") + _map_header(sum(shown))
-        for target, is_shown in zip(spec.targets, shown, strict=True):
-            if is_shown:
-                layout.text += _packed(target)
-                layout.hole(f"n{next(numbers)}", *number)
-    layout.text += _packed("state") + _map_header(2) + _packed("steps")
-    layout.hole("steps", b"\xd3", ">i8")
-    return layout.text, layout.dtype()
+def _before_each(spec: ModelSpec, names: list[bytes], number: bytes) -> Iterator[bytes]:
+    """What stands before each number of one prediction, by target and horizon."""
+    for name in names:
+        yield name + _array_header(len(spec.horizons)) + number
+        yield from [number] * (len(spec.horizons) - 1)
