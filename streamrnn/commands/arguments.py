@@ -17,7 +17,7 @@ FILE_KINDS = ".csv, .tsv, .txt, .lp, .line (perhaps with .gz, .zst, .zip), .parq
 
 
 def positive(text: str) -> float:
-    """A number above 0."""
+    """Read a number above 0."""
     with suppress(ValueError):
         if 0 < float(text) < float("inf"):
             return float(text)
@@ -25,7 +25,7 @@ def positive(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """A whole number above 0."""
+    """Read a whole number above 0."""
     with suppress(ValueError):
         if 0 < int(text) <= LARGEST_COUNT:
             return int(text)
@@ -33,7 +33,7 @@ def count(text: str) -> int:
 
 
 def not_negative(text: str) -> float:
-    """A number from 0 on."""
+    """Read a number from 0 on."""
     with suppress(ValueError):
         if 0 <= float(text) < float("inf"):
             return float(text)
@@ -41,7 +41,7 @@ def not_negative(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """A number from 0 to below 1."""
+    """Read a number from 0 to below 1."""
     with suppress(ValueError):
         if 0 <= float(text) < 1:
             return float(text)
@@ -49,7 +49,7 @@ def share(text: str) -> float:
 
 
 def part(text: str) -> float:
-    """A number from 0 to 1."""
+    """Read a number from 0 to 1."""
     with suppress(ValueError):
         if 0 <= float(text) <= 1:
             return float(text)
@@ -57,7 +57,7 @@ def part(text: str) -> float:
 
 
 def shares(text: str) -> tuple[float, ...]:
-    """What training, validation and test get of the time."""
+    """Read three shares with commas between: what training, validation and test get of the time."""
     found = numbers(text)
     if len(found) != 3:
         raise argparse.ArgumentTypeError(f"{text!r}: three shares, not {len(found)}")
@@ -67,7 +67,7 @@ def shares(text: str) -> tuple[float, ...]:
 
 
 def offsets(text: str) -> tuple[int, int | None, int | None]:
-    """PARTITION:FROM-TO, either end may be left out."""
+    """Read PARTITION:FROM-TO. Either offset may be left out."""
     partition, colon, span = text.partition(":")
     first, dash, last = span.partition("-")
     parts = (partition, first or "0", last or "0")
@@ -77,7 +77,7 @@ def offsets(text: str) -> tuple[int, int | None, int | None]:
 
 
 def moment(text: str) -> int:
-    """ISO 8601, UTC if it names no zone, to ms since the epoch."""
+    """Read an ISO 8601 time as ms since the epoch. A time without a zone is UTC."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
@@ -86,7 +86,7 @@ def moment(text: str) -> int:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between; one that has a comma itself stands in double quotes."""
+    """Read names with commas between. A name with a comma in it stands in double quotes."""
     found = tuple(next(csv.reader([text]), []))
     if not found or not all(found):
         raise argparse.ArgumentTypeError(f"{text!r}: a name is empty")
@@ -94,7 +94,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas between."""
+    """Read numbers with commas between."""
     with suppress(ValueError):
         found = tuple(float(part) for part in text.split(","))
         if all(map(math.isfinite, found)):
@@ -103,7 +103,7 @@ def numbers(text: str) -> tuple[float, ...]:
 
 
 def counts(text: str) -> tuple[int, ...]:
-    """Whole numbers above 0 with commas between; 1-4 stands for 1,2,3,4."""
+    """Read whole numbers above 0 with commas between. 1-4 stands for 1,2,3,4."""
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.partition("-")
@@ -115,7 +115,7 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 def separator(text: str) -> str:
-    """One character; tab and \\t are the tab."""
+    """Read one character. tab and \\t are the tab."""
     found = {"tab": "\t", "\\t": "\t"}.get(text, text)
     if len(found) != 1 or found in '"\r\n':
         raise argparse.ArgumentTypeError(f"{text!r} is not one character, or cannot separate")
@@ -123,7 +123,7 @@ def separator(text: str) -> str:
 
 
 def natural(text: str) -> int:
-    """A whole number from 0 on."""
+    """Read a whole number from 0 on."""
     return 0 if text == "0" else count(text)
 
 
@@ -135,12 +135,12 @@ class OneOf(TypedDict):
 
 
 def one_of(*values: str) -> OneOf:
-    """A choice, shown as a|b: as the settings show theirs."""
+    """An option's choice among these values, shown as a|b, as the settings show theirs."""
     return {"choices": values, "metavar": "|".join(values)}
 
 
 def add_table_arguments(parser: argparse._ActionsContainer) -> None:
-    """What is where in a file, and how its text is written; see TableColumns and TextForm."""
+    """Add the options that say what is where in a file and how its text is written: TableColumns and TextForm."""
     add = parser.add_argument
     add("--stream-column", type=names, default=(), metavar="NAME", help="column that names the stream; A,B: A/B")
     add("--one-stream", metavar="NAME", help="all rows of all files are this stream (default: each file is one)")
@@ -180,7 +180,7 @@ def add_table_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def columns_of(args: argparse.Namespace) -> "TableColumns":
-    """What add_table_arguments was told."""
+    """What the options of add_table_arguments say, as one value."""
     from streamrnn.tables.description import TableColumns, TextForm
 
     form = TextForm(

@@ -36,7 +36,7 @@ RESTORE_GOALS_S = {100_000: 1.0, 1_000_000: 8.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn bench`."""
+    """Add the options of `streamrnn bench`."""
     kinds = get_args(CellKind)
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
@@ -91,7 +91,7 @@ def _positive(text: str) -> int:
 
 
 def run_bench(args: argparse.Namespace) -> int:
-    """Measure, print a table of each part, and everything as one last line of JSON."""
+    """Measure, print a table of each part, then print all numbers as one last line of JSON."""
     from streamrnn.bench import tables
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
@@ -155,7 +155,7 @@ def _engine_job(args: argparse.Namespace, job: Job) -> Job:
 
 
 def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
-    """All that was measured, and on what."""
+    """All that was measured, and on which machine."""
     from streamrnn.bench.tables import middle
 
     report: dict[str, Any] = {"machine": _machine(), "options": {k: v for k, v in vars(args).items() if _plain(v)}}
@@ -206,7 +206,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; Python itself knows it on few systems."""
+    """The processor's name. Python itself knows the name on few systems."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

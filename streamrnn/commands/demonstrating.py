@@ -17,7 +17,7 @@ ALL_BUT = 0.98
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn demo`."""
+    """Add the options of `streamrnn demo`."""
     add = parser.add_argument
     add("--seconds", type=float, default=SECONDS, help="longest play (default: %(default)s)")
     add(
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """0 when every tick had its prediction; 130 after Ctrl-C."""
+    """Run the demo; 0 when every tick had its prediction, 130 after Ctrl-C."""
     speed = _speed(args.speed)
     if not 0 < args.seconds < float("inf"):
         raise DataError(f"--seconds {args.seconds:g}: must be a number above 0")
@@ -40,7 +40,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _speed(text: str | None) -> float | None:
-    """Ticks a second; 0 for `max`, None where none is given."""
+    """Read --speed as ticks a second. 0 stands for `max`, None for an option that is not given."""
     if text in (None, "max"):
         return None if text is None else 0.0
     try:

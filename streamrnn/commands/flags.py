@@ -51,7 +51,7 @@ def add_flags(
     usual: object = None,
     worked_out: Mapping[str, str] | None = None,
 ) -> None:
-    """A flag for every described field, with its default in the help.
+    """Add a flag for every described field, with the field's default in the help.
 
     usual: an object whose values stand where a flag is not given, and which then is None among the arguments; else
     it is the struct's default. worked_out: in words, defaults that are only known when the job runs.
@@ -65,7 +65,7 @@ def add_flags(
 
 
 def given(args: argparse.Namespace, struct: type) -> dict[str, Any]:
-    """What the arguments say of the struct's fields, without what was left open."""
+    """The values of the struct's fields that the arguments give. Fields that were left open are not among them."""
     values = {flag.field: getattr(args, flag.name.replace("-", "_")) for flag in _flags(struct)}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if v is not None}
 
@@ -81,7 +81,7 @@ def _flags(struct: type) -> Iterator[Flag]:
 
 
 def _unwrap(hint: Any) -> tuple[Any, dict[str, Any]]:
-    """A type without None and its metas, and what these say."""
+    """A type without None and without its metas, and what the metas say."""
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
         bare, said = _unwrap(inner)
@@ -95,7 +95,7 @@ def _unwrap(hint: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _action(flag: Flag, default: Any) -> dict[str, Any]:
-    """How argparse is to take it."""
+    """How argparse is to take a flag: the keyword arguments of add_argument."""
     if flag.type is bool:
         return {"action": "store_true"} if default is False else {"action": argparse.BooleanOptionalAction}
     if get_origin(flag.type) is Literal:
@@ -114,7 +114,7 @@ def _title(kind: Any) -> str:
 
 
 def _read(flag: Flag) -> Read:
-    """What reads its value from a text, and refuses what is beyond its bounds."""
+    """The function that reads a flag's value from a text, and refuses a value beyond the flag's bounds."""
     kind, said = flag.type, flag.said
     if said.get("title") in BY_TITLE:
         return BY_TITLE[said["title"]]
@@ -139,12 +139,12 @@ def _number(said: Mapping[str, Any]) -> Read:
 
 
 def _or_none(read: Read) -> Read:
-    """`none` stands for none of them."""
+    """A reader to which the text `none` stands for no values."""
     return lambda text: () if text == "none" else read(text)
 
 
 def _shown(default: Any) -> str:
-    """A default for people; nothing where there is none."""
+    """A default for people; empty where there is none."""
     if isinstance(default, tuple):
         return ",".join(map(_shown, default)) or "none"
     if default is None or default is False or default is msgspec.NODEFAULT:

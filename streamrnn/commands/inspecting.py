@@ -25,7 +25,7 @@ ANSWER_S = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `streamrnn inspect`."""
+    """Add the options of `streamrnn inspect`."""
     parser.add_argument("stream", nargs="?", help="a stream's key; without it, a list of streams")
     parser.add_argument("--url", default="http://127.0.0.1:9464", help="the daemon (default: %(default)s)")
     parser.add_argument("--partition", type=natural, metavar="N", help="where a key lives in several partitions")
@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_inspect(args: argparse.Namespace) -> int:
-    """Ask and show; errors say whether nobody answered or the stream is not held."""
+    """Ask the daemon and show its answer; 0.
+
+    NotInTime where no daemon answers, DataError where the daemon refuses or answers something else.
+    """
     show: Callable[[Any, Console], None]
     if args.stream is None:
         path = f"/streams?limit={args.limit}&prefix={_quoted(args.prefix)}"
@@ -56,7 +59,7 @@ def run_inspect(args: argparse.Namespace) -> int:
 
 
 def _quoted(key: str) -> str:
-    """A key as part of a path or query; an argument that is no UTF-8 goes as the bytes it was."""
+    """A key as part of a path or query. An argument that is no UTF-8 goes as the bytes that it was."""
     return quote(key, safe="", errors="surrogateescape")
 
 
@@ -78,7 +81,7 @@ def _ask(url: str, path: str) -> Any:
 
 
 def _reason(body: str) -> str:
-    """What an answer says went wrong: the error in its JSON, or all of a text."""
+    """What an answer says went wrong: the error in its JSON, or the whole text."""
     try:
         return str(json.loads(body)["error"])
     except (ValueError, RecursionError, KeyError, TypeError):
@@ -86,12 +89,12 @@ def _reason(body: str) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    """A number as `form` says; the daemon sends null for NaN and for what it does not have."""
+    """A number written as `form` says. None is empty: the daemon sends null for NaN and for what it lacks."""
     return "" if value is None else format(value, form)
 
 
 def _head(console: Console, name: str, rest: str) -> None:
-    """A name in bold and what there is to say of it; nothing in them is taken for markup."""
+    """Print a name in bold, and the rest of its line. Neither is taken for markup."""
     console.print(Text.assemble((plain(name), "bold"), plain(rest)), soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from streamrnn.config import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn replay`."""
+    """Add the options of `streamrnn replay`."""
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help=FILE_KINDS)
     add("--speed", type=_speed, default=1.0, help="multiple of recorded time; 0 or max: no waiting (default: 1)")
@@ -24,7 +24,7 @@ def _speed(text: str) -> float:
 
 
 def run_replay(args: argparse.Namespace, settings: Settings) -> int:
-    """Read the file as the options say, and play it."""
+    """Read the files as the options say, and play them."""
     from streamrnn.replay.playback import Playback, replay
 
     playback = Playback(

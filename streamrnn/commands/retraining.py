@@ -12,7 +12,7 @@ from streamrnn.train.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn retrain`."""
+    """Add the options of `streamrnn retrain`."""
     group = parser.add_argument_group
     history = group("history: files, else the input topic")
     history.add_argument("files", nargs="*", type=Path, metavar="FILE", help=FILE_KINDS)
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_retrain(args: argparse.Namespace, settings: Settings) -> int:
-    """Collect, fit, judge, publish, promote."""
+    """Collect history, fit a model, judge it, publish it, and promote it if it is better."""
     from streamrnn.retraining.retrain_job import retrain
 
     wanted = given(args, WantedModel)

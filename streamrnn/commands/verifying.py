@@ -11,7 +11,7 @@ NOT_CLEAN = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn verify`."""
+    """Add the options of `streamrnn verify`."""
     add = parser.add_argument
     add("--partition", type=_offset, action="append", default=[], metavar="N", help="only this one; repeatable")
     add(
@@ -37,7 +37,7 @@ def _offset(text: str) -> int:
 
 
 def run_verify(args: argparse.Namespace, settings: Settings) -> int:
-    """Verify and print; 0 when all was checked and nothing is wrong, else 1."""
+    """Verify and print the report; 0 when all was checked and nothing is wrong, else 1."""
     from rich.console import Console
 
     from streamrnn.registry import load_model

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `streamrnn models`."""
+    """Add the options of `streamrnn models`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _action(actions, "list", "every version, or those of one model", _list)
     listing.add_argument("name", nargs="?", metavar="NAME", help="only this model")
@@ -58,7 +58,10 @@ def _hours(text: str) -> float:
 
 
 def run_models(args: argparse.Namespace) -> int:
-    """Do it on the registry that the options or settings name; what files say in errors is made harmless."""
+    """Do the action on the registry that the options or settings name.
+
+    What files say in errors is made harmless for the terminal.
+    """
     from streamrnn.registry import Registry
 
     try:
@@ -75,7 +78,7 @@ def run_models(args: argparse.Namespace) -> int:
 
 
 def _parted(label: str) -> tuple[str, int | None]:
-    """A label's name and its version, if it has one."""
+    """A label's name, and its version or None."""
     name, at, version = label.rpartition("@")
     if at and version.isascii() and version.isdigit() and len(version) < 19:
         return name, int(version)

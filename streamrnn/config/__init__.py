@@ -1,4 +1,7 @@
-"""Settings: each option declared once, loaded from flags, environment and file, shown with secrets masked."""
+"""Settings: each option declared once, loaded from flags, environment and file, shown with secrets masked.
+
+Owns names, bounds and defaults. Knows nothing of what an option does.
+"""
 
 from streamrnn.config.environment import environment_of
 from streamrnn.config.input import InputSettings

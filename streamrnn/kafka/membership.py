@@ -1,9 +1,15 @@
-"""Owns how a worker becomes a member of its group, and how one that has a name of its own
-(`kafka.group_instance_id`) learns that another has taken that name.
+"""How a worker becomes a member of its group, and learns that another worker has taken its name.
 
-aiokafka 0.14 heartbeats and commits without the name. A broker then knows the older of two workers for nobody; it
-joins anew, takes the name back, and the two go on like that for ever. With the name in the request (KIP-345) the
-broker says FENCED_INSTANCE_ID, and a worker told so is at its end. Knows no offsets and no records.
+The name is `kafka.group_instance_id`. aiokafka 0.14 heartbeats and commits without the name. Of two workers of one
+name, the broker then does not know the older one; the older worker joins anew and takes the name back, and the two
+go on like that for ever. With the name in its requests (KIP-345) the older worker is told, and ends:
+
+1. Every heartbeat carries the name.
+2. Every commit carries the name.
+3. The broker answers either with FENCED_INSTANCE_ID once another member has the name.
+4. The worker raises WorkerFenced and does not join again: joining would take the name back.
+
+Knows no offsets' meaning and no records.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,13 +41,13 @@ _TEXT, _NO_EPOCH = String("utf-8"), -1
 
 
 class HeartbeatResponse_v3(HeartbeatResponse_v1):  # type: ignore[misc]
-    """As before."""
+    """The answer to a heartbeat, laid out as in version 1."""
 
     API_VERSION = 3
 
 
 class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]
-    """The first version that names the instance."""
+    """A heartbeat in the first version that names the instance."""
 
     API_KEY = 12
     API_VERSION = 3
@@ -55,7 +61,7 @@ class HeartbeatRequest_v3(RequestStruct):  # type: ignore[misc]
 
 
 class NamedHeartbeat(Request[HeartbeatRequest_v0 | HeartbeatRequest_v1 | HeartbeatRequest_v3]):  # type: ignore[misc]
-    """A heartbeat of a named worker; brokers before 2.3 hear no name."""
+    """A heartbeat of a named worker. Brokers before 2.3 hear no name."""
 
     API_KEY = 12
 
@@ -66,17 +72,18 @@ class NamedHeartbeat(Request[HeartbeatRequest_v0 | HeartbeatRequest_v1 | Heartbe
         """The request in the version that was negotiated."""
         member = self._member
         who = (member.group, member.generation, member.member_id)
+        # 1. a heartbeat carries the name, where the broker knows names
         return version(*who, member.instance_id) if version is HeartbeatRequest_v3 else version(*who)
 
 
 class OffsetCommitResponse_v7(OffsetCommitResponse_v3):  # type: ignore[misc]
-    """As before."""
+    """The answer to a commit, laid out as in version 3."""
 
     API_VERSION = 7
 
 
 class OffsetCommitRequest_v7(RequestStruct):  # type: ignore[misc]
-    """The first version that names the instance."""
+    """A commit in the first version that names the instance."""
 
     API_KEY = 8
     API_VERSION = 7
@@ -111,14 +118,14 @@ class MemberOffsetCommit(Request[OffsetCommitRequest_v2 | OffsetCommitRequest_v3
         """The request in the version that was negotiated."""
         member, rows = self._member, [(p, *mark) for p, mark in self._marks.items()]
         who = (member.group, member.generation, member.member_id)
-        if version is OffsetCommitRequest_v7:
+        if version is OffsetCommitRequest_v7:  # 2. and so does a commit
             aware = [(p, offset, _NO_EPOCH, metadata) for p, offset, metadata in rows]
             return version(*who, member.instance_id, [(self._topic, aware)])
         return version(*who, OffsetCommitRequest.DEFAULT_RETENTION_TIME, [(self._topic, rows)])
 
 
 class WorkerName:
-    """A worker's name, if it has one: goes into its heartbeats, and takes note that another has it."""
+    """A worker's name, if it has one: goes into heartbeats, and notes that another worker has the name."""
 
     def __init__(self, instance_id: str | None) -> None:
         self._instance_id = instance_id
@@ -131,17 +138,19 @@ class WorkerName:
         return NamedHeartbeat(Membership(group, generation, member_id, self._instance_id))
 
     def hear(self, code: int) -> None:
-        """Told the error code of each answer."""
+        """Note the error code of an answer to a heartbeat or a join."""
+        # 3. only noted: this runs inside aiokafka's tasks, which an error of ours would end
         self._is_taken |= code == FENCED_INSTANCE
 
     def check(self, group: str) -> None:
-        """WorkerFenced when the group has told that the name is another's."""
+        """Raise WorkerFenced where the group has told that another worker has the name."""
+        # 4. the worker's own loop asks this, and ends
         if self._is_taken:
             raise fenced(group, self._instance_id)
 
 
 def make_member(settings: Settings, name: WorkerName, on_skip: Callable[[Skip], None]) -> LeanConsumer:
-    """A consumer, not yet started, that will be known to its group by its name, where it has one."""
+    """Make a consumer, not yet started, that its group will know by its name, where it has one."""
     kafka = settings.kafka
     # The assignor keeps its memory on its class: a class for each member of this process.
     assignor = type("Sticky", (StickyPartitionAssignor,), {})
@@ -164,7 +173,7 @@ def make_member(settings: Settings, name: WorkerName, on_skip: Callable[[Skip], 
 
 
 def fenced(group: str, instance_id: str | None) -> WorkerFenced:
-    """What to raise when the group says so."""
+    """The error of a worker whose name another worker has taken."""
     return WorkerFenced(
         f"another worker has joined group {group!r} with the same kafka.group_instance_id ({instance_id!r}) "
         "and has taken this one's place: give each worker a name of its own, or none"
@@ -172,6 +181,6 @@ def fenced(group: str, instance_id: str | None) -> WorkerFenced:
 
 
 def is_fenced(response: Response) -> bool:
-    """Whether the answer to a heartbeat or a commit says that the name is another's."""
+    """Whether the answer to a heartbeat or a commit says that another worker has the name: step 3."""
     codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
     return FENCED_INSTANCE in codes

@@ -1,6 +1,18 @@
-"""Owns a group's committed offsets: how they are read, stable ones only, and how a member writes its own.
+"""A group's committed offsets: how stable ones are read, and how a member writes its own. Knows no record.
 
-Read through a consumer's coordinator, or by anyone with `committed_marks`. Knows no record.
+A member reads them through its consumer's coordinator; anybody else reads them by `committed_marks`. To read:
+
+1. Ask the coordinator for stable offsets only. An offset that a pending transaction may still move is no answer.
+2. Refuse the whole answer where one partition's code is not 0: a part of the offsets is no state to start from.
+3. While a transaction is pending, ask again for SETTLE_S: a committed one is pending for some milliseconds more.
+4. Where the coordinator has moved, forget it and ask the next one, until the caller's deadline.
+
+To commit:
+
+1. Commit as the member that stepped these ticks, also where this worker is another member by now.
+2. Another worker has the name: WorkerFenced, before anything joins anew.
+3. The member is of the past: join anew, then Rebalanced, and the caller does the interval again.
+4. Where the coordinator has moved, forget it and ask the next one, until the deadline.
 """
 
 import asyncio
@@ -38,7 +50,7 @@ _MOVED = (kafka_errors.NotCoordinatorForGroupError, kafka_errors.GroupCoordinato
 
 
 def raise_for(code: int, doing: str) -> None:
-    """Nothing for 0; Rebalanced or Unsettled where the code says so, else aiokafka's error for it."""
+    """Raise what an error code means: Rebalanced, Unsettled, or aiokafka's error for the code; nothing for 0."""
     if code in STALE:
         raise Rebalanced(f"{doing}: refused, the group is rebalancing or has moved on (code {code})")
     if code == _UNSTABLE:
@@ -48,8 +60,10 @@ def raise_for(code: int, doing: str) -> None:
 
 
 async def fetch_marks(ask: Ask, group: str, topic: str, partitions: Collection[int]) -> dict[int, Mark | None]:
-    """One question for the committed offsets; None where there never was one."""
+    """Ask once for the committed offsets; None for a partition without one."""
+    # To read, 1. stable offsets only
     response = await ask(StableOffsetFetch(group, topic, sorted(partitions)))
+    # 2. no part of an answer
     raise_for(getattr(response, "error_code", 0), f"group {group}")
     marks: dict[int, Mark | None] = {}
     for partition, offset, metadata, code in read_offsets(response):
@@ -67,7 +81,7 @@ class GroupOffsets:
         self._deadline_s = settings.kafka.request_timeout_ms / 1000
 
     async def committed(self, partition: int) -> Mark | None:
-        """See Source.committed."""
+        """The committed offset of a partition, None without one; see Source.committed."""
 
         async def attempt() -> Mark | None:
             return (await fetch_marks(self._ask, self._group, self._topic, [partition]))[partition]
@@ -76,16 +90,19 @@ class GroupOffsets:
             return await _insist(attempt, partial(lose_coordinator, self._consumer))
 
     async def commit(self, member: Membership, marks: Mapping[int, Mark]) -> None:
-        """Commit as `member`, who may be of the past by now: then the broker refuses, Rebalanced. WorkerFenced
-        when another has its name."""
+        """Commit as `member`.
+
+        Rebalanced where the member is of the past by now, WorkerFenced where another worker has its name.
+        """
+        # To commit, 1. as who stepped, not as who this worker is now: the broker must see the difference
         request = MemberOffsetCommit(member, self._topic, marks)
 
         async def attempt() -> None:
             answer = await self._ask(request)
-            if is_fenced(answer):
+            if is_fenced(answer):  # 2. goes before step 3, for joining anew would take the name back
                 raise fenced(member.group, member.instance_id)
             for code in read_errors(answer):
-                if code in STALE:
+                if code in STALE:  # 3. aiokafka does not see this answer, so its coordinator is told
                     rejoin(self._consumer, member.generation, is_known=code == _REJOINING)
                 raise_for(code, f"committing {self._topic}")
 
@@ -97,10 +114,10 @@ class GroupOffsets:
 
 
 async def committed_marks(settings: Settings, partitions: Collection[int]) -> dict[int, Mark | None]:
-    """What the group has committed on partitions of the input topic, asked from outside of it.
+    """The offsets that the group has committed on partitions of the input topic, asked from outside the group.
 
-    None where it never did. Unsettled while a transaction is pending on one of them, BrokerUnavailable when
-    nobody answers.
+    None for a partition without one. Unsettled while a transaction is pending on one of them, BrokerUnavailable
+    where nobody answers.
     """
     kafka, seconds = settings.kafka, settings.kafka.request_timeout_ms / 1000
     client = AIOKafkaAdminClient(**client_options(kafka))
@@ -117,13 +134,15 @@ async def committed_marks(settings: Settings, partitions: Collection[int]) -> di
 
 
 async def _insist(attempt: Callable[[], Awaitable[T]], moved: Callable[[], None] = lambda: None) -> T:
-    """Try until it succeeds or fails for good, which the caller's deadline bounds; `moved` when the coordinator is
-    another one now."""
+    """Try until an attempt succeeds or fails for good. The caller's deadline bounds this.
+
+    moved: called where the coordinator is another one now.
+    """
     end = time.monotonic() + SETTLE_S
     while True:
         try:
             return await attempt()
-        except Unsettled:
+        except Unsettled:  # 3. of reading: the transaction may be about to settle
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(LOOK_AGAIN_S)
@@ -131,6 +150,6 @@ async def _insist(attempt: Callable[[], Awaitable[T]], moved: Callable[[], None]
         except kafka_errors.KafkaError as error:
             if not error.retriable:
                 raise
-            if isinstance(error, _MOVED):
+            if isinstance(error, _MOVED):  # 4. else the next question goes to who can no longer answer
                 moved()
         await asyncio.sleep(RETRY_S)

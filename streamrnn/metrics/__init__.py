@@ -1,4 +1,7 @@
-"""Every metric, declared once and counted in columns. The only home of prometheus_client."""
+"""Every metric, declared once and counted in columns. The only home of prometheus_client.
+
+Owns names, labels and buckets. Knows nothing of what is counted.
+"""
 
 from streamrnn.metrics.counted import Held, Metrics
 from streamrnn.metrics.counters import Counters

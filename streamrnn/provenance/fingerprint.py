@@ -28,7 +28,10 @@ OTHERWISE = {"records": "list", "tombstones": "forget"}
 
 
 def fingerprint(model: Model, settings: Settings) -> str:
-    """sha256, hex, of the model's spec and weights and of the settings that decide which ticks step it."""
+    """The sha256, in hex, of all that decides a state but its ticks.
+
+    That is the model's spec and weights, and the settings that decide which ticks step the model.
+    """
     digest = hashlib.sha256()
     spec = {k: v for k, v in msgspec.to_builtins(model.spec).items() if k not in ("name", "version")}
     spec = {k: v for k, v in spec.items() if k not in LATER or v != LATER[k]}
@@ -40,7 +43,10 @@ def fingerprint(model: Model, settings: Settings) -> str:
 
 
 def _deciding(settings: Settings) -> dict[str, object]:
-    """The settings under which the same ticks make other states; whether a refused one is told of is none."""
+    """The settings that change which state the same ticks make.
+
+    Dropping or dead-lettering a refused tick is not one of them: either way the tick steps nothing.
+    """
     given, engine = settings.input, settings.engine
     refuses = {name: getattr(given, name) != "process" for name in ("duplicates", "out_of_order", "late")}
     read = {name: getattr(given, name) for name in READ}
@@ -60,7 +66,7 @@ def _deciding(settings: Settings) -> dict[str, object]:
 
 
 def _outliers(given: InputSettings) -> dict[str, object]:
-    """What bounds values; nothing where they are only counted."""
+    """The settings that bound values; empty where outliers are only counted."""
     if given.outliers == "process":
         return {}
     bounds = {name: [str(low), str(high)] for name, (low, high) in parse_ranges(given.ranges).items()}

@@ -21,24 +21,24 @@ class Pedigree(NamedTuple):
 
     @property
     def topic_id(self) -> str:
-        """The topic's whose ticks made the state; empty where that is not known."""
+        """The id of the topic whose ticks made the state; empty where the id is not known."""
         return self.born.rpartition(".")[0]
 
     def is_of(self, topic_id: str) -> bool:
-        """Whether it may be of the topic of this id: what is not known may."""
+        """Whether the state may be of the topic of this id. A state whose topic is not known may be of any."""
         return topic_id in ("", self.topic_id) or not self.topic_id
 
     def is_kin(self, other: "Pedigree") -> bool:
-        """Whether both are of one beginning."""
+        """Whether both states have one beginning."""
         return (self.since, self.born) == (other.since, other.born)
 
     def to_text(self) -> str:
-        """For the metadata of an offset."""
+        """The pedigree as text for the metadata of a committed offset."""
         return msgspec.json.encode({"v": FORMAT} | self._asdict()).decode()
 
     @staticmethod
     def from_text(text: str) -> "Pedigree | None":
-        """None for what somebody else wrote, or nobody."""
+        """The pedigree in the metadata of a committed offset; None where no worker of ours wrote the text."""
         try:
             written = _WRITTEN.decode(text)
         except msgspec.DecodeError:

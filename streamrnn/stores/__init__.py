@@ -17,56 +17,69 @@ __all__ = ["ByteSpan", "Store", "add_folder", "open_store", "read_plain"]
 
 
 class Store(Protocol):
-    """What a folder and an object store both can."""
+    """A root under which files are kept by key: a folder, or a part of an object store."""
 
     def is_there(self) -> bool:
-        """Whether the root is: a folder, even an empty one; in an object store, which has none, any file in it."""
+        """Whether the root is there.
+
+        A folder is there even when it is empty. An object store has no folders: there, the root is where a file is.
+        """
 
     def place(self, key: str) -> str:
         """A key's path or URL, for people."""
 
     def read(self, key: str, limit: int) -> bytes:
-        """A file of at most `limit` bytes; FileNotFoundError, NotPlain, or another OSError."""
+        """Read a whole file of at most `limit` bytes.
+
+        FileNotFoundError where there is none, NotPlain where it is larger or no plain file, or another OSError.
+        """
 
     def read_start(self, key: str, count: int) -> bytes:
-        """The first `count` bytes of a file, or all of a shorter one."""
+        """Read the first `count` bytes of a file, or all of a shorter file."""
 
     def read_spans(self, spans: Sequence[ByteSpan]) -> list[bytes]:
-        """Ranges of bytes of files, as many at once as the backend can; shorter where a file ends before."""
+        """Read ranges of bytes of files, as many at once as the backend can.
+
+        A range is shorter where its file ends before the range does.
+        """
 
     def write(self, key: str, data: bytes | memoryview) -> None:
-        """Write or replace a file whole; on failure the old one stands."""
+        """Write a file whole, or replace it. Where that fails, the old file stands."""
 
     def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """Make a folder of these files, the seal among them; False where something is or may be about to be.
+        """Make a folder of these files, the seal among them; False where the folder is taken or may be about to be.
 
-        Of any number of callers at once at most one hears True; on failure nothing is left behind.
+        Of any number of callers at once, at most one hears True. A call that fails leaves nothing behind.
         """
 
     def whole(self, folder: str) -> list[str]:
-        """Names of the folders in `folder` that were added and not removed; empty for an unknown one."""
+        """Names of the folders in `folder` that were added and not removed. There are none in an unknown folder."""
 
     def folders(self, folder: str = "") -> list[str]:
-        """Names of all folders in `folder`, also of those somebody is adding now where they have one."""
+        """Names of all folders in `folder`. A folder that is being added may be among them."""
 
     def unfinished(self, folder: str) -> list[str]:
-        """Names in `folder` of what is being written or removed, or was when its process ended."""
+        """Names in `folder` of what is half written or half removed, now or since the process that did so ended."""
 
     def files(self, folder: str) -> dict[str, int]:
-        """Names of the files in `folder`, and their bytes."""
+        """The files in `folder`: name to size in bytes."""
 
     def modified_s(self, folder: str) -> float:
         """When a file in `folder` was last written, in seconds since the epoch."""
 
     def delete(self, key: str) -> None:
-        """Delete a file; nothing where there is none."""
+        """Delete a file. Nothing happens where there is none."""
 
     def remove(self, folder: str) -> None:
-        """Remove a folder; it is gone at once, then its files go."""
+        """Remove a folder. The folder is gone at once; its files go after that."""
 
 
 def open_store(root: str | Path, seal: str) -> Store:
-    """The store at a folder or URL; ConfigError for a URL that cannot be served, naming the extra it needs."""
+    """Open the store at a folder or URL. Nothing is read yet.
+
+    seal: name of the file that is written last into each folder that is added. ConfigError for a URL that cannot be
+    served; the error names the extra that would serve it.
+    """
     scheme, is_url, path = str(root).partition("://")
     if not is_url:
         return FolderStore(Path(root))

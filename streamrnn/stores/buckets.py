@@ -60,10 +60,11 @@ class ObjectStore:
             self._fs.pipe_file(self._path(key), bytes(data))
 
     def add(self, folder: str, files: Mapping[str, bytes]) -> bool:
-        """A folder is his who, after writing a claim of his own into it, finds nothing else there.
+        """Add a folder, by a claim: see Store.add.
 
-        Of two who claim, the one who lists later sees both claims, so at most one goes on; both may give way. This
-        asks for no exclusive create, which not every backend has and none repeats safely after a lost answer.
+        A writer owns the folder if, after writing its claim file, it lists the folder and sees only that claim. Of
+        two writers, the one that lists later sees both claims. So at most one goes on; perhaps neither does. No
+        exclusive create is needed: not every backend has one, and none repeats safely after a lost answer.
         """
         order = sorted(files, key=lambda name: name == self._seal)
         claim = f"{CLAIM}{uuid.uuid4().hex}"
@@ -83,7 +84,7 @@ class ObjectStore:
         return True
 
     def _discard(self, folder: str, names: Iterable[str]) -> None:
-        """Delete what can be deleted: what stays is no folder, only unfinished."""
+        """Delete the files that can be deleted. A file that stays makes no folder; it is listed as unfinished."""
         for name in names:
             with suppress(OSError), failing_at(folder):
                 self._fs.rm_file(self._path(f"{folder}/{name}"))
@@ -118,14 +119,14 @@ class ObjectStore:
                 self._fs.rm_file(self._path(f"{folder}/{name}"))
 
     def _sizes(self, folder: str) -> dict[str, int]:
-        """Every file below `folder` by its key from there."""
+        """The files below `folder`, at any depth: key from there to size in bytes."""
         with failing_at(self.place(folder)):
             path = self._path(folder)
             found = self._now().find(path, detail=True)
             return {name[len(path) :].lstrip("/"): info["size"] or 0 for name, info in found.items()}
 
     def _now(self) -> Any:
-        """The backend without what it remembers of listings: others write here too."""
+        """The backend, with no listing remembered: other processes write here too."""
         self._fs.invalidate_cache()
         return self._fs
 

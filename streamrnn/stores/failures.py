@@ -10,7 +10,7 @@ from streamrnn.errors import NotPlain, StreamrnnError
 
 @contextmanager
 def failing_at(place: object) -> Iterator[None]:
-    """What is raised inside becomes an OSError that names the place: backends raise whatever their clients do."""
+    """Make what is raised inside an OSError that names the place. Backends raise whatever their clients raise."""
     try:
         yield
     except (NotPlain, StreamrnnError):

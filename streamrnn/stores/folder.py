@@ -19,7 +19,10 @@ DRAFT = ".draft-"
 
 
 def read_plain(path: Path, limit: int) -> bytes:
-    """A plain file that lies inside its folder, no larger than `limit` bytes; NotPlain if it is not."""
+    """Read a plain file of at most `limit` bytes.
+
+    NotPlain where the file is larger, is a link out of its folder, or is no plain file.
+    """
     with failing_at(path), _open_plain(path, limit).open("rb") as file:
         return file.read(limit)
 
@@ -37,7 +40,10 @@ def _open_plain(path: Path, limit: int | None) -> Path:
 
 @contextmanager
 def _descriptor(path: Path) -> Iterator[int]:
-    """A plain file's, no link's: single rows are read so often that to resolve the path would show. NotPlain."""
+    """Open the descriptor of a plain file; NotPlain for a link or any other kind.
+
+    The path is not resolved: single rows are read so often that resolving would show.
+    """
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -53,7 +59,10 @@ def _descriptor(path: Path) -> Iterator[int]:
 
 
 def add_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Write the files beside `folder`, then rename: readers see all of them or none. False if it is taken."""
+    """Add a folder of files; False where the folder is taken.
+
+    The files are written beside `folder` and renamed together, so readers see all of them or none.
+    """
     with failing_at(folder):
         if folder.exists():
             return False
@@ -66,7 +75,7 @@ def add_folder(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def _renamed(draft: Path, folder: Path) -> bool:
-    """Whether the draft is `folder` now; another may have come first."""
+    """Rename the draft to `folder`; False where another writer came first."""
     try:
         draft.rename(folder)
     except OSError:
@@ -166,7 +175,7 @@ class FolderStore:
                 gone.unlink()
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """What is in a folder, by name; nothing where there is none."""
+        """The entries of a folder, by name. There are none where there is no folder."""
         path = self._root / folder
         with failing_at(path), suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)

@@ -17,14 +17,14 @@ class ByteSpan(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """One range to read, and which of the wanted ones it holds, by their numbers."""
+    """One range to read, and the numbers of the wanted ranges that it holds."""
 
     span: ByteSpan
     holds: list[int]
 
 
 def merge(spans: Sequence[ByteSpan]) -> list[Merged]:
-    """Ranges that hold all the wanted ones, those near each other in one; empty ones are in none."""
+    """Merge wanted ranges that lie near each other into one. An empty range is in none of the results."""
     merged: list[Merged] = []
     for number in sorted(range(len(spans)), key=lambda n: spans[n]):
         key, start, end = spans[number]
@@ -45,7 +45,7 @@ def _is_near(before: ByteSpan, span: ByteSpan) -> bool:
 
 
 def split(merged: Sequence[Merged], read: Sequence[bytes], spans: Sequence[ByteSpan]) -> list[bytes]:
-    """The wanted ranges, out of what was read of the merged ones."""
+    """Cut the bytes of the wanted ranges out of the bytes of the merged ones."""
     parts: list[bytes] = [b""] * len(spans)
     for (span, holds), data in zip(merged, read, strict=True):
         for number in holds:

@@ -28,7 +28,7 @@ _PLACE = msgspec.json.Decoder(TensorPlace)
 
 
 def header_length(start: bytes, most: int) -> int:
-    """Bytes of the header of a file that begins with `start`; ValueError unless there are 2 to `most`."""
+    """The length of the header in bytes, from the file's first 8 bytes; ValueError unless it is 2 to `most`."""
     length: int = struct.unpack("<Q", start[:LENGTH_BYTES])[0] if len(start) >= LENGTH_BYTES else 0
     if not 2 <= length <= most:
         raise ValueError(f"its header claims {length} bytes")
@@ -36,7 +36,7 @@ def header_length(start: bytes, most: int) -> int:
 
 
 def decode_header(text: bytes) -> dict[str, TensorPlace]:
-    """The tensors by name; ValueError for what is no header."""
+    """Read a header: each tensor's place by name. ValueError for what is no header."""
     try:
         entries = _ENTRIES.decode(text)
         return {name: _PLACE.decode(place) for name, place in entries.items() if name != METADATA}
@@ -45,7 +45,7 @@ def decode_header(text: bytes) -> dict[str, TensorPlace]:
 
 
 def encode_header(places: Mapping[str, TensorPlace]) -> bytes:
-    """Length and header, padded so that the data begin at a multiple of 8 bytes."""
+    """The file's beginning: length and header, padded so that the data begin at a multiple of 8 bytes."""
     text = msgspec.json.encode(places)
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text

@@ -1,5 +1,7 @@
 """Files as ticks: delimited text, Parquet and InfluxDB's line protocol, in bounded memory.
 
+Owns how a file is read, and which of its columns is what. Knows no Kafka and no model.
+
 What reads text was weighed in November 2026, each as installed and without a network:
 
 - pyarrow 26 parses and nothing more. It takes any stream of bytes (so every encoding of Python's, gzip, zstd and

@@ -55,7 +55,7 @@ class TableColumns:
     form: TextForm = field(default_factory=TextForm)
 
     def check(self) -> None:
-        """DataError when two of them contradict each other."""
+        """Raise DataError where two options contradict each other."""
         form = self.time_format
         if form is not None and form not in EPOCH_UNITS and "%" not in form:
             raise DataError(f"time format {form!r}: must be s, ms, us, ns, or a form such as %m/%d/%Y")

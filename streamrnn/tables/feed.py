@@ -23,7 +23,7 @@ from streamrnn.tables.sorting import MEMORY_BYTES, Sorter
 
 
 class Newest:
-    """Remembers of each stream the latest time."""
+    """Remembers the latest time of each stream."""
 
     def __init__(self) -> None:
         self.latest_ms = np.iinfo(np.int64).min
@@ -46,7 +46,7 @@ class Newest:
         return self._first_back(batch.streams, times)
 
     def of(self, stream: str) -> int:
-        """Its latest time; what is not known is earlier than all."""
+        """The stream's latest time; a stream that was not seen yet is earlier than all times."""
         return self._newest.get(stream, np.iinfo(np.int64).min)
 
     def _first_back(self, streams: list[str], times: NDArray[np.int64]) -> int | None:
@@ -93,11 +93,11 @@ class Feed:
         self._doubles = 0
 
     def words(self) -> list[str]:
-        """What was understood of each file."""
+        """What was understood of each file, a text for each."""
         return [table.words() for table in self.tables]
 
     def notes(self) -> list[str]:
-        """What the last reading took for missing, and what in it looks odd."""
+        """What the last reading took for a missing value, and what looks odd in the files."""
         said = []
         for text in self._columns.missing:
             count = self._used[text]
@@ -108,7 +108,10 @@ class Feed:
         return said
 
     def check_all(self) -> None:
-        """Read everything once, so that what is wrong is known before anything is sent; then merge what is not."""
+        """Read all files once, so that an error is known before any tick is sent.
+
+        If the files overlap in time, the next iteration merges them. DataError as of an iteration.
+        """
         if self._sorts:
             return
         newest = Newest()
@@ -117,7 +120,11 @@ class Feed:
         self._sorts = not newest.is_merged and not self._may_run_back
 
     def __iter__(self) -> Iterator[TableBatch]:
-        """DataError at the first row that cannot be read or runs back; where it sorts, before the first tick."""
+        """Yield the ticks of all files.
+
+        DataError at the first row that cannot be read, or whose time runs back. A feed that sorts reads all rows
+        first, so its error comes before its first tick.
+        """
         if self._sorts:
             yield from self._sorted()
         else:
@@ -183,7 +190,10 @@ def open_feed(
     may_run_back: bool = False,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Feed:
-    """Files of the same features; DataError when they have others, or streams of the same name."""
+    """Open files as one feed.
+
+    DataError where the files have different features, or streams of the same name.
+    """
     prefixes = [_prefix(path, columns, len(paths)) for path in paths]
     tables = [read_table(path, columns, prefix) for path, prefix in zip(paths, prefixes, strict=True)]
     are_named = columns.stream or columns.one_stream is not None
@@ -200,7 +210,7 @@ def open_feed(
 
 
 def _prefix(path: Path, columns: TableColumns, files: int) -> str:
-    """What stands before the name of a wide table's stream: its file's, where there are several."""
+    """The text before the name of a wide table's stream: the file's name, where there are several files."""
     if columns.one_stream is not None:
         return f"{columns.one_stream}/"
     return f"{stem(path)}/" if files > 1 else ""

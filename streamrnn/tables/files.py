@@ -42,10 +42,10 @@ class File(Protocol):
         """Record batches with these columns, in file order."""
 
     def line(self, row: int) -> int | None:
-        """The line of a row, where a row has one."""
+        """The line of a row in the file, None in a format without lines."""
 
     def raw_row(self, row: int) -> str:
-        """A row as it stands in a text, nothing where it is none."""
+        """A row as the text has it; empty where the file is no text."""
 
 
 class Parquet:
@@ -64,7 +64,10 @@ class Parquet:
 
     @property
     def sample(self) -> Any:
-        """Its first rows; of a column whose name is not its own, none can be asked for."""
+        """The file's first rows as a batch.
+
+        A name that two columns bear names neither, so such columns are left out.
+        """
         names = [name for name in self.names if self.names.count(name) == 1]
         with packing_errors(self.path), self._open() as file:
             empty = pa.RecordBatch.from_pylist([], pa.schema([self._schema.field(name) for name in names]))
@@ -85,11 +88,11 @@ class Parquet:
                 yield batch
 
     def line(self, row: int) -> int | None:
-        """A row has none."""
+        """None: a Parquet file has no lines."""
         return None
 
     def raw_row(self, row: int) -> str:
-        """Not text."""
+        """Empty: a Parquet file is no text."""
         return ""
 
     def _open(self) -> Any:
@@ -98,7 +101,7 @@ class Parquet:
 
 
 def where(file: File, row: int, column: str | None) -> str:
-    """The place of a row, from 1, for the beginning of an error."""
+    """The place of a row for the beginning of an error. Rows are counted from 1."""
     line = file.line(row)
     at = f"row {row}" if line is None else f"row {row} (line {line})"
     return f"{file.path}: {at}, " + (f"column {column!r}: " if column is not None else "")

@@ -57,7 +57,10 @@ class NumberedLine(NamedTuple):
 
 
 def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator[NumberedLine]:
-    """The lines that are read: without the first, and without comments outside of quotes."""
+    """Yield the lines that are read.
+
+    The first `skip` lines and comments are left out. A line within quotes is no comment, however it begins.
+    """
     is_quoted = False
     for number, text in enumerate(lines, 1):
         if number <= skip or (not is_quoted and comments and text.startswith(comments)):
@@ -67,7 +70,7 @@ def kept(lines: Iterator[str], skip: int, comments: tuple[str, ...]) -> Iterator
 
 
 def read_head(path: Path, stream: IO[bytes], given: TextForm) -> Head:
-    """Look at the first bytes of a stream; DataError where they leave open how the text is written."""
+    """Find out from the first bytes of a stream how the text is written; DataError where they leave that open."""
     raw, is_all = _first(stream, given.skip + 2)
     encoding, bom = _encoding(raw, given)
     text = _decoded(path, raw[bom:], encoding)
@@ -109,7 +112,10 @@ def read_head(path: Path, stream: IO[bytes], given: TextForm) -> Head:
 
 
 def _first(stream: IO[bytes], lines: int) -> tuple[bytes, bool]:
-    """The first bytes, more where they are fewer lines than that; and whether they are all."""
+    """The first bytes, and whether they are the whole file.
+
+    More is read where the first bytes hold fewer than `lines` lines.
+    """
     raw = b""
     while len(raw) < HEAD_BYTES or (raw.count(b"\n") <= lines and len(raw) < LONGEST_HEAD):
         part = stream.read(max(HEAD_BYTES - len(raw), 1 << 12))
@@ -120,7 +126,10 @@ def _first(stream: IO[bytes], lines: int) -> tuple[bytes, bool]:
 
 
 def _encoding(raw: bytes, given: TextForm) -> tuple[str, int]:
-    """Its name, and the length of the mark that says so; utf-16's own decoder reads that mark itself."""
+    """The encoding's name, and the length in bytes of the mark that says so.
+
+    The length is 0 for utf-16, whose decoder reads the mark itself.
+    """
     marked = next(((name, mark) for mark, name in BOMS if raw.startswith(mark)), None)
     if given.encoding is not None:
         try:
@@ -149,7 +158,7 @@ def _decoded(path: Path, raw: bytes, encoding: str) -> str:
 
 
 def _before(text: str, given: TextForm) -> tuple[int, tuple[str, ...], str | None, list[str]]:
-    """Lines to skip, what begins a comment, the separator if a line sep= names it, and these in words."""
+    """Lines to skip, what begins a comment, the separator if a line sep= names one, and all three in words."""
     said, separator, skip, comments = [], given.separator, given.skip, given.comments
     lines = text.splitlines()
     named = re.fullmatch(r"\"?sep=(.)\"?", lines[skip]) if len(lines) > skip else None
@@ -167,7 +176,10 @@ def _before(text: str, given: TextForm) -> tuple[int, tuple[str, ...], str | Non
 
 
 def _separator(path: Path, lines: list[str], given: TextForm) -> str:
-    """The one that splits all of the first rows into equally many, or else the first row alone."""
+    """The separator that splits each of the first rows into equally many cells.
+
+    Where no separator does, it is the one that splits the first row.
+    """
     some = [line for line in lines if line.strip()][:LOOKED_AT]
     counts = {mark: {len(row) for row in csv.reader(some, delimiter=mark) if row} for mark in SEPARATORS}
     found = [mark for mark, widths in counts.items() if len(widths) == 1 and widths != {1}]
@@ -183,7 +195,7 @@ def _rows(lines: list[NumberedLine], separator: str) -> list[list[str]]:
 
 
 def _refuse_data(path: Path, names: tuple[str, ...], rows: list[list[str]]) -> None:
-    """A first row that can only be data: dates or fractions, and no word."""
+    """Raise DataError for a first row that can only be data: it has dates or fractions, and no word."""
     dated = any(_DATE.match(name.strip()) for name in names)
     fraction = any("." in name for name in names)
     is_data = all(not name or _DATE.match(name.strip()) or _NUMBER.fullmatch(name.strip()) for name in names)
@@ -193,7 +205,11 @@ def _refuse_data(path: Path, names: tuple[str, ...], rows: list[list[str]]) -> N
 
 
 def _decimal(separator: str, rows: list[list[str]]) -> str:
-    """A comma where each column of numbers with commas has a cell that can be nothing else; none has a point."""
+    """The decimal sign: a comma or a point.
+
+    It is a comma where each column of numbers with commas has a cell in which the comma can only be decimal, and no
+    cell has a point.
+    """
     if separator == ",":
         return "."
     columns = [{cell.strip() for cell in column} - {""} for column in zip(*rows, strict=True)]
@@ -205,12 +221,12 @@ def _decimal(separator: str, rows: list[list[str]]) -> str:
 
 
 def is_ambiguous_comma(text: str) -> bool:
-    """Whether a comma in a cell may be of thousands as well as decimal."""
+    """Whether a comma in a cell may separate thousands, or be decimal."""
     return _WITH_COMMA.fullmatch(text.strip()) is not None
 
 
 def _groups(annotations: list[str], names: tuple[str, ...], separator: str) -> tuple[str, ...]:
-    """What InfluxDB's line '#group' marks as true."""
+    """The names of the columns that InfluxDB's line '#group' marks as true."""
     for cells in csv.reader([line for line in annotations if line.startswith("#group")], delimiter=separator):
         return tuple(name for name, mark in zip(names, cells, strict=False) if mark == "true")
     return ()

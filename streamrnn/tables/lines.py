@@ -49,12 +49,12 @@ class LineProtocol:
 
     @property
     def sample(self) -> Any:
-        """Its first rows."""
+        """The file's first rows as a batch."""
         return self._batch(self._first, self.names)
 
     @property
     def is_sample_all(self) -> bool:
-        """Whether there are no other rows."""
+        """Whether the sample is the whole file."""
         return self._is_all
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
@@ -66,7 +66,7 @@ class LineProtocol:
                 yield self._batch(some, tuple(columns))
 
     def line(self, row: int) -> int | None:
-        """Found by reading again: comments and empty lines move it."""
+        """The line of a row, found by reading the file again: comments and empty lines stand between rows."""
         return next((found[0] for found in islice(self._texts(), row - 1, None)), None)
 
     def raw_row(self, row: int) -> str:
@@ -101,7 +101,7 @@ class LineProtocol:
 
 
 def _numbered(raw: Raw, encoding: str) -> Iterator[tuple[int, str]]:
-    """Yields the lines that are neither empty nor comments, with their numbers from 1."""
+    """Yield the lines that are neither empty nor comments, with their numbers from 1."""
     for number, line in enumerate(text_lines(raw.stream, encoding), 1):
         text = line.strip()
         if text and not text.startswith("#"):
@@ -113,7 +113,7 @@ def _plain(text: str) -> str:
 
 
 def _value(text: str) -> str:
-    """A field's value as a cell: integers without their letter, true and false as 1 and 0."""
+    """A field's value as a cell: an integer without its letter, true as 1 and false as 0."""
     if text.startswith('"'):
         return text[1:-1]
     return _SWITCH.get(text.lower()) or _WHOLE.sub(r"\1", text)

@@ -33,7 +33,7 @@ class Naming(NamedTuple):
 
 
 def name_columns(file: File, columns: TableColumns, read: NumberReader) -> Naming:
-    """DataError where names and the first rows leave it open."""
+    """Decide which column is what; DataError where names and first rows leave that open."""
     sample = file.sample
     said: list[str] = []
     time, streams = _time(file, columns, sample), tuple(_known(file, name) for name in columns.stream)
@@ -72,7 +72,7 @@ def _time(file: File, columns: TableColumns, sample: Any) -> tuple[str, ...]:
 
 
 def _is_time(column: Any) -> bool:
-    """Of a timestamp's or date's type, or text that is ISO 8601 throughout."""
+    """Whether a column's type is a timestamp or a date, or all its texts are ISO 8601."""
     kind = column.type
     if pa.types.is_string(kind):
         return bool(len(column)) and bool(pc.all(pc.match_substring_regex(column, ISO)).as_py())
@@ -80,7 +80,7 @@ def _is_time(column: Any) -> bool:
 
 
 def _features(file: File, sample: Any, names: list[str], read: NumberReader) -> tuple[tuple[str, ...], list[str]]:
-    """Columns whose first rows are all numbers; what else was found, in words."""
+    """The columns whose first rows are all numbers, and what else was found, in words."""
     found, said = [], []
     for name in names:
         if file.names.count(name) > 1:
@@ -99,7 +99,10 @@ def _features(file: File, sample: Any, names: list[str], read: NumberReader) -> 
 
 
 def _is_number(file: File, name: str, column: Any, read: NumberReader) -> bool:
-    """A column with nothing in it yet is one too: a sensor that starts later. DataError for one that nearly is."""
+    """Whether a column is of numbers; DataError for one that nearly is.
+
+    A column without a value in the first rows counts as one: its sensor may start later.
+    """
     if not file.is_text:
         return is_number(column.type)
     try:
@@ -115,7 +118,7 @@ def _is_number(file: File, name: str, column: Any, read: NumberReader) -> bool:
 
 
 def is_number(kind: Any) -> bool:
-    """Whether a type is of numbers; that of a column with nothing in it is one too."""
+    """Whether a type is of numbers. The type of a column without a value counts as one."""
     is_ = pa.types
     return bool(is_.is_integer(kind) or is_.is_floating(kind) or is_.is_decimal(kind) or is_.is_null(kind))
 
@@ -125,7 +128,7 @@ def _count_numbers(column: Any) -> int:
 
 
 def no_number(file: File, row: int, text: str) -> str:
-    """The options that may help with a cell that is no number."""
+    """The options that may help with a cell that is no number, in words."""
     if is_ambiguous_comma(text):
         return "; a decimal comma (--decimal ,) or thousands (--thousands ,)?"
     raw = file.raw_row(row)
@@ -147,7 +150,7 @@ def _numbers_rows(file: File, name: str, column: Any, read: NumberReader) -> boo
 
 
 def _is_whole(column: Any) -> bool:
-    """Of integers, in text perhaps with empty cells."""
+    """Whether a column is of integers. Cells of a text may be empty."""
     if pa.types.is_string(column.type):
         cells = column.filter(pc.not_equal(column, ""))
         return bool(len(cells)) and bool(pc.all(pc.match_substring_regex(cells, r"^[+-]?\d+$")).as_py())
@@ -181,12 +184,12 @@ def _list(names: tuple[str, ...]) -> str:
 
 
 def some(names: tuple[str, ...]) -> str:
-    """Names as Python writes them, so that none steers the terminal."""
+    """A list of names for people, written as Python writes texts, so that no name steers the terminal."""
     return ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
 
 
 def find_empty(file: File, names: tuple[str, ...], read: NumberReader) -> tuple[str, ...]:
-    """Those of these columns without any number in the whole file: read until each has one."""
+    """The columns without any number in the whole file. The file is read until each column has one."""
     sample = file.sample
     empty = [name for name in names if _has_none(sample.column(name), read)]
     if not empty or file.is_sample_all:
@@ -199,7 +202,7 @@ def find_empty(file: File, names: tuple[str, ...], read: NumberReader) -> tuple[
 
 
 def _has_none(column: Any, read: NumberReader) -> bool:
-    """Also where a cell is no number: it is met, with its place, when all is read."""
+    """Whether a column has no number. A wrong cell counts as one: reading the table names it with its place."""
     try:
         return bool(np.isnan(read.read(column)).all())
     except Bad:

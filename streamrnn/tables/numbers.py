@@ -50,7 +50,10 @@ class NumberReader:
         self._grouped = rf"^[+-]?\d{{1,3}}({groups}\d{{3}})*({re.escape(decimal)}\d*)?$"
 
     def read(self, column: Any, is_whole: bool = False) -> NDArray[np.float64]:
-        """(R,), NaN = missing; is_whole: of integers, which must be exact. Bad when a cell is no number."""
+        """Read a column as (R,) float64 with NaN for a missing value; Bad where a cell is no number.
+
+        is_whole: the column is of integers, which must be exact in a float64.
+        """
         numbers: NDArray[np.float64] = self._cast(column).to_numpy(zero_copy_only=False)
         for text, marker in self._markers.items():
             numbers = self._without(numbers, text, marker)
@@ -72,7 +75,7 @@ class NumberReader:
         return numbers
 
     def _cast(self, column: Any) -> Any:
-        """As float64; text in one go where it is plain, else cell by cell what it means."""
+        """The column as float64. Plain text is read in one go; any other text is read cell by cell."""
         if not pa.types.is_string(column.type):
             return pc.cast(column, pa.float64(), safe=False)
         if self._decimal == "." and self._thousands is None:
@@ -101,7 +104,10 @@ class NumberReader:
         return pc.cast(texts, pa.float64())
 
     def _with_point(self, texts: Any) -> Any:
-        """Without thousands, and with a point; what does not group its digits so is left as no number."""
+        """The texts without separators of thousands and with a decimal point.
+
+        A text whose digits are not grouped in threes stays as it is, and is then no number.
+        """
         if self._thousands:
             joined = pc.replace_substring(texts, self._thousands, "")
             texts = pc.if_else(pc.match_substring_regex(texts, self._grouped), joined, texts)
@@ -112,7 +118,7 @@ class NumberReader:
 
 
 def _number(text: str) -> float | None:
-    """What a marker is as a number; NaN and the like are none."""
+    """A marker of missing values as a number; None for NaN, infinity and what is no number."""
     try:
         number = float(text)
     except ValueError:

@@ -25,7 +25,7 @@ class Raw(NamedTuple):
 
 
 class Reader(io.RawIOBase):
-    """Any stream that has read() as one that Python's buffers take; counts its bytes."""
+    """Makes any stream that has read() one that Python's buffers take, and counts its bytes."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self.count = stream, 0
@@ -41,13 +41,16 @@ class Reader(io.RawIOBase):
 
 
 def text_lines(stream: Any, encoding: str) -> Iterator[str]:
-    """The lines of a stream of bytes, with their ends."""
+    """Yield the lines of a stream of bytes, with their line ends."""
     return iter(io.TextIOWrapper(io.BufferedReader(Reader(stream)), encoding, newline=""))
 
 
 @contextmanager
 def open_raw(path: Path) -> Iterator[Raw]:
-    """The unpacked bytes for the length of a `with`; DataError, pyarrow's or the system's errors."""
+    """Open the unpacked bytes of a file for a `with`.
+
+    What fails is a DataError, or an error of pyarrow's or of the system; see packing_errors.
+    """
     with ExitStack() as opened:
         file = opened.enter_context(path.open("rb"))
         size = max(os.fstat(file.fileno()).st_size, 1)
@@ -67,7 +70,10 @@ def _only(path: Path, packed: zipfile.ZipFile) -> Any:
 
 
 def unpacked_name(path: Path) -> str:
-    """The name without what says how it is packed; that of the file inside a zip. Its folder is left out."""
+    """A file's name without its folder and without the suffix that says how it is packed.
+
+    Of a zip it is the name of the file inside.
+    """
     if path.suffix.lower() == ".zip":
         with path.open("rb") as file, zipfile.ZipFile(file) as packed, _only(path, packed) as member:
             return Path(member.name).name
@@ -76,7 +82,7 @@ def unpacked_name(path: Path) -> str:
 
 @contextmanager
 def packing_errors(path: Path) -> Iterator[None]:
-    """What a damaged or absent file raises, as DataError."""
+    """Make what a damaged or absent file raises a DataError."""
     try:
         yield
     except OSError as error:
@@ -89,5 +95,5 @@ def packing_errors(path: Path) -> Iterator[None]:
 
 
 def _shown(error: Exception) -> str:
-    """On one line, so that nothing in it steers the terminal."""
+    """An error's text on one line, so that nothing in it steers the terminal."""
     return repr(" ".join(str(error).split()))[1:-1]

@@ -37,7 +37,10 @@ _KNOWN = re.compile(r"(?i)(?<=.)\.(csv|tsv|txt|parquet|pq|lp|line|zip)(\.(gz|zst
 
 
 class TableBatch(NamedTuple):
-    """n ticks in file order: streams n names; time_ms (n,) int64; values (n, F) float64, NaN = missing."""
+    """n ticks in file order.
+
+    streams: n names. time_ms: (n,) int64. values: (n, F) float64, NaN for a missing value.
+    """
 
     streams: list[str]
     time_ms: NDArray[np.int64]
@@ -98,7 +101,7 @@ class Table:
         return where(self._file, tick // self.ticks_per_row + 1, ",".join(self.time) or None)
 
     def __iter__(self) -> Iterator[TableBatch]:
-        """DataError at the first row that cannot be read, and when there is none at all."""
+        """Yield the ticks in file order; DataError at the first row that cannot be read, or where there is none."""
         self._refuse_text()
         most, done, read = max(1, BATCH_TICKS // self.ticks_per_row), 0, self._numbers()
         taken = list(dict.fromkeys([*self.numbers, *self.stream, *self.time]))
@@ -143,7 +146,10 @@ class Table:
         return self._read(rows, first, self.time, lambda column: times_ms(column, columns.time_format))
 
     def _read(self, rows: Any, first: int, names: tuple[str, ...], read: Callable[[Any], T]) -> T:
-        """A column of rows, or several as one, of which the first is the file's row `first`, from 0."""
+        """Read one column of some rows, or several columns joined to one.
+
+        first: the number, from 0, of the first of these rows in the file, for the place in an error.
+        """
         try:
             return read(joined([rows.column(name) for name in names]))
         except Bad as bad:
@@ -166,7 +172,7 @@ def _columns(names: tuple[str, ...]) -> str:
 
 
 def stem(path: Path) -> str:
-    """A file's name without what says its format: its stream's name where nothing else names it."""
+    """A file's name without the suffix of its format: the stream's name where nothing else names the stream."""
     return _KNOWN.sub("", path.name)
 
 
@@ -184,7 +190,11 @@ def _streams(column: Any) -> list[str]:
 def read_table(
     path: Path, columns: TableColumns | None = None, prefix: str = "", block_bytes: int = BLOCK_BYTES
 ) -> Table:
-    """Open a file of a known kind, by its name; DataError when it or what is asked of it is not there."""
+    """Open a file as a table. The file's name tells its format.
+
+    prefix: stands before the names of a wide table's streams. block_bytes: read at once. DataError where the file
+    is not there, is of no known format, or lacks a column that is asked for.
+    """
     columns = columns or TableColumns()
     try:
         columns.check()

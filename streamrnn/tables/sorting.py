@@ -39,7 +39,7 @@ class Sorter:
         return self._total
 
     def add(self, batch: TableBatch) -> None:
-        """Take n ticks; DataError when the disk is full."""
+        """Take n ticks; DataError where the disk is full."""
         names = self._names
         codes = np.array([names.setdefault(name, len(names)) for name in batch.streams], np.int32)
         self._held.append((codes, batch.time_ms, batch.values))
@@ -61,7 +61,7 @@ class Sorter:
         self._held, self._count = [], 0
 
     def __iter__(self) -> Iterator[TableBatch]:
-        """All of them by time."""
+        """Yield all ticks by time. Ticks of the same time keep their order."""
         if self._count:
             self._write()
         with _on_disk():
@@ -103,7 +103,7 @@ class Sorter:
             at, ends = at[left], ends[left]
 
     def close(self) -> None:
-        """Remove its files."""
+        """Remove the files on disk."""
         with self._scratch:
             for file in self._files:
                 with suppress(OSError):  # on a full disk what is buffered still cannot be written
@@ -112,7 +112,7 @@ class Sorter:
 
 @contextmanager
 def _on_disk() -> Iterator[None]:
-    """The system's errors as DataError."""
+    """Make the system's errors DataErrors."""
     try:
         yield
     except OSError as error:

@@ -38,14 +38,14 @@ class Text:
 
     @cached_property
     def sample(self) -> Any:
-        """Its first rows, as a batch."""
+        """The file's first rows as a batch."""
         rows = self.head.rows
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(self.names)
         return pa.RecordBatch.from_arrays([pa.array(c, pa.string()) for c in columns], names=list(self.names))
 
     @property
     def is_sample_all(self) -> bool:
-        """Whether there are no other rows."""
+        """Whether the sample is the whole file."""
         return self.head.is_all
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
@@ -59,7 +59,10 @@ class Text:
                 yield batch
 
     def line(self, row: int) -> int | None:
-        """Found by reading again: quoted fields, empty lines and comments move it."""
+        """The line of a row, found by reading the file again.
+
+        Quoted fields may have line breaks, and empty lines and comments stand between rows.
+        """
         with packing_errors(self.path):
             return next((found[0] for found in islice(self._lines(), row - 1, None)), None)
 
@@ -69,7 +72,7 @@ class Text:
             return next((found[1] for found in islice(self._lines(), row - 1, None)), "")
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """Of each row its last line's number, and its text."""
+        """Yield the number of each row's last line, and the row's text."""
         head = self.head
         with open_raw(self.path) as raw:
             raw.stream.read(head.bom)
@@ -87,7 +90,7 @@ class Text:
                 last.clear()
 
     def _utf8(self, source: Reader) -> Any:
-        """The text as pyarrow takes it: UTF-8, without mark, skipped lines and comments."""
+        """The text as pyarrow takes it: in UTF-8, without the mark, without skipped lines and comments."""
         head = self.head
         source.read(head.bom)
         if head.encoding == "utf-8" and not head.comments:
@@ -112,7 +115,7 @@ class Text:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """pyarrow's errors as DataError."""
+        """Make pyarrow's errors DataErrors that name row and line."""
         try:
             with packing_errors(self.path):
                 yield

@@ -25,7 +25,10 @@ _DAY_MS = 86_400_000
 
 
 def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
-    """Event times, (R,) ms since the epoch; what has no zone is UTC, below a ms is cut off."""
+    """Read a column of event times as (R,) int64, ms since the epoch.
+
+    A time without a zone is UTC. What is below a millisecond is cut off. Bad where a cell is no time.
+    """
     if column.null_count:
         raise Bad(int(column.is_null().to_numpy(zero_copy_only=False).argmax()), "no time")
     kind = column.type
@@ -42,7 +45,10 @@ def times_ms(column: Any, form: str | None) -> NDArray[np.int64]:
 
 
 def _refuse_compact(column: Any) -> None:
-    """Bad where every number can be read as year, month, day and hour (and minute): epochs look so by chance."""
+    """Raise Bad where every number can be read as year, month, day and hour, perhaps with a minute.
+
+    Such numbers may be epochs that look so by chance.
+    """
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)) or not len(column):
         return
     first = str(column[0].as_py()).strip()
@@ -64,7 +70,7 @@ def _refuse_compact(column: Any) -> None:
 
 
 def joined(columns: list[Any]) -> Any:
-    """Several columns as one of texts, a space between; null where one of them is."""
+    """Join several columns to one of texts with spaces between. A row is null where one of the columns is."""
     if len(columns) == 1:
         return columns[0]
     return pc.binary_join_element_wise(*(pc.utf8_trim_whitespace(pc.cast(c, pa.string())) for c in columns), " ")
@@ -76,7 +82,10 @@ def _to_ms(moments: Any) -> NDArray[np.int64]:
 
 
 def text_times(texts: Any, form: str | None) -> NDArray[np.int64]:
-    """A column of one kind in one go; of several kinds, of a form, or wrong: each different text once."""
+    """Read a column of texts as (R,) ms since the epoch.
+
+    A column of one kind is read in one go. In any other, each different text is read once.
+    """
     for parse in _parsers(form):
         try:
             return parse(texts)
@@ -96,7 +105,10 @@ def text_times(texts: Any, form: str | None) -> NDArray[np.int64]:
 
 
 def _parsers(form: str | None) -> list[Callable[[Any], NDArray[np.int64]]]:
-    """None for a form such as %m/%d/%Y: pyarrow's strptime takes 2/31 for 3/2 and 86 for the year 86."""
+    """The fast parsers for a form.
+
+    There are none for a form such as %m/%d/%Y: pyarrow's strptime takes 2/31 for 3/2 and 86 for the year 86.
+    """
     if form is not None and form not in PER_MS:
         return []
     return [
@@ -108,7 +120,7 @@ def _parsers(form: str | None) -> list[Callable[[Any], NDArray[np.int64]]]:
 
 
 def time_ms(text: str, form: str | None) -> int:
-    """The slow twin of all parsers: one time, ms since the epoch."""
+    """Read one time as ms since the epoch. This is the slow twin of all parsers."""
     is_epoch = form in PER_MS or (form is None and re.fullmatch(r"[+-]?\d+(\.\d*)?", text))
     if is_epoch:
         number: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
@@ -121,7 +133,7 @@ def time_ms(text: str, form: str | None) -> int:
 
 
 def epoch_ms(numbers: NDArray[Any], unit: str | None) -> NDArray[np.int64]:
-    """Epoch numbers in `unit`, or each in the unit its size tells."""
+    """Epoch numbers as ms. They are in `unit`; without one, the size of each number tells its unit."""
     size = np.abs(numbers.astype(np.float64))
     if unit is None:
         code = np.digitize(size, EDGES)

@@ -1,1 +1,4 @@
-"""`streamrnn verify`: recomputes what the topics say and names every difference."""
+"""`streamrnn verify`: recomputes what the topics say and names every difference.
+
+Owns the plan, the recomputing and the judgement. Writes to no topic and joins no group.
+"""
