@@ -62,7 +62,6 @@ class Decoder:
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""
         refused: Reasons = {}
-        records = list(records)
         rows = self._spreader.rows(records, refused)
         if rows is None:
             return self._read_rows(records, refused, None)

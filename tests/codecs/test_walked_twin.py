@@ -298,3 +298,12 @@ def test_usual_values_are_not_left_to_the_twin():
         (readers()[0], each, [1, 1, 0, 0]),
     ):
         assert walk_texts(Spans.of(given_values), reader.keys).whole[IS_SURE].tolist() == sure
+
+
+def test_columns_stay_columns():
+    values = [b'{"a":%d,"time":%d}' % (n, 1_700_000_000_000 + n) for n in range(9)]
+    batch = [Record(0, n, n, b"s%d" % n, value) for n, value in enumerate(values)]
+    ticks, dead = Decoder(MODELS["flat"][0]).decode(RecordColumns.of([*batch, Record(0, 9, 9, b"s", b"{")]))
+    assert isinstance(ticks.streams, Spans)
+    assert ticks.streams == [record.key for record in batch]
+    assert [(letter.record.offset, letter.code) for letter in dead] == [(9, "undecodable")]
