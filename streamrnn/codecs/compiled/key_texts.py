@@ -7,7 +7,7 @@ import numpy as np
 from streamrnn.codecs.compiled import number_texts
 from streamrnn.codecs.compiled.number_texts import digits_of, int64, magnitude, put_whole
 from streamrnn.config.input import KeyKind
-from streamrnn.process.compiling import compiled, compiled_with, copy_bytes
+from streamrnn.process.compiling import borrowing, compiled_with, copy_bytes
 
 TEXT, NUMBER, UUID, HEX = range(4)
 """How a key is shown: itself, UTF-8; a big-endian integer; a UUID; any bytes as hex."""
@@ -23,7 +23,7 @@ _SHORT[[8, 9, 10, 12, 13]] = tuple(b"btnfr")
 _LONG = np.frombuffer(b"\\u00", np.uint8)
 
 
-@compiled
+@borrowing
 def _whole_number(data: Any, start: int, size: int) -> int:
     """The big-endian integer with a sign in 1 to 8 bytes."""
     number: int = int64(data[start])
@@ -33,12 +33,12 @@ def _whole_number(data: Any, start: int, size: int) -> int:
     return number
 
 
-@compiled
+@borrowing
 def _hex_digit(nibble: int) -> int:
     return nibble + (0x30 if nibble < 10 else 0x57)
 
 
-@compiled
+@borrowing
 def _put_hex(into: Any, at: int, data: Any, start: int, size: int, dashes: int) -> int:
     """Write bytes as hex, with a dash before those whose bit is set."""
     for n in range(size):
@@ -51,7 +51,7 @@ def _put_hex(into: Any, at: int, data: Any, start: int, size: int, dashes: int) 
     return at
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def shown_size(kind: int, keys: Any, row: int) -> int:
     """Bytes that a key takes when shown."""
     data, starts, sizes = keys
@@ -64,7 +64,7 @@ def shown_size(kind: int, keys: Any, row: int) -> int:
     return 2 * size + 4 * (kind == UUID)
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def put_shown(into: Any, at: int, kind: int, keys: Any, row: int) -> int:
     """Write a key as it is shown."""
     data, starts, sizes = keys
@@ -78,7 +78,7 @@ def put_shown(into: Any, at: int, kind: int, keys: Any, row: int) -> int:
     return at + size
 
 
-@compiled
+@borrowing
 def _is_plain(data: Any, start: int, size: int) -> bool:
     """Whether every byte stands for itself in a JSON text; all are looked at, faster than up to the first."""
     special = 0
@@ -88,7 +88,7 @@ def _is_plain(data: Any, start: int, size: int) -> bool:
     return special == 0
 
 
-@compiled
+@borrowing
 def _put_escaped(into: Any, at: int, data: Any, start: int, size: int) -> int:
     """Write bytes as they stand in a JSON text."""
     for n in range(start, start + size):
@@ -101,7 +101,7 @@ def _put_escaped(into: Any, at: int, data: Any, start: int, size: int) -> int:
     return at
 
 
-@compiled
+@borrowing
 def _put_escape(into: Any, at: int, byte: int) -> int:
     """Write a byte that does not stand for itself in a JSON text."""
     into[at] = _BACKSLASH
@@ -110,13 +110,13 @@ def _put_escape(into: Any, at: int, byte: int) -> int:
     elif _SHORT[byte]:
         into[at + 1] = _SHORT[byte]
     else:
-        into[at : at + 4] = _LONG
+        copy_bytes(into, at, _LONG, 0, len(_LONG))
         into[at + 4], into[at + 5] = _hex_digit(byte >> 4), _hex_digit(byte & 15)
         return at + 6
     return at + 2
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def put_quoted(into: Any, at: int, kind: int, keys: Any, row: int) -> int:
     """Write a key as it is shown, as a JSON text."""
     data, starts, sizes = keys

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrnn.process.compiling import compiled, copy_bytes
+from streamrnn.process.compiling import borrowing, copy_bytes
 
 MOST_DIGITS = 20
 """Bytes that a whole number takes, with its sign."""
@@ -17,7 +17,7 @@ _MINUS, _ZERO = ord("-"), ord("0")
 _TEN, _HUNDRED = np.uint64(10), np.uint64(100)
 
 
-@compiled
+@borrowing
 def put_piece(into: Any, at: int, pieces: Any, which: int) -> int:
     """Write one of some byte strings, given as Spans.parts gives them."""
     data, starts, sizes = pieces
@@ -27,13 +27,13 @@ def put_piece(into: Any, at: int, pieces: Any, which: int) -> int:
     return at + size
 
 
-@compiled
+@borrowing
 def magnitude(number: int) -> Any:
     """A number without its sign, as uint64, which holds that of the lowest int64 too."""
     return np.uint64(-number if number < 0 else number)
 
 
-@compiled
+@borrowing
 def digits_of(number: Any) -> int:
     """How many digits a uint64 takes."""
     width, least = 1, _TEN
@@ -43,7 +43,7 @@ def digits_of(number: Any) -> int:
     return width + (width == 19 and number >= least)
 
 
-@compiled
+@borrowing
 def put_whole(into: Any, at: int, number: int) -> int:
     """Write an int64 in decimal digits, two at a time from its end."""
     if number < 0:

@@ -13,7 +13,7 @@ PARTITION, OFFSET, INDEX, MODEL = range(4)
 """Pieces: the first three up to the length of what the header says, the last with all that it says."""
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def _put_content(into: Any, at: int, number: int) -> int:
     """Write what a header says: its length, a zigzag varint of one byte, and the number in digits."""
     end = put_whole(into, at + 1, number)
@@ -21,7 +21,7 @@ def _put_content(into: Any, at: int, number: int) -> int:
     return end
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def put_headers(
     into: Any, starts: Any, sizes: Any, pieces: Any, partitions: Any, offsets: Any, indexes: Any
 ) -> int:

@@ -11,10 +11,10 @@ from streamrnn.codecs.compiled import key_texts, number_texts, prediction_texts
 from streamrnn.codecs.compiled.key_texts import put_shown, shown_size
 from streamrnn.codecs.compiled.number_texts import put_piece
 from streamrnn.codecs.compiled.prediction_texts import AFTER, FORECAST, HEAD, ORIGIN, RESIDUAL, STATE, TIME
-from streamrnn.process.compiling import compiled, compiled_with
+from streamrnn.process.compiling import borrowing, compiled_with
 
 
-@compiled
+@borrowing
 def _put_text_header(into: Any, at: int, size: int) -> int:
     """Write that a text of so many bytes follows."""
     if size < 32:
@@ -27,7 +27,7 @@ def _put_text_header(into: Any, at: int, size: int) -> int:
     return at + 3
 
 
-@compiled
+@borrowing
 def _put_map_header(into: Any, at: int, count: int) -> int:
     """Write that a map of so many fields follows."""
     if count < 16:
@@ -37,7 +37,7 @@ def _put_map_header(into: Any, at: int, count: int) -> int:
     return at + 3
 
 
-@compiled
+@borrowing
 def _put_whole(into: Any, at: int, number: int) -> int:
     """Write an int64, big-endian."""
     for n in range(8):
@@ -45,7 +45,7 @@ def _put_whole(into: Any, at: int, number: int) -> int:
     return at + 8
 
 
-@compiled
+@borrowing
 def _put_number(into: Any, at: int, numbers: Any, read: int) -> int:
     """Write the bytes of a number, that with its sign first."""
     width: int = numbers.shape[1]
@@ -54,7 +54,7 @@ def _put_number(into: Any, at: int, numbers: Any, read: int) -> int:
     return at + width
 
 
-@compiled
+@borrowing
 def _count(residual: Any, row: int) -> int:
     """How many residuals of a row are known."""
     known = 0
@@ -63,7 +63,7 @@ def _count(residual: Any, row: int) -> int:
     return known
 
 
-@compiled_with(number_texts, prediction_texts)
+@compiled_with(number_texts, prediction_texts, is_borrowing=True)
 def _put_residuals(
     into: Any, at: int, pieces: Any, first: int, numbers: Any, read: int, residual: Any, row: int
 ) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def _put_residuals(
     return at, read
 
 
-@compiled_with(number_texts, key_texts, prediction_texts)
+@compiled_with(number_texts, key_texts, prediction_texts, is_borrowing=True)
 def put_packs(
     into: Any, starts: Any, sizes: Any, pieces: Any, kind: int, keys: Any, times: Any, forecasts: int,
     residual: Any, steps: Any, origins: Any, numbers: Any, fields: int,

@@ -10,7 +10,7 @@ import numpy as np
 from streamrnn.codecs.compiled import key_texts, number_texts
 from streamrnn.codecs.compiled.key_texts import put_quoted
 from streamrnn.codecs.compiled.number_texts import put_piece, put_whole
-from streamrnn.process.compiling import compiled, compiled_with, copy_bytes
+from streamrnn.process.compiling import borrowing, compiled_with, copy_bytes
 
 HEAD, TIME, AFTER, RESIDUAL, STATE, ORIGIN, FORECAST = 0, 1, 2, 3, 4, 5, 9
 """Pieces of a value: before the name, the time, behind the forecasts, before the residuals, before the steps; four
@@ -18,7 +18,7 @@ endings by origin; then one before each of M forecasts, and one before each of O
 _COMMA, _ENDING, _CLOSING = ord(","), ord("]"), ord("}")
 
 
-@compiled
+@borrowing
 def gather(into: Any, values: Any, residual: Any) -> int:
     """Write the numbers of values (n, K, O, Q) and residual (n, O) in the order in which they are said; how many.
 
@@ -39,7 +39,7 @@ def gather(into: Any, values: Any, residual: Any) -> int:
     return at
 
 
-@compiled
+@borrowing
 def _put_item(into: Any, at: int, texts: Any, read: int) -> tuple[int, int]:
     """Write the item of a JSON list of numbers that begins at `read`; also where the next begins."""
     end = read + 1
@@ -49,7 +49,7 @@ def _put_item(into: Any, at: int, texts: Any, read: int) -> tuple[int, int]:
     return at + end - read, end + 1
 
 
-@compiled_with(number_texts)
+@compiled_with(number_texts, is_borrowing=True)
 def _put_residuals(
     into: Any, at: int, pieces: Any, first: int, texts: Any, read: int, residual: Any, row: int
 ) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def _put_residuals(
     return at, read
 
 
-@compiled_with(number_texts, key_texts)
+@compiled_with(number_texts, key_texts, is_borrowing=True)
 def put_texts(
     into: Any, starts: Any, sizes: Any, pieces: Any, kind: int, keys: Any, times: Any, forecasts: int,
     residual: Any, steps: Any, origins: Any, texts: Any,
