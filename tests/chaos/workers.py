@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from streamrnn.config import Settings
+from tests.kafka.forked import Forked, fork
 from tests.kafka.served import Served
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,7 +29,7 @@ PATIENCE_S = 60.0
 class Worker(Served):
     """One process of `streamrnn serve`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked, log: Path) -> None:
         super().__init__(process, log)
         self.pid = process.pid
 
@@ -111,16 +112,12 @@ class Fleet:
     async def start(self, *flags: str, fault: str = "", ready: bool = True, **facts: Any) -> Worker:
         """A new worker, and wait until it is ready; `fault` and `facts` as faulty.py knows them."""
         log = self._folder / f"worker-{len(self.workers)}.log"
-        program = ["-m", "tests.chaos.faulty", json.dumps([fault, facts])] if fault else ["-m", "streamrnn"]
         given = [*flags_of(self.settings), f"--model.path={self._bundle}", "--http.port=0", *flags]
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *program, "serve", *given),
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
+        process: asyncio.subprocess.Process | Forked
+        if fault:  # wraps names before what uses them is imported
+            process = await _with_fault([fault, facts], given, log)
+        else:
+            process = await fork(["serve", *given], log)
         worker = Worker(process, log)
         self.workers.append(worker)
         if ready:
@@ -133,6 +130,17 @@ class Fleet:
             if worker.is_running():
                 await worker.kill()
             print(f"--- worker {number}, pid {worker.pid}\n{worker.log()[-6000:]}")
+
+
+async def _with_fault(facts: list[Any], given: list[str], log: Path) -> asyncio.subprocess.Process:
+    with log.open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.chaos.faulty", json.dumps(facts), "serve", *given),
+            stdout=output,
+            stderr=output,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
 
 
 def flags_of(settings: Settings) -> list[str]:

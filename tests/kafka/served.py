@@ -13,6 +13,7 @@ from signal import Signals
 from pydantic import SecretStr
 
 from streamrnn.config import Settings
+from tests.kafka.forked import Forked, fork
 from tests.kafka.reading_back import read_range
 
 PATIENCE_S = 60.0
@@ -23,7 +24,7 @@ _MAIN = "import sys; from streamrnn.cli import main; sys.exit(main())"
 class Served:
     """A running daemon, as an operator sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked, log: Path) -> None:
         self._process, self._log = process, log
         self.said = ""
 
@@ -122,13 +123,17 @@ async def start(
     given += [f"--model.path={bundle}", "--http.port=0", *flags]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *(*prefix, sys.executable, "-c", program, "serve", *given),
-                stdout=output,
-                stderr=output,
-                env=os.environ | environment,
-            )
+        process: asyncio.subprocess.Process | Forked
+        if sys.platform == "linux" and not prefix and not environment and program == _MAIN:
+            process = await fork(["serve", *given], log)
+        else:
+            with log.open("wb") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *(*prefix, sys.executable, "-c", program, "serve", *given),
+                    stdout=output,
+                    stderr=output,
+                    env=os.environ | environment,
+                )
         served = Served(process, log)
         try:
             yield served
