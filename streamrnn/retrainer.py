@@ -72,7 +72,8 @@ class Retrainer:
         async with self._launching:
             job = _RetrainJob(number, _secrets(self._settings))
             await job.launch(
-                tied(command, self._retrain.nice), environment_of(self._settings, without=("retrain",))
+                tied(command, self._retrain.nice, is_guarded=True),
+                environment_of(self._settings, without=("retrain",)),
             )
             self._job = job
             self._following = asyncio.create_task(self._follow(job), name=f"retrain-{number}")

@@ -199,7 +199,9 @@ async def test_children_that_a_job_leaves_behind_end_with_it_and_are_not_waited_
     assert await is_gone(int(state["lines"][0]))
 
 
-async def test_the_job_dies_with_a_daemon_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_shell", [False, True])
+async def test_the_job_dies_with_a_daemon_that_is_killed(tmp_path: Path, has_shell: bool) -> None:
+    """And so does what a shell runs for it."""
     daemon = tmp_path / "daemon.py"
     daemon.write_text(
         "import asyncio, sys\n"
@@ -215,6 +217,8 @@ async def test_the_job_dies_with_a_daemon_that_is_killed(tmp_path: Path) -> None
     job = f"import os, time; open({str(note)!r} + '~', 'w').write(str(os.getpid())); "
     job += f"os.rename({str(note)!r} + '~', {str(note)!r}); time.sleep(60)"
     command = shlex.join([sys.executable, "-c", job])
+    if has_shell:
+        command = shlex.join(["sh", "-c", f"{command}; true"])
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(daemon), command, env=os.environ | {"PYTHONPATH": os.getcwd()}
     )

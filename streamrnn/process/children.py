@@ -12,28 +12,48 @@ from streamrnn.errors import NotInTime
 
 _TIED = """
 import os, sys
-parent, nice, *command = sys.argv[1:]
+parent, nice, is_guarded, *command = sys.argv[1:]
 os.nice(int(nice))
 if sys.platform == "linux":
     import ctypes
     ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit(1)
+    if int(is_guarded) and os.fork() == 0:
+        import select, signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        try:
+            select.select([os.pidfd_open(int(parent))], [], [])
+        except ProcessLookupError:
+            pass
+        except OSError:
+            os._exit(0)
+        os.killpg(0, 9)
 try:
     os.execvp(command[0], command)
 except OSError as error:
     print(f"cannot run {command[0]}: {error.strerror}", flush=True)
     sys.exit(127)
 """
-"""Run before the command in its process: preexec_fn is unsafe beside threads. 1 is PR_SET_PDEATHSIG, 9 SIGKILL."""
+"""Run before the command in its process: preexec_fn is unsafe beside threads. 1 is PR_SET_PDEATHSIG, 9 SIGKILL.
+
+The death signal goes to the command alone, not to what the command starts. So a guard, a process of the same group
+that waits for our end, kills the group. Where the kernel cannot tell a process of our end there is no guard.
+"""
 
 
-def tied(command: Sequence[str], nice: int = 0) -> list[str]:
+def tied(command: Sequence[str], nice: int = 0, is_guarded: bool = False) -> list[str]:
     """The words that run a command, `nice` lower in priority, so that Linux kills it when we end.
 
     It is the end of the launching thread that counts. A command that is not there says so and exits with 127.
+    is_guarded: what the command has started is killed with it. Then the command must lead a group of its own, and
+    whoever ends the command must kill that group, for a guard is in it.
     """
-    return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), str(nice), *command]
+    words = [str(os.getpid()), str(nice), str(int(is_guarded)), *command]
+    return [sys.executable, "-I", "-S", "-c", _TIED, *words]
 
 
 def end_with_input() -> None:
