@@ -18,7 +18,6 @@ CLASSES_TWICE = {
 }
 """Names that two classes bear, and why."""
 FILES_TWICE = {
-    "answers.py": "of an HTTP request, and of a broker to a fetch",
     "history.py": "kafka/ reads the one from a topic that train/ learns from",
 }
 """Names that two modules bear, and why."""

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamrnn.http.answers import text_response
+from streamrnn.http.responses import text_response
 
 log = logging.getLogger(__name__)
 

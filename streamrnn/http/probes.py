@@ -8,7 +8,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamrnn.errors import DataError, NotInTime
-from streamrnn.http.answers import json_response, text_response
+from streamrnn.http.responses import json_response, text_response
 from streamrnn.http.routing import rest_of, route
 
 LONGEST_LIST = 10_000

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamrnn.http.answers import json_response
+from streamrnn.http.responses import json_response
 from streamrnn.http.routing import route
 
 

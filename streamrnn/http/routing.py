@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from streamrnn.http.answers import text_response
+from streamrnn.http.responses import text_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 REST = "{rest:path}"

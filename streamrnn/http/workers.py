@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from streamrnn.http.answers import json_response, text_response
 from streamrnn.http.probes import StreamsView, stream_routes
+from streamrnn.http.responses import json_response, text_response
 from streamrnn.http.routing import route
 
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from streamrnn.errors import ConfigError
-from streamrnn.http.answers import json_response
 from streamrnn.http.limits import DEFAULT_LIMITS, Limits
+from streamrnn.http.responses import json_response
 from streamrnn.http.routing import Endpoint, rest_of
 from streamrnn.http.server import HttpServer
 from tests.http.asking import SOON_S, Start, ask, connect, hosted, received, said
