@@ -53,6 +53,10 @@ class PartitionTicks:
             self._absent = dict(reversed(named))
         return self._absent
 
+    def is_whole(self) -> bool:
+        """Whether every stream is on the device, and none ends."""
+        return not self.endings and bool((self.places >= 0).all())
+
     def sought(self) -> dict[bytes, int]:
         """Those of the absent whose row the cold tier has, if it has one, is still theirs at their first tick."""
         ended = self.holding.ended
@@ -95,6 +99,9 @@ def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[t
 def _by_partition(ticks: TickBatch) -> Iterator[tuple[int, slice | Index]]:
     """(number, which ticks) of each partition in a batch; most come in one run."""
     partition = ticks.partition
+    if len(ticks) and ticks.endings is None and (partition == partition[0]).all():
+        yield int(partition[0]), slice(0, len(ticks))
+        return
     edges = [0, *(np.flatnonzero(partition[1:] != partition[:-1]) + 1).tolist(), len(partition)]
     numbers = partition[edges[:-1]].tolist() if len(ticks) else []
     if len(set(numbers)) == len(numbers):

@@ -46,6 +46,9 @@ def place_ticks(
     for group, given in zip(groups, below, strict=True):
         moved = Moves(group.partition)
         moves.append(moved)
+        if group.is_whole():
+            slots[group.rows] = group.places
+            continue
         is_tight = not table.keeps_all and group.is_tight(table.room)
         step = _place_in_turn if is_tight or group.endings else _place_loose
         slots[group.rows], fresh[group.rows] = step(table, group, given, moved)
@@ -59,8 +62,6 @@ def _place_loose(
     """There is room for all: nobody is forgotten."""
     places, numbers, fresh = group.places, group.numbers, np.zeros(len(group.places), np.bool_)
     away = np.flatnonzero(places < 0)
-    if not len(away):
-        return places, fresh
     is_absent = places[away] == ABSENT
     if not is_absent.all():
         called = _firsts(numbers, away[~is_absent])

@@ -132,5 +132,6 @@ class UndoLog:
 
 
 def _free(memory: Memory, places: list[Index]) -> None:
-    for slots, _, chosen in memory.split(np.concatenate((NOTHING, *places))):
-        slots.free(chosen)
+    if places:
+        for slots, _, chosen in memory.split(np.concatenate(places)):
+            slots.free(chosen)

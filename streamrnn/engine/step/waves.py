@@ -25,6 +25,8 @@ def plan_waves(slots: NDArray[np.int64]) -> Plan:
     by_slot = np.argsort(slots, kind="stable")
     ordered = slots[by_slot]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    if len(starts) == len(slots):
+        return Plan(ordered, by_slot, [len(slots)])
     counts = np.diff(np.append(starts, len(slots)))
     busiest = np.argsort(-counts, kind="stable")
     row_of_group = np.empty_like(busiest)
