@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from streamrnn.engine.rows import key_records
 from streamrnn.engine.rows.key_records import (
@@ -42,16 +43,18 @@ to grow before more is added; two words of the hash's secret; the bits of the ha
 ADDRESS, MASK, HELD = range(3)
 """Of a segment: where its cells lie; how many they are less 1; how many of them are taken."""
 _TOP = np.uint64(52)
-_BLOCK = 64
+BLOCK = 64
 """Keys whose lines are fetched together."""
 
 
 class Cells(NamedTuple):
-    """The table as compiled code sees it: counts, segments (SEGMENTS, 3) and chunks (>= C, 2), all int64."""
+    """The table as compiled code sees it: counts, segments (SEGMENTS, 3) and chunks (>= C, 2), all int64; room for
+    the hashes of BLOCK keys."""
 
     counts: Index
     segments: Index
     chunks: Index
+    hashed: NDArray[np.uint64]
 
 
 def counts_of(hash_bits: int) -> Index:
@@ -63,19 +66,19 @@ def counts_of(hash_bits: int) -> Index:
     return counts
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _hash(counts: Any, partition: int, key: int, size: int) -> Any:
     return hash_of(counts[SECRET], counts[SECRET + 1], partition, key, size) & np.uint64(counts[COUNTED])
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _home(segments: Any, hashed: Any) -> Any:
     """(segment, 32 bits of a hash, the cell where its key is looked for first)."""
     segment, tag = np.int64(hashed >> _TOP), np.int64(hashed & np.uint64(0xFFFFFFFF))
     return segment, tag, tag & segments[segment, MASK]
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _seek(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     """The number of a key's record, or UNKNOWN."""
     segment, tag, at = _home(cells.segments, hashed)
@@ -90,10 +93,10 @@ def _seek(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
         at = (at + 1) & mask
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _approach(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, first: int, hashed: Any) -> None:
     """Hash the keys of a block, and have what looking them up will read be on its way."""
-    stop = min(first + _BLOCK, len(starts))
+    stop = min(first + BLOCK, len(starts))
     many = len(partitions) > 1
     for i in range(first, stop):
         hashed[i - first] = _hash(cells.counts, partitions[i if many else 0], keys + starts[i], sizes[i])
@@ -106,30 +109,30 @@ def _approach(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, f
             prefetch(record_of(cells.chunks, cell & 0xFFFFFFFF))
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def find(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, numbers: Any, places: Any) -> None:
     """The numbers and places of n keys, UNKNOWN and ABSENT where there are none; partitions (n,) or (1,)."""
-    hashed, many = np.empty(_BLOCK, np.uint64), len(partitions) > 1
-    for first in range(0, len(starts), _BLOCK):
+    hashed, many = cells.hashed, len(partitions) > 1
+    for first in range(0, len(starts), BLOCK):
         _approach(cells, partitions, keys, starts, sizes, first, hashed)
-        for i in range(first, min(first + _BLOCK, len(starts))):
+        for i in range(first, min(first + BLOCK, len(starts))):
             partition = partitions[i if many else 0]
             number = _seek(cells, hashed[i - first], partition, keys + starts[i], sizes[i])
             numbers[i] = number
             places[i] = ABSENT if number == UNKNOWN else place_at(record_of(cells.chunks, number))
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def add(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, numbers: Any, done: int) -> int:
     """The numbers of n keys from the one that is number `done` on, made where there are none.
 
     The number of the key before which segment counts[FULL] is to grow, n if none. There must be records unused.
     """
     counts, segments = cells.counts, cells.segments
-    hashed, many = np.empty(_BLOCK, np.uint64), len(partitions) > 1
-    for first in range(done, len(starts), _BLOCK):
+    hashed, many = cells.hashed, len(partitions) > 1
+    for first in range(done, len(starts), BLOCK):
         _approach(cells, partitions, keys, starts, sizes, first, hashed)
-        for i in range(first, min(first + _BLOCK, len(starts))):
+        for i in range(first, min(first + BLOCK, len(starts))):
             partition, key, size = partitions[i if many else 0], keys + starts[i], sizes[i]
             number = _seek(cells, hashed[i - first], partition, key, size)
             if number == UNKNOWN:
@@ -144,14 +147,14 @@ def add(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, numbers
     return len(starts)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _put_cell(base: int, mask: int, at: int, cell: int) -> None:
     while load(base + 8 * at) != EMPTY:
         at = (at + 1) & mask
     store(base + 8 * at, cell)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _take_record(counts: Any, chunks: Any) -> int:
     number = counts[FREE]
     if number == UNKNOWN:
@@ -163,7 +166,7 @@ def _take_record(counts: Any, chunks: Any) -> int:
     return number  # type: ignore[no-any-return]
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _new(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     """The number of a record made for a key that has none."""
     counts, chunks = cells.counts, cells.chunks
@@ -178,7 +181,7 @@ def _new(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     return number  # type: ignore[no-any-return]
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def grow(old: Any, new: Any) -> None:
     """Put the cells of a segment into more cells, all EMPTY."""
     base, mask = new.ctypes.data, len(new) - 1
@@ -187,7 +190,7 @@ def grow(old: Any, new: Any) -> None:
             _put_cell(base, mask, (cell >> 32) & mask, cell)
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def put(cells: Any, numbers: Any, places: Any) -> int:
     """Write n places: how many more streams have one now."""
     more = 0
@@ -198,21 +201,21 @@ def put(cells: Any, numbers: Any, places: Any) -> int:
     return more
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def places_of(cells: Any, numbers: Any, places: Any) -> None:
     """The places of n records, ABSENT for UNKNOWN."""
     for i in range(len(numbers)):
         places[i] = ABSENT if numbers[i] == UNKNOWN else place_at(record_of(cells.chunks, numbers[i]))
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def hold(cells: Any, numbers: Any) -> None:
     """One slot more holds each of n keys."""
     for number in numbers:
         count_holders(cells.chunks, number, 1)
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def release(cells: Any, numbers: Any) -> None:
     """One slot less holds each of n keys; a key that none holds is removed."""
     for number in numbers:
@@ -220,7 +223,7 @@ def release(cells: Any, numbers: Any) -> None:
             _remove(cells, number)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _remove(cells: Any, number: int) -> None:
     chunks, counts = cells.chunks, cells.counts
     note = note_of(chunks, number)
@@ -238,7 +241,7 @@ def _remove(cells: Any, number: int) -> None:
         counts[FREE], rest = rest, following
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
 def _erase(segments: Any, hashed: Any, number: int) -> None:
     """Empty the cell of a record, and move those behind it that would not be found any more."""
     segment, tag, hole = _home(segments, hashed)
@@ -258,14 +261,14 @@ def _erase(segments: Any, hashed: Any, number: int) -> None:
     segments[segment, HELD] -= 1
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def measure(cells: Any, numbers: Any, sizes: Any) -> None:
     """The sizes of n records' keys."""
     for i in range(len(numbers)):
         sizes[i] = size_at(record_of(cells.chunks, numbers[i]))
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def spell(cells: Any, numbers: Any, starts: Any, data: Any) -> None:
     """Copies of n records' keys, each to its start."""
     out = data.ctypes.data
@@ -273,7 +276,7 @@ def spell(cells: Any, numbers: Any, starts: Any, data: Any) -> None:
         copy_key(cells.chunks, numbers[i], out + starts[i])
 
 
-@compiled_with(key_records)
+@compiled_with(key_records, is_borrowing=True)
 def lives(cells: Any, numbers: Any, out: Any) -> None:
     """How often n records were freed: another number than before means another key."""
     for i in range(len(numbers)):

@@ -35,7 +35,8 @@ class KeyTable:
         segments = np.zeros((width, 3), np.int64)
         segments[:, key_cells.ADDRESS] = self._first.ctypes.data + 8 * first * np.arange(width)
         segments[:, key_cells.MASK] = first - 1
-        self._cells = key_cells.Cells(key_cells.counts_of(hash_bits), segments, np.zeros((1, 2), np.int64))
+        chunks, hashed = np.zeros((1, 2), np.int64), np.zeros(key_cells.BLOCK, np.uint64)
+        self._cells = key_cells.Cells(key_cells.counts_of(hash_bits), segments, chunks, hashed)
         key_cells.warm_up(self._cells)
 
     def __len__(self) -> int:
