@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from streamrnn.codecs.compiled import number_texts
-from streamrnn.codecs.compiled.number_texts import digits_of, int64, magnitude, put_whole
+from streamrnn.codecs.compiled.number_texts import digits_of, int64, magnitude, put_whole, unsigned
 from streamrnn.config.input import KeyKind
 from streamrnn.process.compiling import borrowing, compiled_with, copy_bytes
 
@@ -82,7 +82,7 @@ def put_shown(into: Any, at: int, kind: int, keys: Any, row: int) -> int:
 def _is_plain(data: Any, start: int, size: int) -> bool:
     """Whether every byte stands for itself in a JSON text; all are looked at, faster than up to the first."""
     special = 0
-    for n in range(start, start + size):
+    for n in range(unsigned(start), unsigned(start + size)):
         byte = data[n]
         special |= (byte < 0x20) | (byte == _QUOTE) | (byte == _BACKSLASH)
     return special == 0

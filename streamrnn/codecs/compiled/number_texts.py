@@ -9,10 +9,10 @@ import numpy as np
 
 from streamrnn.process.compiling import borrowing, copy_bytes
 
-MOST_DIGITS = 20
-"""Bytes that a whole number takes, with its sign."""
 int64: Any = np.int64
 """Of a loop's numbers, which are `int` to whoever reads it."""
+unsigned: Any = np.uint64
+"""Of an index in an inner loop: numba compares any other with 0 each time."""
 _MINUS, _ZERO = ord("-"), ord("0")
 _TEN, _HUNDRED = np.uint64(10), np.uint64(100)
 
@@ -55,8 +55,8 @@ def put_whole(into: Any, at: int, number: int) -> int:
         rest = left // _HUNDRED
         pair = int64(left - rest * _HUNDRED)
         tens = (pair * 103) >> 10  # pair // 10, for all below 100
-        into[to - 1] = _ZERO + tens
-        into[to] = _ZERO + pair - 10 * tens
+        into[unsigned(to - 1)] = _ZERO + tens
+        into[unsigned(to)] = _ZERO + pair - 10 * tens
         left = rest
     if width % 2:
         into[at] = _ZERO + int64(left)

@@ -9,7 +9,7 @@ import numpy as np
 
 from streamrnn.codecs.compiled import key_texts, number_texts
 from streamrnn.codecs.compiled.key_texts import put_quoted
-from streamrnn.codecs.compiled.number_texts import put_piece, put_whole
+from streamrnn.codecs.compiled.number_texts import int64, put_piece, put_whole, unsigned
 from streamrnn.process.compiling import borrowing, compiled_with, copy_bytes
 
 HEAD, TIME, AFTER, RESIDUAL, STATE, ORIGIN, FORECAST = 0, 1, 2, 3, 4, 5, 9
@@ -42,11 +42,12 @@ def gather(into: Any, values: Any, residual: Any) -> int:
 @borrowing
 def _put_item(into: Any, at: int, texts: Any, read: int) -> tuple[int, int]:
     """Write the item of a JSON list of numbers that begins at `read`; also where the next begins."""
-    end = read + 1
-    while texts[end] != _COMMA and texts[end] != _ENDING:
-        end += 1
-    copy_bytes(into, at, texts, read, end - read)
-    return at + end - read, end + 1
+    place = unsigned(read + 1)
+    while texts[place] != _COMMA and texts[place] != _ENDING:
+        place += unsigned(1)
+    size: int = int64(place) - read
+    copy_bytes(into, at, texts, read, size)
+    return at + size, read + size + 1
 
 
 @compiled_with(number_texts, is_borrowing=True)
