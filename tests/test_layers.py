@@ -280,6 +280,16 @@ def test_pages_are_made_of_parts_that_know_no_report() -> None:
     assert {target for target in targets if target not in shared} == set()
 
 
+@pytest.mark.parametrize("module", ["streamrnn.service", "streamrnn.cli"])
+def test_what_answers_first_waits_for_no_import_that_takes_seconds(module: str) -> None:
+    heavy = {"torch", "numba", "llvmlite", "aiokafka", "pyarrow", "safetensors"}
+    told = f"import sys, {module}; print(*({heavy} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("\n", 0), done.stderr
+
+
 def test_what_needs_no_torch_does_not_wait_for_it() -> None:
     light = [name for name, file in FILES.items() if file.startswith(WITHOUT_TORCH) and "worker" not in name]
     heavy = {"torch", "numba", "llvmlite", "safetensors"}

@@ -1,9 +1,12 @@
-"""What is shown of the streams that an engine holds, keyed as people write keys. Asks the engine on its thread."""
+"""What is shown of the streams that an engine holds, keyed as people write keys. Asks the engine on its thread.
+
+An Inspection is made before HTTP listens, so torch and numba, with which engine and codecs come, are imported only
+once there is an engine to look at.
+"""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from streamrnn.codecs.keys import begins, from_text, to_text
 from streamrnn.config.input import KeyKind
 
 if TYPE_CHECKING:
@@ -18,9 +21,11 @@ class Inspection:
 
     async def stream(self, shown: str, partition: int | None) -> dict[str, Any] | None:
         """All that is held of the stream whose key is shown so; DataError if no key is."""
-        key = from_text(shown, self._kind)
         if self._thread is None:
             return None
+        from streamrnn.codecs.keys import from_text, to_text
+
+        key = from_text(shown, self._kind)
         view = await self._thread.call(self._thread.engine.inspect, partition, key)
         return None if view is None else dataclasses.asdict(view) | {"stream": to_text(key, self._kind)}
 
@@ -28,7 +33,8 @@ class Inspection:
         """Up to `limit` resident streams whose shown key begins so."""
         if self._thread is None:
             return []
-        from streamrnn.engine.listing import held_streams  # torch: an Inspection is made before it is loaded
+        from streamrnn.codecs.keys import begins, to_text
+        from streamrnn.engine.listing import held_streams
 
         found = await held_streams(self._thread, limit, begins(prefix, self._kind))
         return [{"partition": p, "stream": to_text(s, self._kind), "steps": n} for p, s, n in found]
