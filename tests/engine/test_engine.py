@@ -15,6 +15,7 @@ from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
 from streamrnn.ticks import TickBatch
+from streamrnn.ticks.byte_spans import Spans
 
 SPEC = ModelSpec(
     name="t",
@@ -189,3 +190,14 @@ def test_origin_says_new_then_carried_and_warmed_for_the_first_live_tick_after_a
 
 def test_no_ticks_give_no_predictions(executor):
     assert make_engine(make_model(), executor).step(ticks(0, 1)).values.shape == (0, 2, 1, 1)
+
+
+@pytest.mark.parametrize("max_streams", [2, 100])
+def test_streams_that_lie_in_a_buffer_are_those_of_a_list(executor, max_streams):
+    model, batch = make_model(), ticks(60, 5)
+    spans = dataclasses.replace(batch, streams=Spans.of(batch.streams))
+    said = [make_engine(model, executor, max_streams).step(given) for given in (batch, spans)]
+    assert said[0].steps.tolist() == said[1].steps.tolist()
+    assert said[0].origin.tolist() == said[1].origin.tolist()
+    assert said[0].values.tobytes() == said[1].values.tobytes()
+    assert ((said[0].steps == 1).sum() > 5) == (max_streams == 2), "some are forgotten and come back"
