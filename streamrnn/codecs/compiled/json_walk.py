@@ -57,10 +57,8 @@ def walk_texts(texts: Spans, wanted: WantedKeys) -> WalkedColumns:
     """Walk n texts."""
     rows, fields, nodes = len(texts), wanted.width + 2 + len(wanted.objects), len(wanted.objects)
     found = WalkedColumns(np.empty((rows, wanted.width + 1)), np.empty((6, rows), np.int64))
-    scratch = np.zeros(fields + 2 * nodes + len(wanted.keys), np.int64)
-    seen, above, newest, after = np.split(scratch, (fields, fields + nodes, fields + 2 * nodes))
-    newest[:] = wanted.objects[:, LAST] - 1
-    after[:] = np.arange(1, len(after) + 1)
+    seen, above, newest = np.zeros(fields, np.int64), np.zeros(nodes, np.int64), wanted.objects[:, LAST] - 1
+    after = np.arange(1, len(wanted.keys) + 1)
     after[newest] = wanted.objects[:, FIRST]
     keys, (width, has_order) = wanted[:3], wanted[3:]
     _walk_rows(*laid_out(texts), *keys, width, has_order, *found, seen, above, newest, after)
