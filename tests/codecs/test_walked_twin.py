@@ -1,6 +1,7 @@
 """Values in columns beside the same values as objects: what the compiled walk gives is what its slow twin gives."""
 
 import json
+import math
 import random
 import struct
 from collections.abc import Iterator
@@ -307,3 +308,12 @@ def test_columns_stay_columns():
     assert isinstance(ticks.streams, Spans)
     assert ticks.streams == [record.key for record in batch]
     assert [(letter.record.offset, letter.code) for letter in dead] == [(9, "undecodable")]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_packed_columns_are_read_as_objects_are(precision):
+    decoder = Decoder(spec_of("flat", precision, "carry"), codec="float32")
+    values = [struct.pack("<2f", n, value) for n, value in enumerate([1.5, -0.0, math.inf, math.nan])]
+    for bodies_of in (values, [*values, b"short", None]):
+        batch = [Record(0, n, n, b"s%d" % n, value, []) for n, value in enumerate(bodies_of)]
+        assert seen(decoder, RecordColumns.of(batch)) == seen(decoder, batch)

@@ -13,6 +13,7 @@ from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused
 from streamrnn.codecs.value_columns import Columns, Reader
 from streamrnn.nn.spec import ModelSpec
+from streamrnn.ticks import Spans
 
 
 class PackedFloats:
@@ -27,6 +28,9 @@ def _reader(count: int, spec: ModelSpec) -> Reader:
     width = 4 * count
 
     def read(values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
+        if isinstance(values, Spans) and (values.sizes == width).all():
+            held = values.data[values.starts[:, None] + np.arange(width)].view("<f4").astype(np.float32, copy=False)
+            return Columns(held.astype(spec.precision, copy=False), None, None)
         if set(map(len, values)) != {width}:
             for index, value in enumerate(values):
                 if len(value) != width:
