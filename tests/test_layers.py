@@ -48,7 +48,7 @@ HOMES = {
 }
 WITHOUT_TORCH = (
     "errors", "process", "config", "ticks", "stores", "nn/manifest", "codecs", "metrics", "registry",
-    "engine/rows/slots", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
+    "engine/rows/slots", "engine/rows/reserved", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
     "engine/rows/holding", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
     "supervising/__init__", "supervising/cores", "supervising/crew", "supervising/overview",
     "supervising/restarts", "supervising/supervisor", "supervising/launching", "models/",

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrnn.engine.rows.layout import Column, lay_out
+from streamrnn.engine.rows.reserved import Reserved
+from streamrnn.engine.rows.slots import MORE
 from streamrnn.nn.cells import State
 
 
@@ -53,7 +55,9 @@ class Slab:
         )
         for name, row in fresh.items():
             self.fresh[name].copy_(row)
-        self.rows = Rows(self.fresh.floats.clone(), self.fresh.integers.clone(), columns)
+        self._host = (Reserved(np.float32, self.layout.width(False)), Reserved(np.int64, self.layout.width(True)))
+        self.rows = Rows(self.fresh.floats[:0], self.fresh.integers[:0], columns)
+        self.grow(1)
 
     @property
     def size(self) -> int:
@@ -71,15 +75,32 @@ class Slab:
         return self.size * self.row_bytes
 
     def grow(self, size: int) -> None:
-        """Make room for at least `size` slots, doubling; rows keep their values."""
-        if size <= self.size:
+        """Make room for at least `size` slots, what is new as `fresh`; rows keep their values.
+
+        On the host they keep their place, too, so that no step waits for them to be copied; on a device, whose
+        copies are fast, there is twice the room.
+        """
+        before = self.size
+        if size <= before:
             return
-        extra = max(size, 2 * self.size, 1024) - self.size
+        extra = max(size - before, MORE if self._is_host else max(before, MORE))
         self.rows = Rows(
-            torch.cat((self.rows.floats, self.fresh.floats.expand(extra, -1))),
-            torch.cat((self.rows.integers, self.fresh.integers.expand(extra, -1))),
+            self._longer(self.rows.floats, self.fresh.floats, self._host[0], extra),
+            self._longer(self.rows.integers, self.fresh.integers, self._host[1], extra),
             self.layout.columns,
         )
+        self.rows.floats[before:] = self.fresh.floats
+        self.rows.integers[before:] = self.fresh.integers
+
+    def _longer(self, rows: Tensor, fresh: Tensor, table: Reserved, extra: int) -> Tensor:
+        if not self._is_host:
+            return torch.cat((rows, fresh.expand(extra, -1)))
+        table.grow(len(rows) + extra)
+        return torch.from_numpy(table.rows)
+
+    @property
+    def _is_host(self) -> bool:
+        return self.fresh.floats.device.type == "cpu"
 
     def gather(self, index: Tensor) -> Rows:
         """Copies of rows `index` (B,) int64."""

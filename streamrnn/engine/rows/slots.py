@@ -6,11 +6,22 @@ A row given up is not free before free() says so: what was in it can be given ba
 import numpy as np
 
 from streamrnn.engine.rows.key_table import KeyTable
+from streamrnn.engine.rows.reserved import Reserved
 from streamrnn.engine.rows.row_places import UNKNOWN, Index
 
 SCRATCH = 0
 """The row of the device that pads a block; no stream ever owns it."""
 NOBODY = -1
+MORE = 1024
+"""Rows by which there is room for more; few, since to mark them as nobody's takes a step's time."""
+COLUMNS = {
+    "owner": np.int32,
+    "used": np.int64,
+    "origin": np.uint8,
+    "dirty": np.uint8,
+    "marked": np.int32,
+    "numbers": np.int64,
+}
 CLEAN, DIRTY, CAPTURED = 0, 1, 2
 """What the snapshots know of a row: its state now, an older one or none, or its state once a capture is confirmed.
 
@@ -38,12 +49,11 @@ class Slots:
         self._keys = keys
         self.size = reserved
         self.live = 0
-        self.owner = np.full(reserved, NOBODY, np.int32)
-        self.used = np.zeros(reserved, np.int64)
-        self.origin = np.zeros(reserved, np.uint8)
-        self.dirty = np.zeros(reserved, np.uint8)
-        self.marked = np.full(reserved, NOBODY, np.int32)
-        self.numbers = np.full(reserved, UNKNOWN, np.int64)
+        self._columns = {name: Reserved(dtype) for name, dtype in COLUMNS.items()}
+        self.owner, self.used, self.origin, self.dirty, self.marked, self.numbers = (
+            column.rows for column in self._columns.values()
+        )
+        self._make_room(reserved)
         self._free: list[int] = []
 
     def claim(self, partition: int, numbers: Index, used: Index | int, origin: int = 0) -> Index:
@@ -65,15 +75,18 @@ class Slots:
         return slots
 
     def _grow(self, size: int) -> None:
-        room = len(self.owner)
         self.size = size
-        if size <= room:
-            return
-        extra = max(size, 2 * room, 1024) - room
-        for name in ("owner", "used", "origin", "dirty", "marked", "numbers"):
-            array = getattr(self, name)
-            setattr(self, name, np.concatenate((array, np.zeros(extra, array.dtype))))
-        self.owner[room:] = self.marked[room:] = NOBODY
+        if size > len(self.owner):
+            self._make_room(max(size, len(self.owner) + MORE))
+
+    def _make_room(self, room: int) -> None:
+        """Nothing that is there moves, and what is new is nobody's."""
+        before = len(self.owner)
+        for name, column in self._columns.items():
+            column.grow(room)
+            setattr(self, name, column.rows)
+        self.owner[before:] = self.marked[before:] = NOBODY
+        self.numbers[before:] = UNKNOWN
 
     def give_up(self, slots: Index) -> None:
         """Take rows from their streams; the contents stay."""
