@@ -297,7 +297,7 @@ class Fetched:
             tp, assignment=self.assignment, partition_records=theirs, backoff=0.5
         )
 
-    async def take(self, most: int, *tps: TopicPartition) -> dict[int, list[int]]:
+    async def take(self, most: int | None, *tps: TopicPartition) -> dict[int, list[int]]:
         got = await self.fetcher.fetched_records(tps, 0, max_records=most)
         assert all(type(columns) is range for columns in got.values())
         return {tp.partition: list(columns) for tp, columns in got.items()}
@@ -317,6 +317,12 @@ async def test_the_fetcher_gives_what_a_reader_took_and_knows_how_far_it_is() ->
     assert await fetched.take(2) == {1: [2, 3]}
     assert await fetched.take(2) == {}
     assert fetched.positions == [9, 4]
+    assert not fetched.fetcher._records
+
+
+async def test_who_names_no_limit_gets_all_that_waits() -> None:
+    fetched = Fetched((5, 9000), (0, 4))
+    assert {number: len(given) for number, given in (await fetched.take(None)).items()} == {0: 8995, 1: 4}
     assert not fetched.fetcher._records
 
 

@@ -3,6 +3,7 @@
 aiokafka makes an object of each record, and asks for ever for what cannot be read. Knows no batch and no record.
 """
 
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -115,7 +116,7 @@ class _Waiting(OrderedDict[TopicPartition, Any]):
         return result
 
 
-def _take_all(result: Any, most: int) -> Sequence[Any]:
+def _take_all(result: Any, most: int | None = None) -> Sequence[Any]:
     """In place of FetchResult's `getall`, which makes a list record by record; decides as that does.
 
     Relies on its `_topic_partition`, `_partition_records` and `_update_position`.
@@ -124,7 +125,7 @@ def _take_all(result: Any, most: int) -> Sequence[Any]:
     if not result.check_assignment(result._topic_partition) or not result.has_more():
         return ()
     records = result._partition_records
-    taken: Sequence[Any] = records.take(most)
+    taken: Sequence[Any] = records.take(sys.maxsize if most is None else most)
     result._update_position()
     if records.is_over:  # the fetcher sees that there is no more, and asks the broker
         result._partition_records = None
