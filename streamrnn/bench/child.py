@@ -54,7 +54,8 @@ async def contend(job: Job) -> Measured:
     """Run one contender until its ticks or its time are used up."""
     stop = asyncio.Event()
     on_first = partial(_say, "live") if job.rate else None
-    progress = Progress(job.ticks, job.limit_s, stop, on_first=on_first)
+    early = job.streams if job.rate else 0
+    progress = Progress(job.ticks, job.limit_s, stop, on_first=on_first, early=early)
     if job.role in ("service", "exact"):
         await _serve(job, progress, stop)
     elif job.role == "relay":

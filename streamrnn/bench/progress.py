@@ -16,7 +16,8 @@ STEADY = (0.2, 0.9)
 class Progress:
     """Takes acknowledgements; sets `stop` after `ticks` of them or `limit_s` after the first was told.
 
-    With `on_first`, called at the first, latencies are kept: from timestamps in whole ms, so half a ms too long.
+    With `on_first`, called at the first, latencies are kept: from timestamps in whole ms, half a ms too long; not
+    those of the first `early`, which wait for the start.
     """
 
     def __init__(
@@ -26,11 +27,12 @@ class Progress:
         stop: Event,
         *,
         on_first: Callable[[], None] | None = None,
+        early: int = 0,
         now: Callable[[], float] = time.time,
         cpu: Callable[[], float] = time.process_time,
     ) -> None:
         self._ticks, self._limit_s, self._stop = ticks, limit_s, stop
-        self._on_first, self._now, self._cpu = on_first, now, cpu
+        self._on_first, self._early, self._now, self._cpu = on_first, early, now, cpu
         self._count = 0
         self._acknowledged: list[tuple[float, int]] = []
         self._spent: list[tuple[float, float]] = []
@@ -90,7 +92,9 @@ class Progress:
     def _percentiles(self) -> tuple[float, float, float]:
         if not self._latencies_ms:
             return 0.0, 0.0, 0.0
-        all_ms = np.concatenate(self._latencies_ms)
+        all_ms = np.concatenate(self._latencies_ms)[self._early :]
+        if not len(all_ms):
+            return 0.0, 0.0, 0.0
         steady = all_ms[int(STEADY[0] * len(all_ms)) : int(STEADY[1] * len(all_ms))]
         p50, p99, p999 = np.percentile(steady, [50, 99, 99.9]).tolist()
         return p50, p99, p999

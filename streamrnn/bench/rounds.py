@@ -27,11 +27,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All rounds, in order: at full speed, at half load, the engine alone, snapshots and daemons by their size."""
+    """All rounds, in order: at full speed, half load, given rates, the engine alone, snapshots, daemons by size."""
 
     full: dict[Contender, list[Measured]] = field(default_factory=dict)
     half: dict[Contender, list[Measured]] = field(default_factory=dict)
     half_rate: dict[Contender, float] = field(default_factory=dict)
+    rates: dict[float, dict[Contender, list[Measured]]] = field(default_factory=dict)
     engine: list[EngineRow] = field(default_factory=list)
     steps: list[StepsRow] = field(default_factory=list)
     written: dict[int, list[WrittenRow]] = field(default_factory=dict)
@@ -58,6 +59,17 @@ async def run_rounds(results: Results, job: Job, rounds: int, latency_s: float, 
             measured = await _at_rate(job, who, results.half_rate[who], latency_s)
             results.half.setdefault(who, []).append(measured)
             say(f"round {number + 1}/{rounds} half load   {who:8}{measured.p50_ms:>8.2f} ms p50")
+
+
+async def run_rates(results: Results, job: Job, rates: list[float], rounds: int, seconds: float, say: Say) -> None:
+    """The latency of each contender at each rate; the loop by hand would not keep up."""
+    contenders = tuple(who for who in job.contenders if who != "loop")
+    for number in range(rounds):
+        for rate in rates:
+            for who in _rotated(contenders, number):
+                measured = await _at_rate(job, who, rate, seconds)
+                results.rates.setdefault(rate, {}).setdefault(who, []).append(measured)
+                say(f"round {number + 1}/{rounds} {rate:,.0f}/s   {who:8}{measured.p50_ms:>8.2f} ms p50")
 
 
 def _rotated(contenders: tuple[Contender, ...], number: int) -> tuple[Contender, ...]:

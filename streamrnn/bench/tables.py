@@ -50,6 +50,21 @@ def contenders(results: Results) -> Table:
     return table
 
 
+def latencies(results: Results) -> Table:
+    """Of each contender at each rate, and what it adds to the relay's."""
+    columns = ("", "p50 ms", "over the relay", "p99 ms", "over the relay")
+    title = "latency at a rate, from the tick's timestamp (whole ms) to the acknowledged prediction"
+    table = _table(title, EXACT, *columns)
+    for rate, by_whom in results.rates.items():
+        for who, runs in by_whom.items():
+            cells = []
+            for name in ("p50_ms", "p99_ms"):
+                own, relays = middle(runs, name), middle(by_whom["relay"], name)
+                cells += [f"{own:.2f}", "" if who == "relay" else f"{own - relays:+.2f}"]
+            table.add_row(f"{rate:,.0f} ticks/s, {NAMES[who]}", *cells)
+    return table
+
+
 def _speed(results: Results, who: Contender) -> str:
     if who == "service":
         return "1"

@@ -21,7 +21,7 @@ from streamrnn.nn.spec import CellKind
 if TYPE_CHECKING:
     from streamrnn.bench.rounds import Results
 
-PARTS = ("service", "engine", "snapshots", "workers")
+PARTS = ("service", "latency", "engine", "snapshots", "workers")
 """The last is run only where it is asked for: it wants cores that nobody else uses."""
 GOALS: dict[tuple[Contender, Contender], float] = {
     ("service", "relay"): 0.35,
@@ -40,47 +40,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = get_args(CellKind)
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
-    add("--only", **one_of(*PARTS), help="one part: service, engine alone, snapshots, or daemons of workers")
+    add("--only", **one_of(*PARTS), help="one part: service, latency, engine, snapshots, or daemons of workers")
     add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default: 3)")
     add("--ticks", type=_positive, default=300_000, help="backlog of each run (default: 300000)")
     add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
-    add("--latency-s", type=float, default=6.0, help="length of a run at half load; 0 leaves them out (default: 6)")
+    add("--latency-s", type=float, default=6.0, help="length of a run at a rate; 0 leaves them out (default: 6)")
+    _add_numbers(parser, "--rates", [200, 2_000, 20_000], "latency: ticks a second")
     add("--streams", type=_positive, default=1000, help="streams that tick in turn (default: 1000)")
     add("--partitions", type=_positive, default=4, help="partitions of the topics (default: 4)")
-    add(
-        "--workers",
-        nargs="+",
-        type=_positive,
-        default=[1, 2],
-        help="of the daemons beside each other (default: 1 2)",
-    )
+    _add_numbers(parser, "--workers", [1, 2], "of the daemons beside each other")
     add("--commit-interval-ms", type=_positive, default=100, help="the service's commit interval (default: 100)")
     add("--cell", **one_of(*kinds), default="gru", help="the service's cell (default: gru)")
     add("--hidden", type=_positive, default=64, help="the service's and the loop's hidden size (default: 64)")
     add("--device", **one_of("auto", "cpu", "cuda"), default="auto", help="where the engine steps (default: auto)")
     add("--cells", nargs="+", **one_of(*kinds), default=list(kinds), help="engine alone: cells (default: all)")
-    add(
-        "--hiddens",
-        nargs="+",
-        type=_positive,
-        default=[32, 64, 128],
-        help="engine alone: sizes (default: 32 64 128)",
-    )
-    add(
-        "--batches",
-        nargs="+",
-        type=_positive,
-        default=[64, 1024, 8192],
-        help="engine alone: ticks (default: 64 1024 8192)",
-    )
+    _add_numbers(parser, "--hiddens", [32, 64, 128], "engine alone: sizes")
+    _add_numbers(parser, "--batches", [64, 1024, 8192], "engine alone: ticks")
     add("--engine-s", type=float, default=0.25, help="engine alone: seconds for a measurement (default: 0.25)")
-    add(
-        "--streams-kept",
-        nargs="+",
-        type=_positive,
-        default=[100_000, 1_000_000],
-        help="snapshots: numbers of streams (default: 100000 1000000)",
-    )
+    _add_numbers(parser, "--streams-kept", [100_000, 1_000_000], "snapshots: numbers of streams")
+
+
+def _add_numbers(parser: argparse.ArgumentParser, option: str, default: list[int], said: str) -> None:
+    """An option of one or more whole numbers above 0."""
+    said += f" (default: {' '.join(map(str, default))})"
+    parser.add_argument(option, nargs="+", type=_positive, default=default, help=said)
 
 
 def _positive(text: str) -> int:
@@ -98,6 +81,8 @@ def run_bench(args: argparse.Namespace) -> int:
     results = asyncio.run(_measure(args))
     if results.full:
         console.print(tables.contenders(results))
+    if results.rates:
+        console.print(tables.latencies(results))
     if results.engine:
         console.print(tables.engine(results.engine))
     if results.steps:
@@ -109,7 +94,7 @@ def run_bench(args: argparse.Namespace) -> int:
 
 
 async def _measure(args: argparse.Namespace) -> "Results":
-    from streamrnn.bench.rounds import Results, run_daemons, run_engine, run_rounds, run_snapshots
+    from streamrnn.bench.rounds import Results, run_daemons, run_engine, run_rates, run_rounds, run_snapshots
 
     job = _job(args)
     results = Results()
@@ -117,6 +102,8 @@ async def _measure(args: argparse.Namespace) -> "Results":
         await run_snapshots(results, job, args.streams_kept, args.rounds, _say)
     if args.only in (None, "service"):
         await run_rounds(results, job, args.rounds, args.latency_s, _say)
+    if args.only in (None, "latency") and args.latency_s:
+        await run_rates(results, job, args.rates, args.rounds, args.latency_s, _say)
     if args.only == "workers":
         await run_daemons(results, job, args.workers, args.rounds, _say)
     if args.only in (None, "engine"):
@@ -165,6 +152,10 @@ def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
         report["ratios"] = {
             f"{a}/{b}": _beside(results.ratio(a, b), goal) for (a, b), goal in GOALS.items() if a in results.full
         }
+    report["rates"] = {
+        f"{rate:g}": {who: _summary(runs, "p50_ms") for who, runs in by_whom.items()}
+        for rate, by_whom in results.rates.items()
+    }
     if results.steps:
         written, restored = results.written, results.restored
         report["steps"] = _summary(results.steps, "ratio")

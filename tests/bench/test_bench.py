@@ -273,13 +273,17 @@ async def test_as_many_steps_are_timed_without_a_snapshot_as_during_one(tmp_path
 
 @pytest.mark.timeout(240)
 def test_the_last_line_of_a_small_bench_is_json_with_every_contender(capsys: pytest.CaptureFixture[str]) -> None:
-    words = "--rounds 1 --ticks 30000 --limit-s 2 --latency-s 1 --streams 100 --partitions 2 --device cpu"
+    words = (
+        "--rounds 1 --ticks 30000 --limit-s 2 --latency-s 1 --rates 500 --streams 100 --partitions 2 --device cpu"
+    )
     words += " --cells gru mingru --hiddens 16 --batches 8 --engine-s 0.05 --streams-kept 3000 5000"
     assert run_bench(arguments(*words.split())) == 0
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     for who in ("service", "relay", "loop"):
         assert report["full_speed"][who]["ticks_per_s"] > 0
         assert 0 < report["half_load"][who]["p50_ms"] <= report["half_load"][who]["p99_ms"]
+    assert set(report["rates"]["500"]) == {"service", "relay"}
+    assert all(0 < run["p50_ms"] <= run["p99_ms"] for run in report["rates"]["500"].values())
     assert set(report["ratios"]) == {"service/relay", "service/loop"}
     assert report["steps"]["streams"] == 3000
     assert report["steps"]["p99 during/without"]["is"] > 0
