@@ -15,12 +15,11 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY streamrnn streamrnn
 RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
-# The CPU step and the loops over record batches are compiled once here; a host with another processor compiles it anew at its first start.
+# The CPU's loops are compiled once here; a host with another processor compiles them anew at its first start.
 # Away from /src: what is kept belongs to the path of the package it was compiled from.
 WORKDIR /
 ENV NUMBA_CACHE_DIR=/opt/streamrnn/numba
-RUN python -m streamrnn.engine.step.compiled && python -m streamrnn.kafka.compiled.warming \
-    && python -c "from streamrnn.codecs.encode import compile_encoders; compile_encoders()"
+RUN python -m streamrnn.worker.precompiling
 
 FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin streamrnn

@@ -70,7 +70,7 @@ def _no_predictions(spec: ModelSpec) -> PredictionBatch:
 
 
 def compile_encoders() -> None:
-    """Compile what writes predictions, or find it compiled; an image does so when it is built."""
+    """Compile what writes predictions, or find it compiled."""
     for precision in get_args(Precision):
         spec = ModelSpec(name="any", features=("a",), targets=("a",), channels=(Channel("a"),), precision=precision)
         Encoder(spec, "json")

@@ -186,14 +186,10 @@ def _sources() -> str:
 
 
 def compile_step() -> None:
-    """Compile the step for every model, or find it compiled (`python -m streamrnn.engine.step.compiled`)."""
+    """Compile the step for every model, or find it compiled."""
     spec = ModelSpec(name="any", features=("a",), targets=("a",), channels=(Channel("a"),), hidden=1)
     model = Model(spec)
     scorer = Scorer(spec, torch.device("cpu"))
     slab = Slab(fresh_rows(model, scorer), torch.device("cpu"))
     Compiled(model, slab, scorer, rules_of(Order(), Quarantine()))
     KeyTable()
-
-
-if __name__ == "__main__":
-    compile_step()
