@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from streamrnn.engine.engine import Engine
+from streamrnn.engine.rows.parking import LONGEST_BATCHES
 from streamrnn.errors import EngineError
 from streamrnn.ticks import Endings, TickBatch
 
@@ -145,3 +146,13 @@ def test_an_end_in_a_partition_with_steps_to_undo_is_no_warm_step() -> None:
         engine.step(ending(of(), (0, b"a")), warm=True)
     engine.undo()
     engine.step(ending(of(), (0, b"a")), warm=True)
+
+
+def test_a_queue_goes_past_a_stream_that_ended_where_nothing_is_parked() -> None:
+    engine = tight(idle_after_ms=10**9)
+    engine.step(of(b"a", b"b", b"c"))
+    engine.step(ending(of(b"a", first=3), (0, b"b")))
+    engine.settle(2)
+    for nth in range(LONGEST_BATCHES):
+        engine.step(of(b"a", first=4 + nth))
+    assert (engine.resident, engine.parked) == (2, 0)

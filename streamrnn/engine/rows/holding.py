@@ -70,9 +70,10 @@ class ByLastTick:
         keys = self._memory.keys
         while self.at < len(self._numbers):
             block = slice(self.at, self.at + most)
-            places = keys.places(self._numbers[block])
-            valid = self._memory.used(places) == self._used[block]
-            valid &= keys.lives(self._numbers[block]) == self._lives[block]
+            valid = keys.lives(self._numbers[block]) == self._lives[block]
+            # A number without a key has no place: what its record holds is the number that is free next.
+            places = np.where(valid, keys.places(self._numbers[block]), ABSENT)
+            valid &= self._memory.used(places) == self._used[block]
             if self._on_device:
                 valid &= places >= 0
             if valid.any():
