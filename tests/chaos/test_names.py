@@ -41,7 +41,7 @@ async def one_name(s: Scene, rate: float, option: str) -> None:
     await s.check_state(newer)
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("guarantee", ["exactly_once", pytest.param("at_least_once", marks=pytest.mark.chaos)])
 async def test_of_two_workers_of_one_name_the_older_ends_under_load(scene: SceneFactory, guarantee: str) -> None:
     s = await scene(partitions=2, delivery={"guarantee": guarantee}, **SHARED_NAME)
     await one_name(s, 300, "kafka.group_instance_id ('worker-0')")
@@ -57,7 +57,13 @@ async def test_of_two_workers_of_one_transactional_id_the_older_ends(scene: Scen
     await one_name(s, 300, "delivery.transactional_id ('shared')")
 
 
-@pytest.mark.parametrize("seconds", [1.0, 4.0], ids=["within its session", "past its session and transaction"])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(1.0, marks=pytest.mark.chaos, id="within its session"),
+        pytest.param(4.0, id="past its session and transaction"),
+    ],
+)
 async def test_an_older_worker_that_wakes_up_ends_and_leaves_its_successor_alone(
     scene: SceneFactory, seconds: float
 ) -> None:

@@ -45,8 +45,15 @@ async def drained(s: Scene, worker: Worker) -> None:
     await s.check_state(worker)
 
 
-@pytest.mark.parametrize("sections", [{}, WITHOUT_SNAPSHOTS], ids=["with snapshots", "without"])
-@pytest.mark.parametrize("how", [["--to-earliest"], ["--shift-by", "-150"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("how", "sections"),
+    [
+        pytest.param(["--to-earliest"], {}, id="to earliest, with snapshots"),
+        pytest.param(["--shift-by", "-150"], WITHOUT_SNAPSHOTS, id="by -150, without"),
+        pytest.param(["--to-earliest"], WITHOUT_SNAPSHOTS, id="to earliest, without", marks=pytest.mark.chaos),
+        pytest.param(["--shift-by", "-150"], {}, id="by -150, with snapshots", marks=pytest.mark.chaos),
+    ],
+)
 async def test_offsets_set_back_have_the_same_ticks_answered_again_alike(
     scene: SceneFactory, how: list[str], sections: dict[str, dict[str, object]]
 ) -> None:
@@ -61,7 +68,13 @@ async def test_offsets_set_back_have_the_same_ticks_answered_again_alike(
     await s.check()
 
 
-@pytest.mark.parametrize("sections", [{}, WITHOUT_SNAPSHOTS], ids=["with snapshots", "without"])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        pytest.param({}, id="with snapshots"),
+        pytest.param(WITHOUT_SNAPSHOTS, id="without", marks=pytest.mark.chaos),
+    ],
+)
 async def test_ticks_that_offsets_set_forward_pass_over_are_stepped_and_not_answered(
     scene: SceneFactory, sections: dict[str, dict[str, object]]
 ) -> None:

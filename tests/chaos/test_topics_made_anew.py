@@ -86,7 +86,7 @@ async def begun_anew(s: Scene, ticks: int = 600) -> None:
     await s.check_state(worker)
 
 
-@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("guarantee", ["exactly_once", pytest.param("at_least_once", marks=pytest.mark.chaos)])
 async def test_a_topic_made_anew_ends_the_worker_and_is_begun_anew(scene: SceneFactory, guarantee: str) -> None:
     s, worker = await served(scene, delivery={"guarantee": guarantee})
     await delete(s, s.settings.input.topic)

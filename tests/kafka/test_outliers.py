@@ -39,7 +39,14 @@ async def test_a_history_from_a_topic_is_what_a_service_steps(settings: Settings
     assert collected.outliers == {"temp": 4, "load": 0}
 
 
-@pytest.mark.parametrize("policy", ["process", "missing", "dead-letter"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "dead-letter",
+        pytest.param("process", marks=pytest.mark.chaos),
+        pytest.param("missing", marks=pytest.mark.chaos),
+    ],
+)
 async def test_retrain_makes_the_same_model_from_a_topic_as_from_a_file(
     settings: SettingsFactory, policy: str, tmp_path: Path
 ) -> None:
