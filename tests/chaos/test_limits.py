@@ -17,6 +17,7 @@ pytestmark = pytest.mark.kafka
 MEGABYTE = 2**20
 
 
+@pytest.mark.chaos
 async def test_a_recovery_of_five_sessions_keeps_its_place_in_the_group(scene: SceneFactory) -> None:
     """Fault 7: alive, not ready, still a member, exact."""
     kafka = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
@@ -106,6 +107,7 @@ async def test_more_streams_than_fit_are_forgotten_in_the_order_of_their_last_ti
     assert await worker.total("streamrnn_streams_parked") <= 600
 
 
+@pytest.mark.chaos
 async def test_more_streams_than_fit_are_kept_in_snapshots(scene: SceneFactory) -> None:
     """Fault 18, small: with snapshots nothing is forgotten, however little fits into memory."""
     s = await scene(partitions=2, engine={"max_streams": 100, "max_parked": 300}, snapshots={"interval_s": 0.5})

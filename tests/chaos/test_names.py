@@ -52,6 +52,7 @@ async def test_an_older_worker_without_ticks_learns_it_by_its_heartbeat(scene: S
     await one_name(s, 0.001, "kafka.group_instance_id ('worker-0')")
 
 
+@pytest.mark.chaos
 async def test_of_two_workers_of_one_transactional_id_the_older_ends(scene: SceneFactory) -> None:
     s = await scene(partitions=2, delivery={"transactional_id": "shared"})
     await one_name(s, 300, "delivery.transactional_id ('shared')")
