@@ -79,10 +79,10 @@ def _all_at_once(times: Sequence[Any] | NDArray[Any], unit: TimeUnit) -> NDArray
     if not math.isfinite(size):
         return None
     if unit == "auto":
-        found = unit_of(np.abs(numbers).min().item()), unit_of(size)
-        if found[0] != found[1]:
+        # All between the same two edges: ms are told on both sides of the other units, which may lie in between.
+        if bisect_right(EDGES, np.abs(numbers).min().item()) != bisect_right(EDGES, size):
             return None
-        unit = found[0]
+        unit = unit_of(size)
     if size * (1000 if unit == "s" else 1) > LARGEST_TIME_MS * PER_MS[unit]:
         return None
     if numbers.dtype == np.int64:

@@ -9,7 +9,7 @@ import pytest
 from streamrnn.codecs import Decoder
 from streamrnn.errors import BundleError
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.ticks import DeadLetter, Record, TickBatch
+from streamrnn.ticks import DeadLetter, Record, RecordColumns, TickBatch
 
 ARRIVAL_MS = 1_700_000_000_123
 DEEP = 10_000
@@ -312,6 +312,16 @@ def test_a_time_is_ms_or_iso_text_or_the_records_own(time, expected, beside):
     assert ticks.time_ms[0] == expected
     assert ticks.time_ms.dtype == np.int64
     assert ticks.arrival_ms.tolist() == [ARRIVAL_MS, ARRIVAL_MS]
+
+
+def test_the_unit_of_a_time_is_its_own_whatever_numbers_stand_around_it():
+    written = [7, 1_700_000_000, 50_000_000_000, 1_700_000_000_123, 1_700_000_000_123_456, 0]
+    expected = [7, 1_700_000_000_000, 50_000_000_000, 1_700_000_000_123, 1_700_000_000_123, 0]
+    records = [record(b'{"temp":1.0,"load":1.0,"time":%d}' % time, offset=i) for i, time in enumerate(written)]
+    for several in (records, RecordColumns.of(records), records[:4], records[1:3] + records[:1]):
+        ticks, dead = json_decoder(time_unit="auto").decode(several)
+        assert not dead
+        assert ticks.time_ms.tolist() == [expected[offset] for offset in ticks.offset.tolist()]
 
 
 def test_without_a_time_field_the_records_timestamp_is_the_time():
