@@ -44,6 +44,8 @@ class WorkerProcess:
 
 async def launch(seat: Seat, environment: Mapping[str, str], program: Sequence[str] = PROGRAM) -> WorkerProcess:
     """Begin a worker, in a session of its own: what a terminal sends is for the supervisor."""
+    # Who was killed has left its socket, where the new one would be asked, and found stalled, before it listens.
+    seat.socket.unlink(missing_ok=True)
     its_end, ours = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(

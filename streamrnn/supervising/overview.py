@@ -142,9 +142,10 @@ class Overview:
         return Told(number, pid, self._counts.restarts(number), said, said.get("reason", silence))
 
     async def _all(self, target: str, accept: str = "*/*") -> dict[int, Reply | None]:
-        """Every worker's answer; None where there is none in time."""
+        """Every worker's answer; None where there is none in time, or only that the worker cannot give one."""
         answers = await asyncio.gather(*(self._ask(seat, target, accept) for seat in self._seats))
-        return {seat.number: answer for seat, answer in zip(self._seats, answers, strict=True)}
+        heard = [None if answer is None or answer.status >= 500 else answer for answer in answers]
+        return {seat.number: answer for seat, answer in zip(self._seats, heard, strict=True)}
 
     async def _ask(self, seat: Seat, target: str, accept: str = "*/*") -> Reply | None:
         try:

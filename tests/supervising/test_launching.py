@@ -52,6 +52,15 @@ async def test_it_knows_its_seat_has_its_environment_and_ends_with_its_line(tmp_
     assert numbers in ([[str(n), str(tmp_path)], "me", True] for n in (0, 1))
 
 
+async def test_nobody_is_asked_at_the_socket_that_a_killed_worker_has_left(tmp_path: Path) -> None:
+    seat = Seat(0, tmp_path)
+    seat.socket.touch()
+    worker = await launch(seat, os.environ, [sys.executable, "-c", "import sys; sys.stdin.read()"])
+    assert not seat.socket.exists()
+    worker.end()
+    assert await asyncio.wait_for(worker.ended(), 20) == 0
+
+
 def _until_said(path: Path) -> None:
     while not (path.exists() and path.read_text()):
         time.sleep(0.02)

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from streamrnn.errors import DataError
 from streamrnn.http.probes import probe_routes
+from streamrnn.http.responses import text_response
 from streamrnn.http.server import HttpServer
 from streamrnn.http.workers import supervised_routes
 from streamrnn.metrics import Metrics, WorkerCounts
@@ -211,6 +212,20 @@ async def test_a_stream_of_a_worker_that_is_silent_is_not_said_to_be_absent(daem
     await lose(daemon, 0)
     assert await daemon.json("/streams/c") == (503, {"error": "worker 0 does not answer"})
     assert (await daemon.json("/streams/%C3%A9%20x"))[0] == 200
+
+
+async def test_a_worker_that_cannot_answer_is_as_one_that_is_silent(daemon: Daemon) -> None:
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        await text_response(503, "too many connections\n")(scope, receive, send)
+
+    daemon.servers[0]._application._application = busy
+    assert await daemon.get("/readyz") == (503, "worker 0: it does not answer\n")
+    assert (await daemon.json("/status"))[1]["partitions"] == {"1": "live"}
+    assert [row["stream"] for row in (await daemon.json("/streams"))[1]] == ["a/b", "é x"]
+    assert await daemon.json("/streams/c") == (503, {"error": "worker 0 does not answer"})
+    status, body = await daemon.get("/metrics")
+    assert status == 200
+    assert 'streamrnn_worker_up{worker="0"} 0.0' in body
 
 
 async def test_metrics_are_one_exposition_in_which_each_sample_says_whose_it_is(daemon: Daemon) -> None:
