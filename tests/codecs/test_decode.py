@@ -317,7 +317,7 @@ def test_a_time_is_ms_or_iso_text_or_the_records_own(time, expected, beside):
 def test_the_unit_of_a_time_is_its_own_whatever_numbers_stand_around_it():
     written = [7, 1_700_000_000, 50_000_000_000, 1_700_000_000_123, 1_700_000_000_123_456, 0]
     expected = [7, 1_700_000_000_000, 50_000_000_000, 1_700_000_000_123, 1_700_000_000_123, 0]
-    records = [record(b'{"temp":1.0,"load":1.0,"time":%d}' % time, offset=i) for i, time in enumerate(written)]
+    records = [record(b'{"a":1.0,"b c":1.0,"time":%d}' % time, offset=i) for i, time in enumerate(written)]
     for several in (records, RecordColumns.of(records), records[:4], records[1:3] + records[:1]):
         ticks, dead = json_decoder(time_unit="auto").decode(several)
         assert not dead
