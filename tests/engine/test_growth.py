@@ -1,6 +1,7 @@
 """Tables of rows grow where they are: no step waits for what is there to be copied."""
 
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -87,3 +88,13 @@ def test_slots_grow_where_they_are_and_new_ones_are_nobodys() -> None:
     assert (slots.owner[slots.size :] == NOBODY).all()
     assert (slots.marked == NOBODY).all()
     assert len(slots.of(4)) == 10_000
+
+
+def test_nothing_is_reserved_where_addresses_are_limited() -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    assert reserve_addresses(1 << 20) is not None
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 45, before[1]))
+    try:
+        assert reserve_addresses(1 << 20) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -1,13 +1,14 @@
 """Host memory that grows without a copy: addresses are reserved, and pages come when they are written first.
 
-So no step waits for a table that moves. Where addresses cannot be reserved (a limit, a system that commits what is
-mapped), an array moves as it grows, by doubling. Knows no rows and no slots.
+So no step waits for a table that moves. Where addresses are rationed (a limit, a system that commits what is
+mapped) or cannot be had, an array moves as it grows, by doubling. Knows no rows and no slots.
 """
 
 import mmap
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,22 @@ Addresses = Callable[[int], mmap.mmap | None]
 
 def reserve_addresses(length: int) -> mmap.mmap | None:
     """So many bytes, none of which takes memory before it is written; None where that cannot be had."""
-    if not hasattr(mmap, "MAP_ANONYMOUS"):
+    if not hasattr(mmap, "MAP_ANONYMOUS") or _are_rationed():
         return None
     with suppress(OSError, ValueError, OverflowError):
         return mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
     return None
+
+
+def _are_rationed() -> bool:
+    """Whether addresses count as memory in use: who takes many leaves none to whatever else the process needs."""
+    import resource  # there is none where MAP_ANONYMOUS is missing
+
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return True
+    with suppress(OSError):
+        return Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    return False
 
 
 class Reserved:
