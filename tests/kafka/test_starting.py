@@ -25,7 +25,7 @@ def when_let(name, call):
     return wait
 
 service.load_model = when_let("load", service.load_model)
-service.make_line = when_let("compile", service.make_line)
+service._make_line = when_let("compile", service._make_line)
 sys.exit(main())
 """
 """Serves, but loads and compiles no sooner than the files of these names are there."""
