@@ -90,7 +90,7 @@ async def test_a_broker_that_never_comes_back_holds_the_end_up_no_longer_than_th
             await served.until_log("broker is away")
             stopped_at = time.monotonic()
             assert await served.stop(signal.SIGTERM) == 5, served.log()
-            assert time.monotonic() - stopped_at < 3
+            assert time.monotonic() - stopped_at < 5
     assert "not finished within the shutdown budget of 2.0 s; what was not committed will be read again" in (
         served.last_line()
     )
