@@ -14,7 +14,7 @@ FROM_OUTSIDE = {"OSError"}
 SIGNALS = {
     "codecs": {"Refused"},
     "kafka": {"NotSent", "Unreadable", "Undecodable", "TooLarge", "_Later"},
-    "registry.py": {"_DamagedVersion"},
+    "registry": {"_DamagedPointer"},
     "replay": {"Stopped"},
     "tables": {"Bad"},
     "train": {"_Pruned"},

@@ -141,4 +141,6 @@ def _prune(registry: "Registry", args: argparse.Namespace) -> None:
     left = registry.versions(args.name)
     print(plain(f"{args.name}: {deleted} deleted, versions now: {left}"))
     if len(left) > args.keep:
-        print(f"the champion, the one before it, and what is younger than {args.min_age_h:g} h stay")
+        print(
+            f"the champion, the one before it, the challenger, and what is younger than {args.min_age_h:g} h stay"
+        )

@@ -11,8 +11,8 @@ ABANDONED_S = 86_400.0
 def prune(registry: Registry, name: str, keep: int, min_age_s: float) -> Iterator[str]:
     """Delete all but the newest `keep` versions and say each; the pointer is asked anew before every one.
 
-    The champion, the version before it, and what is younger than `min_age_s` stay. BundleError, with nothing
-    deleted, when the pointer is damaged: nobody knows then what serves.
+    The champion, the version before it, the challenger, and what is younger than `min_age_s` stay. BundleError,
+    with nothing deleted, when a pointer is damaged: nobody knows then what runs.
     """
     for version in superfluous(registry.versions(name), keep):
         if version not in _guarded(registry, name) and registry.age_s(name, version) >= min_age_s:
@@ -30,10 +30,11 @@ def superfluous(versions: Collection[int], keep: int) -> list[int]:
 
 
 def _guarded(registry: Registry, name: str) -> set[int]:
-    """The champion and what a rollback would go to."""
-    pointer = registry.pointer(name)
+    """The champion, what a rollback would go to, and the challenger."""
+    pointer, staged = registry.pointer(name), registry.challenger(name)
+    beside = set() if staged is None else {staged.version}
     if pointer is None:
-        return set()
+        return beside
     there = registry.versions(name)
     earlier = [version for version in pointer.history if version in there and version != pointer.version]
-    return {pointer.version, *earlier[-1:]}
+    return {pointer.version, *earlier[-1:]} | beside

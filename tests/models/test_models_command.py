@@ -14,7 +14,8 @@ import pytest
 
 from streamrnn.cli import main
 from streamrnn.models.entry import Summary
-from streamrnn.registry import CHAMPION, Registry
+from streamrnn.registry import Registry
+from streamrnn.registry.pointers import CHAMPION
 from streamrnn.train.retrain_report import Verdict
 from tests.models.published import REPORT, SPEC, Run, model, report, score
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streamrnn.errors import BundleError
 from streamrnn.models import pruning
 from streamrnn.models.pruning import superfluous
 from streamrnn.registry import Registry
@@ -23,7 +24,7 @@ def test_prune_keeps_the_newest_the_champion_and_the_one_before_it(
     for _ in range(4):
         registry.publish(model())
     registry.set_champion("oil", 3)
-    stay = "the champion, the one before it, and what is younger than 1 h stay"
+    stay = "the champion, the one before it, the challenger, and what is younger than 1 h stay"
     nothing = ["oil: 0 deleted, versions now: [1, 2, 3, 4, 5, 6, 7]", stay]
     assert run("prune", "oil", "--keep", "2").splitlines() == nothing
     aged(monkeypatch, 1.1)
@@ -65,6 +66,18 @@ def test_a_version_promoted_while_prune_is_at_work_stays(
     Registry(root).set_champion("oil", 4)
     assert list(steps) == ["oil@5"]
     assert registry.versions("oil") == [1, 2, 4, 6]
+
+
+def test_the_challenger_stays_and_a_damaged_one_lets_nothing_go(registry: Registry, root: str) -> None:
+    for _ in range(2):
+        registry.publish(model())
+    registry.stage("oil", 3)
+    assert list(pruning.prune(registry, "oil", 1, 0)) == ["oil@4"]
+    assert registry.versions("oil") == [1, 2, 3, 5]
+    registry._store.write("oil/challenger.json", b"{")
+    with pytest.raises(BundleError, match=r"oil/challenger\.json: not a challenger pointer"):
+        list(pruning.prune(registry, "oil", 1, 0))
+    assert registry.versions("oil") == [1, 2, 3, 5]
 
 
 @pytest.mark.parametrize(("versions", "keep", "gone"), [((), 1, []), ((7,), 1, []), ((1, 10, 9, 2), 2, [1, 2])])

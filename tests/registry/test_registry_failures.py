@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamrnn.errors import BundleError
-from streamrnn.registry import CHAMPION, LARGEST_POINTER_BYTES, LONGEST_HISTORY, Champion, Registry
+from streamrnn.registry import Champion, Registry
+from streamrnn.registry.pointers import CHAMPION, LARGEST_POINTER_BYTES, LONGEST_HISTORY
 from tests.backends import Backend, NoCredentials, full_at, stand_before
-from tests.test_registry import make_model, mark
+from tests.registry.marked_models import make_model, mark
 
 pytestmark = pytest.mark.usefixtures("memory")
 

@@ -14,7 +14,7 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 from streamrnn.registry import Registry, load_model
 from tests.backends import running, slow
-from tests.test_registry import make_model, mark
+from tests.registry.marked_models import make_model, mark
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -106,7 +106,8 @@ def test_threads_that_publish_at_once_through_a_slow_store_lose_nothing() -> Non
 PUBLISH = """
 import sys, time
 from pathlib import Path
-from tests.test_registry import Registry, make_model
+from streamrnn.registry import Registry
+from tests.registry.marked_models import make_model
 root, first, each = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -117,7 +118,7 @@ for n in range(first, first + each):
 
 def test_processes_that_publish_at_once_lose_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PUBLISH, str(tmp_path)]
-    here = Path(__file__).parent.parent
+    here = Path(__file__).parents[2]
     jobs = [
         subprocess.Popen([*command, str(n * 8), "8"], stdin=-1, stdout=-1, stderr=-1, text=True, cwd=here)
         for n in range(3)

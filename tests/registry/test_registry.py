@@ -6,27 +6,14 @@ import threading
 from pathlib import Path
 
 import pytest
-import torch
 
 from streamrnn.errors import BundleError
-from streamrnn.nn.model import Model
-from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.registry import CHAMPION, Registry
+from streamrnn.registry import Registry
+from streamrnn.registry.pointers import CHAMPION
+from tests.registry.marked_models import make_model, mark
 
 BAD_NAMES = ["", ".", "..", "../oil", "/oil", "a/b", "a/", "a\\b", ".hidden", "a\nb", "a\0b", "\x1b[2J", "\udcff",
              "x" * 256, "é" * 128]  # fmt: skip
-
-
-def make_model(mark: float = 0.0, name: str = "oil") -> Model:
-    """A model that can be told by the bias of its head."""
-    spec = ModelSpec(name=name, features=("a",), targets=("a",), channels=(Channel("a"),), hidden=2)
-    model = Model(spec)
-    torch.nn.init.constant_(model.head.bias, mark)
-    return model
-
-
-def mark(model: Model) -> float:
-    return model.head.bias.item()
 
 
 @pytest.fixture
