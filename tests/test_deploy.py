@@ -13,6 +13,7 @@ from streamrnn import metrics
 from streamrnn.cli import build_parser
 from streamrnn.config import load_settings, options
 from streamrnn.http.retrain import retrain_routes
+from streamrnn.metrics.declared import LATENCY_S
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "deploy").rglob("*.yaml"))
@@ -21,7 +22,29 @@ VARIABLES = {option.variable for option in options()}
 OF_PROMETHEUS = {"job", "instance"}
 OF_SUPERVISORS = {"worker"}
 """On what a worker counts beside others; absent where there is one."""
-OURS = re.compile(r"\bstreamrnn_\w+")
+OURS = re.compile(r"(?<![:\w])streamrnn_\w+")
+RECORDED = re.compile(r"\b([a-z_]+):(streamrnn_\w+):\w+")
+"""What a rule records: its labels, what it was made of."""
+OF_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
+
+
+def labels_of(name: str) -> set[str]:
+    """Of a metric, or of a histogram's series, which has a label more; KeyError for what is not declared."""
+    if name in DECLARED:
+        return set(DECLARED[name])
+    family = OF_HISTOGRAM.sub("", name)
+    [kind] = [kind for known, kind, _, _ in metrics.DECLARED if known == family] or [""]
+    assert kind in ("histogram", ""), f"{name} is no histogram's"
+    return {*DECLARED[family], "le"}
+
+
+def is_declared(name: str) -> bool:
+    """Whether a metric, or a series of a histogram, is exposed under this name."""
+    try:
+        labels_of(name)
+    except KeyError:
+        return False
+    return True
 
 
 def documents(path: Path) -> list[Any]:
@@ -42,6 +65,12 @@ def rules() -> list[Any]:
     return [rule for document in found for group in document["groups"] for rule in group["rules"]]
 
 
+def recorded() -> dict[str, str]:
+    """What recording.yaml records, and of what."""
+    [document] = documents(ROOT / "deploy/prometheus/recording.yaml")
+    return {rule["record"]: rule["expr"] for group in document["groups"] for rule in group["rules"]}
+
+
 def alertmanager() -> Any:
     [document] = documents(ROOT / "deploy/prometheus/alertmanager-retrain.yaml")
     return document
@@ -57,7 +86,8 @@ def command(name: str) -> ArgumentParser:
 def test_every_file_is_yaml_and_names_only_what_exists(path: Path) -> None:
     assert all(documents(path))
     text = path.read_text(encoding="utf-8")
-    assert {name for name in OURS.findall(text) if name not in DECLARED} == set()
+    assert {name for name in OURS.findall(text) if not is_declared(name)} == set()
+    assert {found[0] for found in RECORDED.finditer(text)} <= recorded().keys()
     assert {name for name in re.findall(r"STREAMRNN_[A-Z0-9_]*[A-Z0-9]", text) if name not in VARIABLES} == set()
     known = {option.key for option in options()}
     sections = {option.section for option in options()}
@@ -106,16 +136,43 @@ def test_it_runs_one_at_a_time_bounded_and_without_rights() -> None:
         assert container["resources"][bound].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
-def test_alerts_use_labels_that_the_metrics_have() -> None:
+def labels_in(expr: str) -> set[str]:
+    """What the series of an expression may be labelled by."""
+    of_recorded = {label for found in RECORDED.finditer(expr) for label in found[1].split("_")}
+    return {label for name in OURS.findall(expr) for label in labels_of(name)} | of_recorded | OF_PROMETHEUS
+
+
+@pytest.mark.parametrize("expr", [*recorded().values(), *(rule["expr"] for rule in rules())])
+def test_rules_use_labels_that_the_metrics_have(expr: str) -> None:
+    assert OURS.search(expr) or RECORDED.search(expr)
+    for name, matchers in re.findall(r"(streamrnn_\w+)\{([^}]*)\}", expr):
+        assert set(re.findall(r"(\w+)\s*[!=]", matchers)) <= {*labels_of(name), *OF_PROMETHEUS}
+    for bound in re.findall(r'le="([^"]+)"', expr):
+        assert bound in [repr(float(known)) for known in LATENCY_S], "no bucket ends there"
+    for grouped in re.findall(r"(?:by|on) \(([^)]*)\)", expr):
+        assert set(grouped.split(", ")) <= labels_in(expr) | OF_SUPERVISORS
+
+
+def test_what_alerts_say_of_themselves_they_know() -> None:
     for rule in rules():
-        for name, matchers in re.findall(r"(streamrnn_\w+)\{([^}]*)\}", rule["expr"]):
-            assert set(re.findall(r"(\w+)\s*[!=]", matchers)) <= {*DECLARED[name], *OF_PROMETHEUS}
-        labels = {label for name in OURS.findall(rule["expr"]) for label in DECLARED[name]} | OF_PROMETHEUS
-        for grouped in re.findall(r"by \(([^)]*)\)", rule["expr"]):
-            assert set(grouped.split(", ")) <= labels
         shown = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
-        assert shown <= labels
-        assert OURS.search(rule["expr"])
+        assert shown <= labels_in(rule["expr"]) | OF_SUPERVISORS
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+        assert rule["annotations"].keys() == {"summary", "description"}
+
+
+def test_a_recorded_rules_name_says_its_labels_and_its_metric() -> None:
+    for name, expr in recorded().items():
+        labels, _, _ = name.split(":")
+        grouped = re.findall(r"by \(([^)]*)\)", expr)
+        assert {", ".join(labels.split("_"))} == {by.replace(", le", "") for by in grouped}
+
+
+def test_no_rule_looks_back_farther_than_prometheus_keeps_by_itself() -> None:
+    units = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+    for expr in (*recorded().values(), *(rule["expr"] for rule in rules())):
+        back = sum(int(n) * units[unit] for n, unit in re.findall(r"\b(\d+)([mhdw])\b", expr.split(" and ")[0]))
+        assert back < 15 * 86400
 
 
 def test_the_alert_compares_the_model_with_persistence_for_long_and_is_routed_to_the_daemon() -> None:
