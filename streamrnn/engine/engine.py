@@ -109,11 +109,11 @@ class Engine(Owned):
         return self._slab.layout
 
     @by_owner
-    def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
+    def step(self, ticks: TickBatch, warm: bool = False, has_misses: bool = False) -> PredictionBatch:
         """Move each tick's stream one step, in arrival order per stream, and end the states that end between.
 
-        A live step can be undone until it is settled; `warm` marks a rebuilt state, and cannot. EngineError for a
-        warm step of a partition that has steps to undo.
+        A live step can be undone until it is settled; `warm` marks a rebuilt state, and cannot: EngineError where
+        its partition has steps to undo. has_misses: each tick's errors are told, for who compares two models.
         """
         ticks = self._in_precision(ticks)
         # 1. Open a layer of the undo log, or refuse a warm step under which one is open.
@@ -129,7 +129,7 @@ class Engine(Owned):
             for places in moved.left:
                 self._captures.save(places)
         # 4. Move the rows, each copied first where a capture waits for it or an undo would need it.
-        said = self._move(ticks, placed, layer, warm) if len(ticks) else no_predictions(ticks, self.spec)
+        said = self._move(ticks, placed, layer, has_misses) if len(ticks) else no_predictions(ticks, self.spec)
         # 5. Park and let go only now: who leaves is chosen by last ticks, this batch's included, and a stream that
         #    has just stepped takes the row along that the step made.
         self._make_room(said, moves)
@@ -154,7 +154,7 @@ class Engine(Owned):
         self._refuse_to_undo(partitions, "rebuilt")
         return None
 
-    def _move(self, ticks: TickBatch, placed: Placement, layer: Layer | None, warm: bool) -> PredictionBatch:
+    def _move(self, ticks: TickBatch, placed: Placement, layer: Layer | None, has_misses: bool) -> PredictionBatch:
         """Step at least one tick, once what that changes is copied where captures and undoing need it."""
         plan, device = plan_waves(placed.slots), self._table.memory.device
         self._captures.save(plan.rows)
@@ -162,8 +162,8 @@ class Engine(Owned):
             self._undo.note_rows(layer, plan.rows)
         outcome = self._executor.run(ticks, plan, placed.fresh)
         device.dirty[plan.rows] = DIRTY
-        origin = origins_of(device, placed.slots, plan, outcome, warm)
-        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets, self._truths)
+        origin = origins_of(device, placed.slots, plan, outcome, layer is None)
+        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets, self._truths, has_misses)
 
     def _refuse_to_undo(self, partitions: set[int], verb: str) -> None:
         """What a layer does not know of cannot be changed under it."""

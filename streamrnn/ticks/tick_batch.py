@@ -149,7 +149,9 @@ class PredictionBatch:
     values (n, K, O, Q) raw units, of the model's precision; residual (n, O) truth minus the one-step prediction
     made at the stream's previous tick, NaN where there was none; steps (n,) int64 ticks the state has seen,
     this one included if it is ok; origin (n,) uint8 codes of ORIGINS; status (n,) uint8 codes of STATUS: all but
-    ok left the state as it was, their values mean nothing, and the tick is to be refused.
+    ok left the state as it was, their values mean nothing, and the tick is to be refused; misses (n, K', O) float64
+    the errors that `errors` sums, truth minus the prediction made that many ticks ago, NaN where none counts, or
+    None where they were not asked for.
     """
 
     ticks: TickBatch
@@ -160,6 +162,7 @@ class PredictionBatch:
     status: NDArray[np.uint8]
     errors: Errors
     wave_sizes: list[int] = field(default_factory=list)
+    misses: NDArray[np.float64] | None = None
 
     @property
     def ok(self) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.engine.step.score import sum_errors
+from streamrnn.engine.step.score import misses_of, sum_errors
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.nn.truths import Truths
 from streamrnn.ticks import Errors, PredictionBatch, TickBatch
@@ -30,8 +30,12 @@ def predictions_of(
     origin: NDArray[np.uint8],
     targets: list[int],
     truths: Truths,
+    has_misses: bool = False,
 ) -> PredictionBatch:
-    """What the outcome means; `targets` are their places among the features, `truths` tells which count."""
+    """What the outcome means; `targets` are their places among the features, `truths` tells which count.
+
+    has_misses: whether each tick's errors are told beside their sums.
+    """
     truth = ticks.values[:, None, targets]
     return PredictionBatch(
         ticks=ticks,
@@ -42,13 +46,14 @@ def predictions_of(
         status=outcome.status,
         errors=sum_errors(truth, outcome.forecast, outcome.persistence, truths),
         wave_sizes=wave_sizes,
+        misses=misses_of(truth, outcome.forecast, outcome.persistence, truths) if has_misses else None,
     )
 
 
 def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
     """Of a batch without ticks."""
     horizons, targets = len(spec.horizons), len(spec.targets)
-    no_errors = Errors(*(np.zeros((len(spec.scored_horizons), targets)) for _ in range(6)))
+    scored = len(spec.scored_horizons)
     return PredictionBatch(
         ticks=ticks,
         values=np.empty((0, horizons, targets, spec.levels), dtype=spec.precision),
@@ -56,5 +61,6 @@ def no_predictions(ticks: TickBatch, spec: ModelSpec) -> PredictionBatch:
         steps=np.empty(0, dtype=np.int64),
         origin=np.empty(0, dtype=np.uint8),
         status=np.empty(0, dtype=np.uint8),
-        errors=no_errors,
+        errors=Errors(*(np.zeros((scored, targets)) for _ in range(6))),
+        misses=np.empty((0, scored, targets)),
     )

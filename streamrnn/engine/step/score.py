@@ -108,3 +108,12 @@ def sum_errors(
         persistence_absolute=np.abs(naive).sum(axis=0),
         beyond=beyond.sum(axis=0, dtype=np.float64),
     )
+
+
+def misses_of(
+    truth: NDArray[np.floating], forecast: NDArray[np.floating], persistence: NDArray[np.floating], truths: Truths
+) -> NDArray[np.float64]:
+    """(n, K', O) what `sum_errors` sums, tick by tick: truth minus forecast, NaN where that counts in no sum."""
+    missed: NDArray[np.float64] = truth.astype(np.float64) - forecast
+    missed[np.isnan(persistence) | truths.beyond(truth, persistence)] = np.nan
+    return missed
