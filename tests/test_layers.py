@@ -33,11 +33,9 @@ HOMES = {
     "numba": (
         "process/compiling.py",
         "nn/kernels/",
-        "engine/step/compiled.py",
-        "engine/step/tile.py",
         "engine/rows/key_",
     ),
-    "llvmlite": ("nn/kernels/", "engine/step/compiled.py", "engine/step/tile.py", "engine/rows/key_"),
+    "llvmlite": ("nn/kernels/", "engine/rows/key_"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
     "orjson": ("codecs/formats/json.py",),

@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 log = logging.getLogger(__name__)
 Loop = TypeVar("Loop", bound=Callable[..., Any])
+_CALLED = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
 def compiled(loop: Loop, *, is_borrowing: bool = False) -> Loop:
@@ -35,6 +36,18 @@ def compiled(loop: Loop, *, is_borrowing: bool = False) -> Loop:
 def borrowing(loop: Loop) -> Loop:
     """As `compiled`, with is_borrowing."""
     return compiled(loop, is_borrowing=True)
+
+
+def called(loop: Loop) -> Loop:
+    """A borrowing function that compiled loops call: it is compiled into each of them, and kept with them."""
+    made: Loop = njit(**_CALLED)(loop)
+    return made
+
+
+def spliced(loop: Loop) -> Loop:
+    """As `called`, put in place of the call before types are known: where the rest of the caller is then faster."""
+    made: Loop = njit(inline="always", **_CALLED)(loop)
+    return made
 
 
 def compiled_with(*modules: ModuleType, is_borrowing: bool = False) -> Callable[[Loop], Loop]:

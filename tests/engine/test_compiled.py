@@ -194,8 +194,8 @@ def test_no_codecs_columns_make_the_step_compile_anew(codec: Codec) -> None:
     bad = Record(0, 9, 0, b"s", b"")
     good = [Record(0, n, 1_700_000_000_000 + n, b"s%d" % n, values[codec]) for n in range(3)]
     engine = make_engine(make_model(spec, 1), "compiled")
-    compiled_for = len(compiled._advance().signatures)
+    compiled_for = len(compiled.advance.signatures)
     for records in (good, [*good, bad]):
         ticks, dead = Decoder(spec, codec=codec).decode(records)
         assert (engine.step(ticks).ok.all(), len(dead)) == (True, len(records) - 3)
-    assert len(compiled._advance().signatures) == compiled_for
+    assert len(compiled.advance.signatures) == compiled_for

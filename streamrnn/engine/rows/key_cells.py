@@ -8,7 +8,6 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows import key_records
@@ -31,7 +30,7 @@ from streamrnn.engine.rows.key_records import (
     write_key,
 )
 from streamrnn.engine.rows.row_places import ABSENT, UNKNOWN, Index
-from streamrnn.process.compiling import compiled_with
+from streamrnn.process.compiling import called, compiled_with
 
 SEGMENTS, FIRST = 4096, 32
 """Tables, and the cells that each has to begin with."""
@@ -66,19 +65,19 @@ def counts_of(hash_bits: int) -> Index:
     return counts
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _hash(counts: Any, partition: int, key: int, size: int) -> Any:
     return hash_of(counts[SECRET], counts[SECRET + 1], partition, key, size) & np.uint64(counts[COUNTED])
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _home(segments: Any, hashed: Any) -> Any:
     """(segment, 32 bits of a hash, the cell where its key is looked for first)."""
     segment, tag = np.int64(hashed >> _TOP), np.int64(hashed & np.uint64(0xFFFFFFFF))
     return segment, tag, tag & segments[segment, MASK]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _seek(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     """The number of a key's record, or UNKNOWN."""
     segment, tag, at = _home(cells.segments, hashed)
@@ -93,7 +92,7 @@ def _seek(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
         at = (at + 1) & mask
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _approach(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, first: int, hashed: Any) -> None:
     """Hash the keys of a block, and have what looking them up will read be on its way."""
     stop = min(first + BLOCK, len(starts))
@@ -147,14 +146,14 @@ def add(cells: Any, partitions: Any, keys: int, starts: Any, sizes: Any, numbers
     return len(starts)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _put_cell(base: int, mask: int, at: int, cell: int) -> None:
     while load(base + 8 * at) != EMPTY:
         at = (at + 1) & mask
     store(base + 8 * at, cell)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _take_record(counts: Any, chunks: Any) -> int:
     number = counts[FREE]
     if number == UNKNOWN:
@@ -166,7 +165,7 @@ def _take_record(counts: Any, chunks: Any) -> int:
     return number  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _new(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     """The number of a record made for a key that has none."""
     counts, chunks = cells.counts, cells.chunks
@@ -178,7 +177,7 @@ def _new(cells: Any, hashed: Any, partition: int, key: int, size: int) -> int:
     link(chunks, number, size, rest)
     write_key(chunks, number, partition, ABSENT, key, size)
     store(note_of(chunks, number) + 8, np.int64(hashed))
-    return number  # type: ignore[no-any-return]
+    return number
 
 
 @compiled_with(key_records, is_borrowing=True)
@@ -223,7 +222,7 @@ def release(cells: Any, numbers: Any) -> None:
             _remove(cells, number)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _remove(cells: Any, number: int) -> None:
     chunks, counts = cells.chunks, cells.counts
     note = note_of(chunks, number)
@@ -241,7 +240,7 @@ def _remove(cells: Any, number: int) -> None:
         counts[FREE], rest = rest, following
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _erase(segments: Any, hashed: Any, number: int) -> None:
     """Empty the cell of a record, and move those behind it that would not be found any more."""
     segment, tag, hole = _home(segments, hashed)

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from streamrnn.process.compiling import called
 
 CHUNK, SHIFT = 4096, 12
 """Records of a chunk, by power of two, too."""
@@ -66,49 +68,49 @@ def prefetch(typing: Any, address: Any) -> Any:
     return types.void(types.int64), code
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def record_of(chunks: Any, number: int) -> int:
     """Where a record lies."""
     return chunks[number >> SHIFT, RECORDS] + (number & (CHUNK - 1)) * _RECORD  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def note_of(chunks: Any, number: int) -> int:
     """Where the note on a record lies; 8 bytes on, its key's hash."""
     return chunks[number >> SHIFT, NOTES] + (number & (CHUNK - 1)) * _NOTE  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def place_at(record: int) -> int:
     """The place in a record."""
     return (load(record) << 32) >> 32  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def set_place(record: int, place: int) -> None:
     """Write the place into a record."""
     _store_half(record, place)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def size_at(record: int) -> int:
     """The size of a record's key."""
     return load(record + 8) & 0xFFFFFFFF  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def rest_at(record: int) -> int:
     """The number of the record with the rest of a record's key."""
     return load(record + 8) >> 32  # type: ignore[no-any-return]
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def rests(size: int) -> int:
     """How many records with the rest a key of this size takes."""
     return (max(size - 16, 0) + 23) // 24
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _word(key: int, size: int, at: int) -> Any:
     """The 8 bytes of a key from `at` on, zeros behind its end; reads nothing beyond."""
     left = size - at
@@ -122,12 +124,12 @@ def _word(key: int, size: int, at: int) -> Any:
     return word
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _turned(x: Any, by: int) -> Any:
     return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def _sip(a: Any, b: Any, c: Any, d: Any) -> Any:
     """A round."""
     a, c = a + b, c + d
@@ -138,7 +140,7 @@ def _sip(a: Any, b: Any, c: Any, d: Any) -> Any:
     return a, b, _turned(c, 32), d
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def hash_of(first: int, second: int, partition: int, key: int, size: int) -> Any:
     """The hash of a partition and a key under the two words of a secret."""
     a, b = np.uint64(first) ^ np.uint64(0x736F6D6570736575), np.uint64(second) ^ np.uint64(0x646F72616E646F6D)
@@ -158,7 +160,7 @@ def hash_of(first: int, second: int, partition: int, key: int, size: int) -> Any
     return a ^ b ^ c ^ d
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def is_of(chunks: Any, number: int, partition: int, key: int, size: int) -> bool:
     """Whether a record is that of a partition's key."""
     record = record_of(chunks, number)
@@ -175,7 +177,7 @@ def is_of(chunks: Any, number: int, partition: int, key: int, size: int) -> bool
     return True
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def write_key(chunks: Any, number: int, partition: int, place: int, key: int, size: int) -> None:
     """Write a record whose rests are linked already."""
     record = record_of(chunks, number)
@@ -189,7 +191,7 @@ def write_key(chunks: Any, number: int, partition: int, place: int, key: int, si
         field += 8
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def copy_key(chunks: Any, number: int, out: int) -> None:
     """Write the bytes of a record's key to an address."""
     record = record_of(chunks, number)
@@ -207,13 +209,13 @@ def copy_key(chunks: Any, number: int, out: int) -> None:
         field += 8
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def link(chunks: Any, number: int, size: int, rest: int) -> None:
     """Note a record's size and the number of its first rest."""
     store(record_of(chunks, number) + 8, (rest << 32) | size)
 
 
-@njit(nogil=True, _nrt=False)  # type: ignore[untyped-decorator]
+@called
 def count_holders(chunks: Any, number: int, by: int) -> int:
     """So many more slots hold a key: how many do now."""
     note = note_of(chunks, number)

@@ -101,6 +101,7 @@ class Slots:
 
     def free(self, slots: Index) -> None:
         """Let other streams have rows that were given up."""
+        assert (self.numbers[slots] != UNKNOWN).all(), "a row is freed that is free already"
         self._keys.release(self.numbers[slots])
         self.numbers[slots] = UNKNOWN
         self._free.extend(slots.tolist())

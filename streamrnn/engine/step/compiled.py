@@ -5,24 +5,19 @@ as it was (law 6).
 Shapes: n ticks, m rows of a tile, H hidden, P = H rounded up to 16.
 """
 
-import functools
-import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows.columns import fresh_rows
 from streamrnn.engine.rows.key_table import KeyTable
 from streamrnn.engine.rows.slab import Slab
-from streamrnn.engine.step import policies, tile
+from streamrnn.engine.step import policies, score, tile
 from streamrnn.engine.step.outcome import Outcome
 from streamrnn.engine.step.policies import Order, Quarantine, Rules, rules_of
 from streamrnn.engine.step.score import Scorer
@@ -35,6 +30,7 @@ from streamrnn.nn.kernels.matmul import pack, padded
 from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
+from streamrnn.process.compiling import compiled_with
 from streamrnn.ticks import TickBatch
 
 log = logging.getLogger(__name__)
@@ -93,14 +89,13 @@ class Compiled:
         )
         slab, blank = self._slab.rows, self._slab.fresh
         floats, integers = slab.floats.numpy(), slab.integers.numpy()
-        _advance()(
-            *(self._network, self._transforms, self._layout, self._rules, self._scratch),
-            *(floats, integers, floats if self._dtype == np.float32 else integers.view(np.float64)),
-            *(blank.floats.numpy(), blank.integers.numpy()),
-            *(plan.rows, plan.order, np.array(plan.sizes)),
-            *map(np.ascontiguousarray, (values, time_ms, offset, order)),
-            *(fresh, outcome),
-        )
+        numbers = floats if self._dtype == np.float32 else integers.view(np.float64)
+        advance(
+            self._network, self._transforms, self._layout, self._rules, self._scratch, floats, integers, numbers,
+            blank.floats.numpy(), blank.integers.numpy(), plan.rows, plan.order, np.array(plan.sizes),
+            np.ascontiguousarray(values), np.ascontiguousarray(time_ms), np.ascontiguousarray(offset),
+            np.ascontiguousarray(order), fresh, outcome,
+        )  # fmt: skip
         return outcome
 
 
@@ -144,45 +139,23 @@ def _scratch(model: Model, outputs: int) -> Scratch:
     )
 
 
-@functools.cache
-def _advance() -> Callable[..., None]:
-    """The loop over waves and tiles. `sources` is in its closure because numba's cache keys on that, else
-    a change in a function that is compiled into this one would go unseen."""
-    sources = _sources()
-
-    def advance(
-        net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
-        blank_floats: Any, blank_integers: Any, rows: Any, planned: Any, sizes: Any, values: Any,
-        time_ms: Any, offset: Any, order: Any, fresh: Any, out: Any,
-    ) -> None:  # fmt: skip
-        sources  # noqa: B018
-        begin = 0
-        for size in sizes:
-            for first in range(0, size, TILE):
-                stop = min(first + TILE, size)
-                run_tile(
-                    net, t, at, rules, scratch, floats, integers, numbers, blank_floats, blank_integers,
-                    rows[first:stop], planned[begin + first : begin + stop], values, time_ms, offset,
-                    order, fresh, out,
-                )  # fmt: skip
-            begin += size
-
-    def compiled(cache: bool) -> Callable[..., None]:
-        made: Callable[..., None] = njit(nogil=True, error_model="numpy", cache=cache)(advance)
-        return made
-
-    try:
-        return compiled(cache=True)
-    except RuntimeError as error:
-        log.info("the compiled CPU step is not kept for the next start (see NUMBA_CACHE_DIR): %s", error)
-        return compiled(cache=False)
-
-
-def _sources() -> str:
-    """A digest of every file whose functions are compiled into the step."""
-    modules = (compiled_cells, matmul, transforms, heads, compiled_heads, policies, tile)
-    files = [Path(str(module.__file__)) for module in modules] + [Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+@compiled_with(compiled_cells, matmul, transforms, heads, compiled_heads, policies, score, tile, is_borrowing=True)
+def advance(
+    net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
+    blank_floats: Any, blank_integers: Any, rows: Any, planned: Any, sizes: Any, values: Any,
+    time_ms: Any, offset: Any, order: Any, fresh: Any, out: Any,
+) -> None:  # fmt: skip
+    """Step a planned batch, wave by wave and tile by tile."""
+    begin = 0
+    for size in sizes:
+        for first in range(0, size, TILE):
+            stop = min(first + TILE, size)
+            run_tile(
+                net, t, at, rules, scratch, floats, integers, numbers, blank_floats, blank_integers,
+                rows[first:stop], planned[begin + first : begin + stop], values, time_ms, offset,
+                order, fresh, out,
+            )  # fmt: skip
+        begin += size
 
 
 def compile_step() -> None:

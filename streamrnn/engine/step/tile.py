@@ -8,7 +8,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED
@@ -17,6 +16,7 @@ from streamrnn.nn.kernels.compiled_cells import step_layer
 from streamrnn.nn.kernels.compiled_heads import counts, write_row
 from streamrnn.nn.kernels.matmul import add_product, set_product
 from streamrnn.nn.kernels.transforms import read_lags, read_row
+from streamrnn.process.compiling import called, spliced
 
 TILE = 32
 """Rows stepped together: their states and gates stay in the first-level cache."""
@@ -73,7 +73,7 @@ class Scratch(NamedTuple):
     skipped: NDArray[np.float32]
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _is_finite(said: Any) -> bool:
     """Whether no number of a prediction is NaN or infinite."""
     odd = False
@@ -82,7 +82,7 @@ def _is_finite(said: Any) -> bool:
     return not odd
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _has_finite(row: Any) -> bool:
     """Whether no float32 of a contiguous row is NaN or infinite: by its greatest bits, which vectors can find."""
     greatest = _NO_BITS
@@ -92,14 +92,14 @@ def _has_finite(row: Any) -> bool:
     return bool(greatest < _INFINITE)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _copy(source: Any, target: Any) -> None:
     """Two slices of equal length: this form is the one the compiler turns into vector moves."""
     for j in range(len(target)):
         target[j] = source[j]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _load_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> None:
     for layer in range(len(at.states)):
         h, c = at.states[layer, 0], at.states[layer, 1]
@@ -108,7 +108,7 @@ def _load_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> None:
             _copy(row[c : c + hidden], scratch.c[layer, r, :hidden])
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _store_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> bool:
     """Write row r's new state back unless part of it is NaN or Inf; whether it was written."""
     for layer in range(len(at.states)):
@@ -124,7 +124,7 @@ def _store_state(at: Any, hidden: int, row: Any, scratch: Any, r: int) -> bool:
     return True
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _step_tile(net: Any, scratch: Any, rows: int) -> None:
     """The cells, layer by layer, and the head on the first rows of the tile."""
     for layer in range(len(net.places)):
@@ -136,7 +136,7 @@ def _step_tile(net: Any, scratch: Any, rows: int) -> None:
     set_product(scratch.h[len(net.places) - 1], rows, net.hidden, net.head, net.head_bias, scratch.head, 0, outputs)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any, quantiles: int) -> None:
     """Add to the head what each target's own lags say."""
     rows, targets, width = len(slots), len(t.targets), net.skip.shape[1] // scratch.relative.shape[1]
@@ -155,7 +155,7 @@ def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any,
                 scratch.head[r, (k * targets + o) * quantiles + q] += scratch.skipped[r, kq]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
     """The oldest leaves, the newest comes last."""
     targets = len(t.targets)
@@ -165,7 +165,7 @@ def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
         row[at.lags + (lags - 1) * targets + o] = last[t.targets[o]]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persistence: Any) -> None:
     """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
     kept, depth = len(at.horizons), at.horizons[-1]
@@ -176,7 +176,7 @@ def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persist
             persistence[k, o] = row[at.past + place * targets + o]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _remember(
     t: Any, at: Any, floats: Any, row: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
 ) -> None:
@@ -192,7 +192,7 @@ def _remember(
             row[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _roll(floats: Any, place: int, error: Any) -> None:
     now = np.float32(error * error)
     if not math.isnan(now):
@@ -200,7 +200,7 @@ def _roll(floats: Any, place: int, error: Any) -> None:
         floats[place] = now if math.isnan(before) else before + _SMOOTHING * (now - before)
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _refusal(rules: Any, at: Any, integers: Any, slot: int, time_ms: int, order: int) -> int:
     """Why a tick is not to be stepped on this slot's row, OK if it is (policies.py)."""
     if integers[slot, at.steps] > 0:
@@ -214,7 +214,7 @@ def _refusal(rules: Any, at: Any, integers: Any, slot: int, time_ms: int, order:
     return QUARANTINED if beyond >= 0 and (beyond + 1) % rules.retry != 0 else OK
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None:
     """Note a tick that was stepped."""
     integers[slot, at.steps] += 1
@@ -224,7 +224,7 @@ def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None
     integers[slot, at.poisoned] = 0
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persistence: Any) -> None:
     """Note a tick that was not, and that it is the truth of nothing."""
     if status in (NOT_FINITE, QUARANTINED):
@@ -233,7 +233,7 @@ def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persi
     persistence[:] = np.nan
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def run_tile(
     net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
     blank_floats: Any, blank_integers: Any, slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any,

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.nn.cells import Cell, Stack
 from streamrnn.nn.kernels.matmul import add_product, fma, pack, padded, set_product
 from streamrnn.nn.spec import CellKind
+from streamrnn.process.compiling import called, spliced
 
 KINDS: dict[CellKind, int] = {"elman": 0, "gated": 1, "gru": 2, "lstm": 3, "mingru": 4}
 _ELMAN, _GATED, _GRU, _LSTM = (KINDS[kind] for kind in ("elman", "gated", "gru", "lstm"))
@@ -79,7 +79,7 @@ def _by_gate(parameter: torch.Tensor, cell: Cell) -> NDArray[np.float32]:
     return wide.reshape(-1, given.shape[2])
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def tanh(x: Any) -> Any:
     """tanh within 2.8e-7; NaN stays NaN (the comparisons are written so)."""
     x = _EDGE if x > _EDGE else x
@@ -89,19 +89,19 @@ def tanh(x: Any) -> Any:
     return x * p / fma(s, fma(s, fma(s, _Q6, _Q4), _Q2), _Q0)
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)) within 1.6e-7."""
     return fma(_HALF, tanh(_HALF * x), _HALF)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _elman(a: Any, h: Any, wide: int) -> None:
     for j in range(wide):
         h[j] = tanh(a[j])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _gated(a: Any, h: Any, c: Any, wide: int) -> None:
     g, i, f, n = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide], a[3 * wide : 4 * wide]
     for j in range(wide):
@@ -110,7 +110,7 @@ def _gated(a: Any, h: Any, c: Any, wide: int) -> None:
         h[j] = fma(sigmoid(f[j]), h[j], c[j])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _gru(a: Any, u: Any, h: Any, wide: int) -> None:
     r, z, n = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide]
     for j in range(wide):
@@ -119,7 +119,7 @@ def _gru(a: Any, u: Any, h: Any, wide: int) -> None:
         h[j] = fma(sigmoid(z[j]), h[j] - u[j], u[j])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _lstm(a: Any, h: Any, c: Any, wide: int) -> None:
     i, f, g, o = a[:wide], a[wide : 2 * wide], a[2 * wide : 3 * wide], a[3 * wide : 4 * wide]
     for j in range(wide):
@@ -128,14 +128,14 @@ def _lstm(a: Any, h: Any, c: Any, wide: int) -> None:
         h[j] = sigmoid(o[j]) * tanh(c[j])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def _mingru(a: Any, h: Any, wide: int) -> None:
     z, n = a[:wide], a[wide : 2 * wide]
     for j in range(wide):
         h[j] = fma(sigmoid(z[j]), n[j] - h[j], h[j])
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def step_layer(
     kind: int, hidden: int, place: Any, weights: Any, x: Any, h: Any, c: Any, a: Any, u: Any, rows: int
 ) -> None:

@@ -7,15 +7,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from streamrnn.nn.heads import Change, Level, LogChange
+from streamrnn.process.compiling import called, spliced
 
 _CHANGE, _LEVEL, _LOG_CHANGE = Change.code, Level.code, LogChange.code
 _ZERO, _UNKNOWN = np.float32(0), np.float32(np.nan)
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def target(quantity: int, truth: Any, base: Any) -> Any:
     """The number that makes the prediction `truth`; NaN where there is none."""
     if quantity == _CHANGE:
@@ -25,7 +25,7 @@ def target(quantity: int, truth: Any, base: Any) -> Any:
     return truth
 
 
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@called
 def decode(quantity: int, number: Any, base: Any) -> Any:
     """The prediction that a number makes."""
     if quantity == _CHANGE:
@@ -35,7 +35,7 @@ def decode(quantity: int, number: Any, base: Any) -> Any:
     return number
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
     """Whether a truth of target o at horizon k, forecast from a base value, is within the bound."""
     mean, bound = t.target_mean[k, o], t.target_bound[k, o]
@@ -46,7 +46,7 @@ def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
     return bool(is_base_within and abs(target(t.quantity, truth, base) - mean) <= most)
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
     """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""
     horizons, targets, quantiles = said.shape

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from streamrnn.process.compiling import called
 
 PANEL = 16
 """Columns of a panel: two AVX2 vectors, one of AVX-512, four of NEON."""
@@ -127,19 +129,19 @@ _main_tile, _single_row = _tile(ROWS), _tile(1)
 """Arguments are addresses, and steps from row to row in floats; a step of 0 makes `init` one row for all."""
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@called
 def set_product(a: Any, rows: int, k: int, weights: Any, bias: Any, c: Any, first: int, width: int) -> None:
     """c[:rows, first : first + width] = bias[:width] + a[:rows, :k] @ W, W packed in `weights` (flat)."""
     _product(a, rows, k, weights, bias.ctypes.data, 0, c, first, width)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@called
 def add_product(a: Any, rows: int, k: int, weights: Any, c: Any, first: int, width: int) -> None:
     """c[:rows, first : first + width] += a[:rows, :k] @ W, W packed in `weights` (flat, width / 16 panels)."""
     _product(a, rows, k, weights, c.ctypes.data + first * 4, c.shape[1], c, first, width)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@called
 def _product(
     a: Any, rows: int, k: int, weights: Any, init_at: int, init_by: int, c: Any, first: int, width: int
 ) -> None:

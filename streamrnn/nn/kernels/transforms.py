@@ -7,12 +7,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from streamrnn.nn.heads import head_of
 from streamrnn.nn.kernels.compiled_heads import target
 from streamrnn.nn.model import DAY_MS, NEVER_MS, Model
+from streamrnn.process.compiling import spliced
 
 CHANNELS = {"level": 0, "difference": 1, "log_return": 2}
 TIMES = {"hour": 0, "weekday": 1, "log_gap": 2}
@@ -74,7 +74,7 @@ def transforms_of(model: Model) -> Transforms:
     )
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: Any, filled: Any, kept: Any) -> None:
     """One tick's values (F,) to input columns x (D,), filled (F,) and the last values to carry, kept (F,)."""
     for f in range(len(values)):
@@ -92,7 +92,7 @@ def read_row(t: Any, values: Any, time_ms: int, last: Any, last_time: int, x: An
             x[column + f] = math.isnan(values[f])
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _channel(kind: int, filled: Any, last: Any, feature: int) -> Any:
     now = filled[feature]
     then = now if math.isnan(last[feature]) else last[feature]
@@ -103,7 +103,7 @@ def _channel(kind: int, filled: Any, last: Any, feature: int) -> Any:
     return now
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int) -> int:
     """Write a time feature's columns from `column` on; the column after them."""
     if kind == _LOG_GAP:
@@ -116,7 +116,7 @@ def _time(kind: int, time_ms: int, last_time: int, gap: Any, x: Any, column: int
     return column + 2
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def read_lags(t: Any, o: int, lags: Any, now: Any, relative: Any) -> None:
     """What the skip sees of one target: lags (P O,) of the row, its value now, to relative (P,)."""
     targets, std = len(t.targets), t.lag_std[o]
@@ -129,7 +129,7 @@ def read_lags(t: Any, o: int, lags: Any, now: Any, relative: Any) -> None:
             relative[p] = _ZERO if abs(relative[p]) > limit else relative[p]
 
 
-@njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@spliced
 def _lag_limit(t: Any, o: int, lags: Any, relative: Any) -> Any:
     """Beyond which one target's lags are unknown: the row's own where streams differ in size."""
     least, most = t.lag_least[o], t.lag_bound[o]
