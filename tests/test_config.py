@@ -404,3 +404,9 @@ def test_a_flag_that_is_not_understood_is_named_without_its_value(
     error = capsys.readouterr().err
     assert said in error
     assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("given", [{"poll_s": "0"}, {"poll_s": "inf"}, {"switch": "x"}, {"challenger": "0"}])
+def test_how_a_new_model_is_followed_is_refused_out_of_range(given: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"^model\.\w+: "):
+        load_settings(overrides={f"model.{key}": value for key, value in given.items()})

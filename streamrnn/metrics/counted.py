@@ -63,6 +63,10 @@ class Metrics(Counters):
         self._errors = RollingErrors((len(spec.scored_horizons), len(spec.targets)))
         self._values["streamrnn_model_info"] = {(spec.label, spec.cell, device): 1.0}
 
+    def registry_failed(self) -> None:
+        """The registry could not be asked which models are wanted."""
+        self._add("streamrnn_registry_failures_total", 1)
+
     def batch(self, batch: PredictionBatch, now_ms: float) -> None:
         """A batch whose predictions are acknowledged, and the null values beside them."""
         n, endings, skipped = len(batch.ticks), batch.ticks.endings, batch.ticks.skipped

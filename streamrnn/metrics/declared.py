@@ -33,6 +33,7 @@ OF_PARTITION = (
 """Gauges that go when a partition goes."""
 DECLARED = (
     Declared("streamrnn_model_info", "gauge", ("model", "cell", "device"), "The model that serves, always 1."),
+    Declared("streamrnn_registry_failures_total", "counter", (), "Looks for a new champion that failed."),
     Declared("streamrnn_ticks_total", "counter", (), "Ticks stepped."),
     Declared("streamrnn_predictions_total", "counter", (), "Predictions acknowledged by the broker."),
     Declared("streamrnn_dead_letters_total", "counter", ("stage", "code"), "Records refused, by reason."),

@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterator
 from streamrnn.registry import Registry
 
 ABANDONED_S = 86_400.0
-"""Nobody writes to a version for longer than this; what is older and unfinished was left behind."""
+"""Nobody writes to a version for longer than this; what is older and unfinished was left behind.
+
+A worker writes its report again and again; one so old has no worker any more.
+"""
 
 
 def prune(registry: Registry, name: str, keep: int, min_age_s: float) -> Iterator[str]:
@@ -22,6 +25,7 @@ def prune(registry: Registry, name: str, keep: int, min_age_s: float) -> Iterato
         if registry.age_s(name, entry) >= max(min_age_s, ABANDONED_S):
             registry.delete(name, entry)
             yield f"{name}/{entry}, which was never finished"
+    yield from (f"what a worker last said of {name}: {file}" for file in registry.prune_reports(name, ABANDONED_S))
 
 
 def superfluous(versions: Collection[int], keep: int) -> list[int]:

@@ -7,7 +7,21 @@ daemons: daemons look there. Knows bundles, not their use. Torch is imported onl
 
 from streamrnn.registry.chosen import check_named, load_model
 from streamrnn.registry.model_names import is_name
-from streamrnn.registry.pointers import Champion, Staged
+from streamrnn.registry.pointers import Champion, Staged, Wanted
 from streamrnn.registry.registry import Registry
+from streamrnn.registry.worker_reports import Compared, Heard, HeardOfWorkers, ReportedPartition, WorkerReport
 
-__all__ = ["Champion", "Registry", "Staged", "check_named", "is_name", "load_model"]
+__all__ = [
+    "Champion",
+    "Compared",
+    "Heard",
+    "HeardOfWorkers",
+    "Registry",
+    "ReportedPartition",
+    "Staged",
+    "Wanted",
+    "WorkerReport",
+    "check_named",
+    "is_name",
+    "load_model",
+]

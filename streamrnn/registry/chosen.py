@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 
 def check_named(settings: ModelSettings) -> None:
-    """ConfigError where the settings name no model: neither `path` nor `name` and `registry`."""
+    """ConfigError where the settings name no model, neither `path` nor `name` and `registry`, or no challenger."""
     if settings.path is None and not (settings.registry and settings.name):
         raise ConfigError("no model: set model.path, or model.registry and model.name")
+    if settings.challenger is not None and (settings.path is not None or settings.challenger == settings.version):
+        raise ConfigError("model.challenger: needs another version of model.name in model.registry to run beside")
 
 
 def load_model(settings: ModelSettings) -> "Model":

@@ -6,7 +6,7 @@ the old one or the new one. Knows no daemon that follows them.
 
 import time
 from contextlib import suppress
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,6 +34,18 @@ class Staged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     version: Version
     staged_ms: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Wanted(NamedTuple):
+    """What a daemon is to run: the version that serves, and the one beside it if there is one."""
+
+    champion: int
+    challenger: int | None = None
+
+    @classmethod
+    def of(cls, champion: int, challenger: int | None) -> "Wanted":
+        """The two; a champion has no use for itself as its challenger."""
+        return cls(champion, None if challenger == champion else challenger)
 
 
 P = TypeVar("P", Champion, Staged)
@@ -111,9 +123,16 @@ class Pointed(Published):
         self._point(name, CHAMPION, champion)
         # 2. The challenger. Where the process ends before this, both name one version, which readers bear. The
         #    other order would leave a moment in which a daemon drops the line that it is about to need.
-        with suppress(_DamagedPointer):
-            if (staged := self.challenger(name)) and staged.version == champion.version:
-                self.unstage(name)
+        if self._is_over(name, champion.version):
+            self.unstage(name)
+
+    def _is_over(self, name: str, champion: int) -> bool:
+        """Whether the challenger has become the champion, or its pointer names nobody."""
+        try:
+            staged = self.challenger(name)
+        except _DamagedPointer:
+            return True
+        return staged is not None and staged.version == champion
 
     # The challenger
 
@@ -146,6 +165,13 @@ class Pointed(Published):
             self._store.delete(f"{checked_name(name)}/{CHALLENGER}")
 
     # Both
+
+    def wanted(self, name: str) -> Wanted:
+        """What a daemon is to run now; BundleError where that cannot be read."""
+        # The challenger first. A promotion between the two reads then shows the version as both; the other way
+        # round, it would show it as neither, and a daemon would drop the line that it is about to serve with.
+        staged = self.challenger(name)
+        return Wanted.of(self.champion(name), None if staged is None else staged.version)
 
     def numbers_given(self, name: str) -> set[int]:
         """Versions that a pointer names or named, there or not; a damaged pointer names none."""

@@ -6,11 +6,10 @@ from pathlib import Path
 from streamrnn.errors import BundleError
 from streamrnn.nn.manifest import MANIFEST, WEIGHTS, Manifest, Read, read_manifest, read_weights, refusing
 from streamrnn.registry.model_names import checked_name, is_name, version_numbers
+from streamrnn.registry.worker_reports import WORKERS
 from streamrnn.stores import open_store
 
 LARGEST_REPORT_BYTES = 50_000_000
-WORKERS = "workers"
-"""The folder beside the versions in which workers report; no version."""
 
 
 class Published:

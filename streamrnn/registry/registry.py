@@ -5,7 +5,7 @@ Owns how numbers are given. Torch is imported only where a model is written or r
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from streamrnn.errors import BundleError
 from streamrnn.nn.manifest import refusing
 from streamrnn.registry.model_names import checked_name, version_numbers
 from streamrnn.registry.pointers import Pointed
+from streamrnn.registry.worker_reports import FRESH_S, HeardOfWorkers, WorkerReport, WorkerReports
 
 if TYPE_CHECKING:
     from streamrnn.nn.model import Model
@@ -30,6 +31,7 @@ class Registry(Pointed):
     def __init__(self, root: str | Path, most_tries: int = MOST_TRIES) -> None:
         super().__init__(root)
         self._most_tries = most_tries
+        self._workers = WorkerReports(self._store)
 
     def publish(self, model: "Model", reports: Reports | Mapping[str, bytes] | None = None) -> int:
         """Save as the next version, whatever others publish meanwhile, and return its number.
@@ -71,3 +73,23 @@ class Registry(Pointed):
             raise BundleError(f"{error}, though it is the champion; {self._remedy(name)}") from error
         self._check_label(name, chosen, (model.spec.name, model.spec.version))
         return model
+
+    # What workers say
+
+    def write_report(self, name: str, report: WorkerReport) -> None:
+        """Replace what a worker said of itself, in a file named after it."""
+        self._workers.write(name, report)
+
+    def remove_report(self, name: str, worker: str) -> None:
+        """Forget what a worker said: it ends. Nothing happens where it said nothing."""
+        self._workers.remove(name, worker)
+
+    def reports(self, name: str, newest_s: float = FRESH_S) -> HeardOfWorkers:
+        """What the workers that serve a model say; a report older than `newest_s` is not fresh."""
+        return self._workers.read(name, newest_s)
+
+    def prune_reports(self, name: str, min_age_s: float) -> Iterator[str]:
+        """Delete the files of workers that nobody has written to for so long, and say each."""
+        for file in self._workers.old(name, min_age_s):
+            self._workers.clear(name, file)
+            yield file

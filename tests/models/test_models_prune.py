@@ -8,7 +8,7 @@ import pytest
 from streamrnn.errors import BundleError
 from streamrnn.models import pruning
 from streamrnn.models.pruning import superfluous
-from streamrnn.registry import Registry
+from streamrnn.registry import Registry, WorkerReport
 from tests.models.published import Run, model
 
 
@@ -66,6 +66,17 @@ def test_a_version_promoted_while_prune_is_at_work_stays(
     Registry(root).set_champion("oil", 4)
     assert list(steps) == ["oil@5"]
     assert registry.versions("oil") == [1, 2, 4, 6]
+
+
+def test_what_workers_said_a_day_ago_goes(registry: Registry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.write_report(
+        "oil", WorkerReport(worker="h-1", group="g", topic="t", at_ms=int(time.time() * 1000), serving="oil@2")
+    )
+    aged(monkeypatch, 23)
+    assert run("prune", "oil", "--keep", "9").startswith("oil: 0 deleted")
+    aged(monkeypatch, 25)
+    assert "deleted what a worker last said of oil: h-1.json\n" in run("prune", "oil", "--keep", "9")
+    assert registry.reports("oil").heard == ()
 
 
 def test_the_challenger_stays_and_a_damaged_one_lets_nothing_go(registry: Registry, root: str) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from streamrnn.errors import BundleError
-from streamrnn.registry import Registry, Staged
+from streamrnn.registry import Registry, Staged, Wanted
 from streamrnn.registry.pointers import CHALLENGER, CHAMPION
 from tests.backends import full_at, stand_before
 from tests.registry.marked_models import make_model
@@ -111,6 +112,8 @@ def test_a_damaged_pointer_is_named_with_what_mends_it_and_both_ways_mend(regist
     assert registry.challenger("oil") is None
     registry._store.write(f"oil/{CHALLENGER}", raw)
     assert registry.set_champion("oil", 3) == 2
+    assert registry.challenger("oil") is None
+    registry._store.write(f"oil/{CHALLENGER}", raw)
     assert registry.publish(make_model()) == 5
 
 
@@ -132,6 +135,41 @@ def test_the_number_of_a_challenger_that_was_deleted_is_never_given_again(regist
     registry.stage("oil", 4)
     registry.delete("oil", 4)
     assert registry.publish(make_model()) == 5
+
+
+def test_what_is_wanted_is_the_champion_and_another_beside_it(registry: Registry) -> None:
+    assert registry.wanted("oil") == Wanted(2)
+    registry.stage("oil", 3)
+    assert registry.wanted("oil") == Wanted(2, 3)
+    registry._store.write(f"oil/{CHAMPION}", b'{"version":3}')
+    assert registry.wanted("oil") == Wanted(3)
+    for file in (CHALLENGER, CHAMPION):
+        registry._store.write(f"oil/{file}", b"{")
+        with pytest.raises(BundleError, match=rf"oil/{file}: not a"):
+            registry.wanted("oil")
+        registry.unstage("oil")
+
+
+def test_a_promotion_between_two_reads_never_hides_the_version() -> None:
+    """Whichever read it comes before."""
+    registry = Registry("fake://bucket/m")
+    for n in range(2):
+        registry.publish(make_model(n))
+    seen = set()
+    for promoted_before in range(4):
+        registry.set_champion("oil", 1)
+        registry.stage("oil", 2)
+        reads = iter(range(10))
+
+        def promote(operation: str, path: str, at: int = promoted_before, reads: Iterator[int] = reads) -> None:
+            if operation == "read" and next(reads) == at:
+                stand_before(lambda operation, path: None)
+                Registry("fake://bucket/m").set_champion("oil", 2)
+
+        stand_before(promote)
+        seen.add(registry.wanted("oil"))
+        stand_before(lambda operation, path: None)
+    assert seen == {Wanted(1, 2), Wanted(2)}
 
 
 def test_a_challenger_pointer_is_plain_json(registry: Registry) -> None:

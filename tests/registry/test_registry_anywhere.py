@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from streamrnn.config import load_settings
-from streamrnn.errors import BundleError
+from streamrnn.errors import BundleError, ConfigError
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
-from streamrnn.registry import Registry, load_model
+from streamrnn.registry import Registry, check_named, load_model
 from tests.backends import running, slow
 from tests.registry.marked_models import make_model, mark
 
@@ -34,6 +34,16 @@ def test_a_model_comes_back_with_the_same_bits_from_anywhere(root: str, cell: Ce
     for loaded in (registry.load("oil", 1), Registry(root).load("oil"), load_model(settings.model)):
         assert bits(loaded) == bits(model)
         assert loaded.spec == spec
+
+
+@pytest.mark.parametrize(
+    "given", [{"version": "3", "challenger": "3"}, {"path": "m", "challenger": "3"}, {"name": "oil"}, {}]
+)
+def test_settings_that_name_no_model_or_no_challenger_are_refused(given: dict[str, str]) -> None:
+    named = {"registry": "m", "name": "oil"} if "version" in given else {}
+    settings = load_settings(overrides={f"model.{key}": value for key, value in (named | given).items()})
+    with pytest.raises(ConfigError, match=r"^(no model: set|model\.challenger: needs)"):
+        check_named(settings.model)
 
 
 def test_versions_champion_and_names_are_the_same_everywhere(root: str) -> None:
