@@ -45,7 +45,7 @@ class SentBatch:
 
 @dataclass(slots=True)
 class Interval:
-    """What was stepped and sent since the last commit.
+    """What was stepped and sent since the cut before.
 
     steps: undo layers that its end releases. positions: what may be committed once all is
     acknowledged.
@@ -60,3 +60,9 @@ class Interval:
         self.steps += 1
         self.positions.update(positions)
         self.sent.append(sent)
+
+    def take_back(self, earlier: "Interval") -> None:
+        """`earlier`, which went before, is not committed after all: it is with this one."""
+        self.steps += earlier.steps
+        self.positions = earlier.positions | self.positions
+        self.sent = earlier.sent + self.sent

@@ -1,27 +1,24 @@
-"""The path of a tick, one screen: fetch, step on the engine thread, send, commit. Owns their order.
+"""The path of a tick, one screen: fetch, step on the engine thread, send, cut. Owns their order.
 
 While step N runs on the engine thread, the event loop sends N-1 and fetches N+1. What was stepped and sent since
-the last commit is an interval. The order of durability, for both guarantees:
+the last cut is an interval. committer.py commits it while the next one is on its way, and owns the order of
+durability.
 
-1. every prediction and dead letter of the interval is acknowledged by the broker;
-2. its offsets are committed with the pedigree of the state, exactly once in one transaction with 1;
-3. the engine forgets how to undo the interval;
-4. snapshots of positions at or below the committed ones may be finished.
-
-Whatever fails before 2 is known to have succeeded takes one way back: the interval is aborted, the engine undoes
-it, and each partition asks the broker again where it stands. Knows Kafka only by the source and the delivery.
+Whatever fails before a commit is known to have succeeded takes one way back: what is closing comes to its end, the
+delivery aborts, the engine undoes all that is not committed, and each partition asks the broker again where it
+stands. Knows Kafka only by the source and the delivery.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from streamrnn.config import Settings
 from streamrnn.errors import (
     BatchTooLarge,
     BrokerUnavailable,
-    NotInTime,
     Rebalanced,
     RecordsRefused,
     StoreUnavailable,
@@ -34,7 +31,8 @@ from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, RecordColumns
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
-from streamrnn.worker.commit_interval import BatchUnderWay, Interval
+from streamrnn.worker.commit_interval import BatchUnderWay
+from streamrnn.worker.committer import WAYS_BACK, Committer
 from streamrnn.worker.health import Health
 from streamrnn.worker.line import Line
 from streamrnn.worker.pace import Pace
@@ -45,8 +43,6 @@ from streamrnn.worker.source import TickSource
 log = logging.getLogger(__name__)
 SNAPSHOT_SHARE = 0.4
 """Of the shutdown budget, for last snapshots."""
-_WAYS_BACK = (BrokerUnavailable, NotInTime, StoreUnavailable, Rebalanced, RecordsRefused, TicksLost)
-"""Errors after which the interval is undone and done again; every other error ends the process."""
 
 
 class Worker:
@@ -71,7 +67,7 @@ class Worker:
         self.health = Health(settings, source, line.engine, assigner, self.sender, self._broker, metrics, pauses)
         self._membership: Membership | None = None
         self._in_flight: BatchUnderWay | None = None
-        self._interval, self._committed_at = Interval(), 0.0
+        self._commits = Committer(settings, delivery, line, metrics, assigner, self.sender, self._broker)
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
@@ -89,18 +85,19 @@ class Worker:
                 try:
                     await self._follow_assignment()
                     await self._turn()
-                except _WAYS_BACK as error:
+                except WAYS_BACK as error:
                     await self._go_back(error)
             await self._finish()
         finally:
             for task in aside:
                 task.cancel()
             await asyncio.gather(*aside, return_exceptions=True)
+            await self._commits.stop()
             await self.assigner.close()
             self._line.keeper.close()
 
     async def _turn(self) -> None:
-        """Fetch N+1 and start its step, send N, commit when it is time."""
+        """Fetch N+1 and start its step, send N, begin a commit when it is time."""
         if damaged := self._line.keeper.damaged.intersection(self.assigner.live()):
             raise StoreUnavailable(f"snapshots that rows of partitions {sorted(damaged)} were only in are damaged")
         records = await self._fetch()
@@ -115,8 +112,9 @@ class Worker:
             await stepped.step
         self._in_flight = self._begin(records, positions)
         await self._send(stepped)
-        if self._due_in_s() <= 0:
-            await self._commit()
+        self._commits.raise_failure()
+        if self._commits.due_in_s() <= 0 and not self._source.has_rebalanced():
+            self._commits.cut()
 
     # Assignment
 
@@ -134,17 +132,18 @@ class Worker:
     async def _let_go(self) -> None:
         """At least once: what is on its way is published, so the rows stay ahead of the committed offsets."""
         try:
+            with suppress(Rebalanced):  # not committed any more, but published
+                await self._commits.ended()
             await self._flush()
             await self._delivery.acknowledged()
-        except _WAYS_BACK as error:
+        except WAYS_BACK as error:
             log.info("what was on its way comes again: %s", error)
             return await self._abandon()
-        self.assigner.published(self._interval.positions)
-        self._close_interval()
+        self._commits.keep()
         return await self._delivery.abort()
 
     async def _go_back(self, error: StreamrnnError) -> None:
-        """Undo the interval, take note of why, and let each partition find out where it stands."""
+        """Undo what is not committed, take note of why, and let each partition find out where it stands."""
         await self._abandon()
         if isinstance(error, RecordsRefused):
             self.sender.refused(error)
@@ -163,15 +162,15 @@ class Worker:
             self.assigner.readmit()
 
     async def _abandon(self) -> None:
-        """Rows and positions are those of the last commit; nothing of the interval will be committed by us."""
+        """Rows and positions are those of the last commit; nothing of what came since will be committed by us."""
+        await self._commits.drop()
         batch, self._in_flight = self._in_flight, None
         if batch is not None:
             await asyncio.wait({batch.step})
-            if (error := batch.step.exception()) is not None and not isinstance(error, _WAYS_BACK):
+            if (error := batch.step.exception()) is not None and not isinstance(error, WAYS_BACK):
                 raise error
         await self._delivery.abort()
         await self._line.thread.call(self._line.engine.undo)
-        self._interval = Interval()
         self.assigner.undone()
 
     # The path
@@ -199,13 +198,10 @@ class Worker:
         return records
 
     def _patience_ms(self) -> int:
-        """How long a fetch may wait: not at all for a step under way, no longer than to the next commit."""
+        """How long a fetch may wait: not at all for a step under way, no longer than to the next cut."""
         if self._in_flight is not None:
             return 0
-        wait_s = self._pauses.idle_s
-        if self._interval.steps:
-            wait_s = min(wait_s, self._due_in_s())
-        return max(1, int(1000 * wait_s))
+        return max(1, int(1000 * min(self._pauses.idle_s, self._commits.due_in_s())))
 
     def _begin(self, fetched: Sequence[Record], positions: dict[int, int]) -> BatchUnderWay | None:
         """Decode, and start the step on the engine thread."""
@@ -220,61 +216,20 @@ class Worker:
         return BatchUnderWay(records, positions, dead, step)
 
     async def _send(self, batch: BatchUnderWay | None) -> None:
-        """Hand a stepped batch to the delivery; its acknowledgements are awaited at the commit."""
+        """Hand a stepped batch to the delivery; its acknowledgements are awaited when the interval is closed."""
         if batch is None:
             return
         stepped = await batch.step
         for stage, seconds in stepped.stages():
             self._metrics.stage(stage, seconds)
-        if not self._interval.steps:
+        if not self._commits.interval.steps:
             assert self._membership is not None
+            if self._is_exact:  # a transaction begins when the one before has ended
+                await self._commits.ended()
             await self._delivery.begin(self._membership)
-        await self.sender.send(self._interval, batch.records, batch.dead, batch.positions, stepped)
+        await self.sender.send(self._commits.interval, batch.records, batch.dead, batch.positions, stepped)
 
-    # The commit
-
-    def _due_in_s(self) -> float:
-        return self._committed_at + self._settings.delivery.commit_interval_ms / 1000 - time.monotonic()
-
-    async def _commit(self) -> None:
-        """Steps 1 to 4 of the module's header."""
-        self._committed_at = time.monotonic()
-        interval = self._interval
-        if not interval.steps or self._source.has_rebalanced():
-            return None
-        started = time.perf_counter()
-        marks = self.assigner.marks(interval.positions)
-        if not marks:
-            raise Rebalanced("nothing of what was sent is ours to commit")
-        # 1. All of the interval is acknowledged, before any offset says so (law 3).
-        await self._delivery.acknowledged()
-        # 2. The offsets are committed, exactly once together with the records of 1.
-        try:
-            await self._delivery.commit(marks)
-        except BrokerUnavailable as error:
-            # Exactly once, nobody knows whether the transaction went through: the interval is undone. At least
-            # once, its records are published for good: it stays open, and is committed with what comes.
-            if self._is_exact:
-                raise
-            return self._broker.note("commit", str(error))
-        for doing in ("publish", "commit"):
-            self._broker.note(doing)
-        self._metrics.stage("commit", time.perf_counter() - started)
-        # 3. No undo reaches below these positions any more: settling comes before all later calls of the engine.
-        self._close_interval()
-        # 4. Snapshots of these positions may be finished: the keeper looks at what the assigner says is committed.
-        self.assigner.committed(interval.positions)
-        return self.sender.committed(interval.positions)
-
-    def _close_interval(self) -> None:
-        """Count what is now seen by readers, and have the engine forget how to undo it before its next step."""
-        interval, self._interval = self._interval, Interval()
-        self._line.thread.post(self._line.engine.settle, interval.steps)
-        now_ms = time.time() * 1000
-        for sent in interval.sent:
-            self._metrics.batch(sent.predictions, now_ms if self._is_exact else sent.acknowledged_ms)
-            self._metrics.dead(sent.dead)
-            self._metrics.dropped(sent.dropped)
+    # The end
 
     async def _flush(self) -> None:
         """Send what is in flight."""
@@ -285,13 +240,20 @@ class Worker:
         """Before the end: publish and commit; insist while only a commit fails, else leave it to the next start."""
         try:
             await self._flush()
-            await self._commit()
-            while self._interval.steps and self._broker.fails("commit") and not self._source.has_rebalanced():
-                await asyncio.sleep(self._pauses.retry_s)
-                await self._commit()
-        except _WAYS_BACK as error:
+            await self._commit_rest()
+        except WAYS_BACK as error:
             log.warning("the end comes before the last commit, whose ticks will be read again: %s", error)
-        if self._interval.steps:
             await self._abandon()
         patience_s = SNAPSHOT_SHARE * self._settings.limits.shutdown_budget_s
         await self._line.keeper.last(self.assigner.owned(), patience_s)
+
+    async def _commit_rest(self) -> None:
+        """All that was sent is committed when this returns."""
+        await self._commits.ended()
+        while self._commits.interval.steps:
+            if self._source.has_rebalanced():
+                raise Rebalanced("the group has rebalanced")
+            self._commits.cut()
+            await self._commits.ended()
+            if self._commits.interval.steps:  # only the commit has failed
+                await asyncio.sleep(self._pauses.retry_s)

@@ -210,6 +210,33 @@ async def test_a_record_too_large_is_named_by_its_tick_and_nothing_overtakes_it(
 
 
 @real_only
+@pytest.mark.parametrize("bad_first", [False, True], ids=["behind the cut", "before the cut"])
+async def test_a_commit_minds_what_was_sent_before_its_cut_alone(
+    settings: SettingsFactory, bad_first: bool
+) -> None:
+    s = await settings(partitions=2, output={"batch_bytes": 5_000_000})
+    topic = s.output.topic
+    await create_topic(s.kafka, topic, 2)
+    large = predictions(1, first=300, size=1_200_000)
+    async with delivering(s) as (delivery, source):
+        await delivery.send(topic, predictions(300, 2) + (large if bad_first else []))
+        delivery.cut()
+        committing = asyncio.create_task(delivery.commit({0: Mark(1), 1: Mark(1)}))
+        await delivery.begin(source.membership())
+        await delivery.send(topic, predictions(51, 2, first=301) + ([] if bad_first else large))
+        if not bad_first:
+            await committing
+            delivery.cut()
+            committing = asyncio.create_task(delivery.commit({0: Mark(2), 1: Mark(2)}))
+        with pytest.raises(BatchTooLarge):
+            await committing
+        await delivery.abort()
+        assert await source.committed(0) == (None if bad_first else Mark(1))
+    assert await numbers(s, topic) == ([] if bad_first else [*range(0, 300, 2)]), "nothing overtakes"
+    assert await numbers(s, topic, 1) == [*range(1, 352, 2)]
+
+
+@real_only
 async def test_batches_above_the_brokers_limit_are_halved_until_they_pass_and_stay_so(
     settings: SettingsFactory,
 ) -> None:

@@ -24,7 +24,7 @@ from streamrnn.worker.line import Line, make_line
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.pauses import Pauses
 
-from .fakes import FakeDelivery, FakeSource, Journal, Place, place_of, published
+from .fakes import Committed, FakeDelivery, FakeSource, Journal, Place, place_of, published
 
 SPEC = ModelSpec(
     name="toy",
@@ -113,6 +113,10 @@ class World:
         """Source position and code of each dead letter, in order."""
         records = published(self.journal, self.settings.dead_letter_topic)
         return [(place_of(r), dict(r.headers)["__streamrnn.errors.code"].decode()) for r in records]
+
+    def commits(self) -> list[dict[int, int]]:
+        """The positions of each commit, in order."""
+        return [done.positions for done in self.journal if isinstance(done, Committed)]
 
     @asynccontextmanager
     async def crashing(self) -> AsyncIterator[asyncio.Task[None]]:

@@ -177,11 +177,19 @@ class FakeDelivery:
         self.outcomes: deque[Exception | Lost | None] = deque()
         self.refuses: Callable[[str, OutRecord], bool] = lambda topic, record: False
         self.on_published: Callable[[], None] = lambda: None
+        self.acknowledging: deque[Exception | None] = deque()
+        self.commits_take: deque[int] = deque()
+        """Turns of the event loop before, and then as many after, each commit is done."""
         self.is_open = asyncio.Event()
         self.is_open.set()
+        self.held_at = ""
+        """Where a commit stays for as long as this is said: acknowledging, committing or committed."""
+        self.is_closing = False
+        """Whether a commit has begun and not ended."""
         self._open: list[Published] = []
         self._refused: RecordsRefused | None = None
-        self._began = False
+        self._cut: RecordsRefused | None = None
+        self._is_cut = self._began = False
 
     async def start(self) -> None:
         """Nothing to connect to."""
@@ -190,11 +198,13 @@ class FakeDelivery:
         """Nothing to close."""
 
     async def begin(self, membership: Membership) -> None:
-        assert not self._began, "an interval ends before the next begins"
+        if self.is_exact:
+            assert not self._began, "a transaction ends before the next begins"
         self._began = True
 
     async def send(self, topic: str, records: Sequence[OutRecord]) -> "asyncio.Future[None]":
         assert self._began
+        assert not (self.is_exact and self._is_cut), "nothing joins a transaction that is being committed"
         self.attempts += 1
         await self.is_open.wait()
         await asyncio.sleep(0)
@@ -211,17 +221,37 @@ class FakeDelivery:
         acknowledged.set_result(None)
         return acknowledged
 
+    def cut(self) -> None:
+        assert not self._is_cut, "one commit at a time"
+        self._is_cut, self._cut, self._refused = True, self._refused, None
+
     async def acknowledged(self) -> None:
         await asyncio.sleep(0)
-        if self._refused is not None:
-            raise self._refused
+        if self._is_cut:
+            await self._pass("acknowledging")
+        error = self.acknowledging.popleft() if self.acknowledging else None
+        error = error or (self._cut if self._is_cut else self._refused)
+        if error is not None:
+            self.is_closing = False
+            raise error
 
     async def commit(self, marks: Mapping[int, Mark]) -> None:
-        await self.acknowledged()
-        if not self.is_exact:
-            await self.source.commit(marks)
-            self._began = False
-            return
+        turns = self.commits_take.popleft() if self.commits_take else 0
+        try:
+            await self.acknowledged()
+            await self._pass("committing", turns)
+            await (self._commit_exactly(marks) if self.is_exact else self.source.commit(marks))
+            await self._pass("committed", turns)
+        finally:
+            self._is_cut, self._cut, self.is_closing = False, None, False
+
+    async def _pass(self, moment: str, turns: int = 0) -> None:
+        self.is_closing = True
+        while self.held_at == moment or turns > 0:
+            turns -= 1
+            await asyncio.sleep(0)
+
+    async def _commit_exactly(self, marks: Mapping[int, Mark]) -> None:
         outcome = self.outcomes.popleft() if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome
@@ -236,7 +266,8 @@ class FakeDelivery:
         self._began = False
 
     async def abort(self) -> None:
-        self._open, self._refused, self._began = [], None, False
+        assert not self.is_closing, "the commit under way ends first"
+        self._open, self._refused, self._cut, self._began, self._is_cut = [], None, None, False, False
 
 
 def place_of(record: OutRecord) -> Place:

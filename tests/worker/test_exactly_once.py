@@ -12,7 +12,7 @@ from streamrnn.provenance.pedigree import Pedigree
 
 from .conftest import MakeWorld, World, alone, ticks
 from .fakes import Committed, Lost, Published, place_of
-from .test_interleavings import TURNS, rebalances, serve_all
+from .test_interleavings import TAKES, TURNS, rebalances, serve_all
 
 AWAY = BrokerUnavailable("nobody there")
 EXACT = {"guarantee": "exactly_once", "commit_interval_ms": 0}
@@ -53,17 +53,18 @@ def beginning(text: str) -> tuple[str, str, int, int]:
     interval_ms=st.sampled_from([0, 3]),
     sending=st.lists(st.sampled_from([None, None, None, AWAY]), max_size=12),
     outcomes=OUTCOMES,
+    takes=TAKES,
     turns=TURNS,
     when=st.sampled_from(["fetch", "step", "publish"]),
 )
 def test_no_order_of_faults_loses_doubles_or_changes_a_prediction(
     world: MakeWorld, poll: int, most: int, interval_ms: int, sending: list[Exception | None],
-    outcomes: list[Exception | Lost | None], turns: list[tuple[int, ...] | None], when: str,
+    outcomes: list[Exception | Lost | None], takes: list[int], turns: list[tuple[int, ...] | None], when: str,
 ) -> None:  # fmt: skip
     async def run() -> World:
         delivery = EXACT | {"commit_interval_ms": interval_ms}
         w = world(TOPIC, poll=poll, input={"max_poll_records": most, "warmup_ticks": 100}, delivery=delivery)
-        w.sink.errors, w.sink.outcomes = deque(sending), deque(outcomes)
+        w.sink.errors, w.sink.outcomes, w.sink.commits_take = deque(sending), deque(outcomes), deque(takes)
         rebalances(w, turns, when)
         await asyncio.wait_for(serve_all(w), 20)
         return w

@@ -14,6 +14,8 @@ from .fakes import check_order_of_durability
 TOPIC = {0: ticks(0, 40), 1: ticks(1, 25), 2: ticks(2, 9)}
 ERRORS = st.lists(st.sampled_from([None, None, BrokerUnavailable("away"), Rebalanced("late")]), max_size=12)
 PUBLISHING = st.lists(st.sampled_from([None, None, BrokerUnavailable("away")]), max_size=12)
+TAKES = st.lists(st.integers(0, 60), max_size=12)
+"""Turns of the event loop that a commit takes, before and after it is done."""
 TURNS = st.lists(st.sampled_from([None, None, (0, 1, 2), (0, 1), (2,), ()]), max_size=10)
 """What is assigned at the next fetch, step or publish; None changes nothing."""
 
@@ -50,18 +52,22 @@ async def serve_all(world: World) -> None:
     warmup=st.integers(1, 9),
     interval_ms=st.sampled_from([0, 3]),
     publishing=PUBLISHING,
+    acknowledging=PUBLISHING,
     commits=ERRORS,
+    takes=TAKES,
     turns=TURNS,
     when=st.sampled_from(["fetch", "step", "publish"]),
 )
 def test_each_tick_is_predicted_as_its_stream_alone_would_be_and_committed_only_then(
     world: MakeWorld, poll: int, warmup: int, interval_ms: int, publishing: list[Exception | None],
-    commits: list[Exception | None], turns: list[tuple[int, ...] | None], when: str,
+    acknowledging: list[Exception | None], commits: list[Exception | None], takes: list[int],
+    turns: list[tuple[int, ...] | None], when: str,
 ) -> None:  # fmt: skip
     async def run() -> World:
         read = {"max_poll_records": warmup, "warmup_ticks": 100}
         w = world(TOPIC, poll=poll, input=read, delivery={"commit_interval_ms": interval_ms})
         w.sink.errors, w.source.commit_errors = deque(publishing), deque(commits)
+        w.sink.acknowledging, w.sink.commits_take = deque(acknowledging), deque(takes)
         rebalances(w, turns, when)
         await asyncio.wait_for(serve_all(w), 20)
         return w

@@ -1,6 +1,7 @@
 """Owns what delivery means to the worker, and the cheaper of its two guarantees: at least once.
 
-An interval is all that is sent between `begin` and `commit` or `abort`. The other guarantee is in transactions.py.
+An interval is all that is sent between `begin` and `commit` or `abort`. At least once, the next interval is sent
+while the one before the cut is committed. The other guarantee is in transactions.py.
 """
 
 import logging
@@ -12,7 +13,7 @@ from streamrnn.kafka.closing import CLOSE_DEADLINE_S
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.writing.interval import make_publisher
-from streamrnn.kafka.writing.unacknowledged import Receipt
+from streamrnn.kafka.writing.unacknowledged import Receipt, Sent
 from streamrnn.ticks import OutRecord
 
 log = logging.getLogger(__name__)
@@ -34,19 +35,25 @@ class Delivery(Protocol):
         """Abort and close; never raises."""
 
     async def begin(self, member: Membership) -> None:
-        """Start an interval of this member."""
+        """Start an interval of this member; where one goes on after a cut, does nothing."""
 
     async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """Queue records in order per partition; waits only while very much is not yet acknowledged."""
 
+    def cut(self) -> None:
+        """Until the next `commit` ends, that and `acknowledged` are of what was sent so far.
+
+        At least once, more may be sent meanwhile; exactly once, after the commit and another `begin`.
+        """
+
     async def acknowledged(self) -> None:
-        """Wait until the brokers have all that was sent in the interval."""
+        """Wait until the brokers have all that was sent, before the cut if there was one."""
 
     async def commit(self, marks: Mapping[int, Mark]) -> None:
         """`acknowledged`, then commit; ends the interval when it succeeds."""
 
     async def abort(self) -> None:
-        """End the interval whatever its state; raises nothing but WorkerFenced. Without one, does nothing."""
+        """End all intervals whatever their state; raises nothing but WorkerFenced. Without one, does nothing."""
 
 
 class AtLeastOnce:
@@ -59,6 +66,7 @@ class AtLeastOnce:
     def __init__(self, settings: Settings, source: Source) -> None:
         self._source = source
         self._publisher = make_publisher(settings)
+        self._sent: Sent | None = None
 
     async def start(self) -> None:
         """See Delivery."""
@@ -77,17 +85,24 @@ class AtLeastOnce:
         """See Delivery."""
         return await self._publisher.send(topic, records)
 
+    def cut(self) -> None:
+        """See Delivery; one after the other goes through the same producer, in order."""
+        self._sent = self._publisher.cut()
+
     async def acknowledged(self) -> None:
         """See Delivery."""
-        await self._publisher.acknowledged()
+        await self._publisher.acknowledged(self._sent)
 
     async def commit(self, marks: Mapping[int, Mark]) -> None:
-        """See Delivery; when only the commit of offsets fails, the interval stays open to be committed later."""
-        await self._publisher.acknowledged()
-        await self._source.commit(marks)
-        self._publisher.close()
+        """See Delivery; where only the commit of offsets fails, the next commit makes up for it."""
+        try:
+            await self.acknowledged()
+            await self._source.commit(marks)
+        finally:
+            self._sent = None
 
     async def abort(self) -> None:
         """See Delivery; what is under way is in the log or never will be, when this returns."""
+        self._sent = None
         if not await self._publisher.give_up(CLOSE_DEADLINE_S):
             await self._publisher.discard()

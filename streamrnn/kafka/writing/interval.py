@@ -14,7 +14,7 @@ from streamrnn.errors import BatchTooLarge, Rebalanced, RecordRefused, TopicErro
 from streamrnn.kafka.closing import stop_producer
 from streamrnn.kafka.internals.outgoing import Producer
 from streamrnn.kafka.writing.producing import start_producer
-from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt, Unacknowledged
+from streamrnn.kafka.writing.unacknowledged import Bounds, Receipt, Sent, Unacknowledged
 from streamrnn.ticks import OutColumns, OutRecord
 
 DISCARD_S = 1.0
@@ -48,7 +48,12 @@ class Publisher:
             return self.producer
 
     async def begin(self) -> None:
-        """Start an interval, with another producer if the present one has failed and was not given up."""
+        """Start an interval, with another producer if the present one has failed and was not given up.
+
+        An interval that was not ended goes on, also where it has failed: nothing overtakes what is not in the log.
+        """
+        if self._interval is not None:
+            return
         if self._is_spoilt:
             await self.discard()
         producer = await self.connect()
@@ -65,11 +70,15 @@ class Publisher:
         with self.spoiling():
             return await self.interval.send(topic, OutColumns.of(records))
 
-    async def acknowledged(self) -> None:
-        """See Delivery.acknowledged."""
+    def cut(self) -> Sent:
+        """What was sent so far in the interval and is not acknowledged, for `acknowledged` to wait for."""
+        return () if self._interval is None else self._interval.cut()
+
+    async def acknowledged(self, sent: Sent | None = None) -> None:
+        """Wait until the brokers have `sent`, or else all of the interval."""
         if self._interval is not None:
             with self.spoiling():
-                await self._interval.acknowledged()
+                await self._interval.acknowledged(sent)
 
     def close(self) -> None:
         """End an interval of which all is acknowledged."""

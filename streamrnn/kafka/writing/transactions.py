@@ -85,6 +85,9 @@ class ExactlyOnce:
         with self._telling():
             return await self._publisher.send(topic, records)
 
+    def cut(self) -> None:
+        """See Delivery; the producer has one transaction at a time, so nothing is sent before its end."""
+
     async def acknowledged(self) -> None:
         """See Delivery."""
         with self._telling():

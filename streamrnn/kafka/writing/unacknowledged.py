@@ -88,8 +88,12 @@ class _Batch(QueuedBatch):
         self.receipts: list[tuple[Receipt, int]] = []
 
 
+Sent = tuple[_Batch, ...]
+"""Batches that were not acknowledged at one moment, or have failed by then: see Unacknowledged.cut."""
+
+
 class Unacknowledged:
-    """What was sent through one producer since the last commit."""
+    """What was sent through one producer since it was begun with."""
 
     def __init__(self, producer: Producer, bounds: Bounds, before_queueing: Callable[[], None]) -> None:
         """`before_queueing` is called right before records are queued, and may raise."""
@@ -122,12 +126,21 @@ class Unacknowledged:
         """How many are not yet acknowledged."""
         return len(self._under_way)
 
-    async def acknowledged(self) -> None:
-        """Wait until all is acknowledged; what is not, raises."""
+    def cut(self) -> Sent:
+        """All that was sent so far and is not in the log; what is sent from here on joins none of its batches."""
+        self._newest.clear()
+        return (*self._under_way.values(), *(batch for batch, _ in self._failed))
+
+    async def acknowledged(self, sent: Sent | None = None) -> None:
+        """Wait until `sent`, or else all, is acknowledged; what of it is not, raises."""
         async with deadline(self._bounds.deadline_s, "publishing"):
-            while self._under_way:
-                await asyncio.wait(self._under_way)
-        self.raise_failure()
+            if sent is None:
+                while self._under_way:
+                    await asyncio.wait(self._under_way)
+            elif sent:
+                await asyncio.wait([batch.future for batch in sent])
+        if sent is None or any(batch.future.exception() is not None for batch in sent):
+            self.raise_failure()
 
     async def is_settled(self, seconds: float) -> bool:
         """Whether all is acknowledged, or will be in so many seconds; never raises."""
