@@ -16,7 +16,7 @@ from streamrnn.worker.source import TickSource
 def make_delivery(settings: Settings, source: Source) -> Delivery:
     """The guarantee that was asked for."""
     is_exact = settings.delivery.guarantee == "exactly_once"
-    return ExactlyOnce(settings) if is_exact else AtLeastOnce(settings, source)
+    return (ExactlyOnce if is_exact else AtLeastOnce)(settings, source)
 
 
 def make_worker(

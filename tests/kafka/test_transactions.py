@@ -23,6 +23,7 @@ from streamrnn.errors import (
 )
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.closing import stop_producer
+from streamrnn.kafka.internals.consuming import rejoin
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.offsets import committed_marks
 from streamrnn.kafka.reading.member import Source
@@ -66,7 +67,8 @@ def made(settings: SettingsFactory) -> SettingsFactory:
 @asynccontextmanager
 async def delivering(settings: Settings) -> AsyncIterator[tuple[ExactlyOnce, Source]]:
     """A delivery beside a source that has its partitions; begun."""
-    source, delivery = Source(settings), ExactlyOnce(settings)
+    source = Source(settings)
+    delivery = ExactlyOnce(settings, source)
     face: Delivery = delivery
     async with running(source):
         await taken(source)
@@ -172,7 +174,7 @@ async def test_an_offset_that_a_vanished_producer_may_yet_commit_is_unsettled_un
         with pytest.raises(Unsettled):
             await committed_marks(s, [0, 1])
         assert await source.committed(1) == MARKS[1]
-        heir = ExactlyOnce(s)
+        heir = ExactlyOnce(s, Source(s))
         await heir.start()
         assert await source.committed(0) == MARKS[0]
         await heir.stop()
@@ -269,7 +271,7 @@ async def test_a_producer_cut_off_by_another_ends_its_worker(
         assert older.transactional_id == delivery.get("transactional_id", f"{s.kafka.group}.worker-0")
         await older.send(s.output.topic, predictions(1))
         await older.acknowledged()
-        other = ExactlyOnce(s)
+        other = ExactlyOnce(s, Source(s))
         await other.start()
         await older.send(s.output.topic, predictions(1, first=1))
         with pytest.raises(WorkerFenced) as caught:
@@ -288,7 +290,7 @@ async def test_a_producer_cut_off_for_its_slow_transaction_says_so_and_goes_on(
         await delivery.send(s.output.topic, predictions(1))
         await delivery.acknowledged()
         await asyncio.sleep(0.5)
-        other = ExactlyOnce(s)  # does to it what the broker's cleaner does every ten seconds
+        other = ExactlyOnce(s, Source(s))  # does to it what the broker's cleaner does every ten seconds
         await other.start()
         with pytest.raises(BrokerUnavailable):
             await delivery.commit(MARKS)
@@ -305,16 +307,54 @@ async def test_a_producer_cut_off_for_its_slow_transaction_says_so_and_goes_on(
 
 
 @real_only
+async def test_a_worker_that_its_group_had_lost_is_no_other_worker_to_itself(made: SettingsFactory) -> None:
+    """Its session ran out in a stall, and it has joined anew under its name: as the member before it is fenced."""
+    s = await made(kafka={"group_instance_id": "worker-0"})
+    async with delivering(s) as (delivery, source):
+        await delivery.send(s.output.topic, predictions(1))
+        rejoin(source._started, source.membership().generation, is_known=False)
+        await until_joined(source)
+        with pytest.raises(BrokerUnavailable):
+            await delivery.commit(MARKS)
+        await delivery.abort()
+        await taken(source)
+        await delivery.begin(source.membership())
+        await delivery.send(s.output.topic, predictions(1, first=2))
+        await delivery.commit(MARKS)
+    assert await seen(s, s.output.topic, [2])
+
+
+@real_only
+async def test_a_worker_whose_name_is_anothers_ends_at_an_abort(made: SettingsFactory) -> None:
+    s = exactly(await made(kafka={"group_instance_id": "worker-0"}), transactional_id="older")
+    async with delivering(s) as (delivery, _):
+        await delivery.send(s.output.topic, predictions(1))
+        async with running(newer := Source(s)):
+            await taken(newer)
+            with pytest.raises(BrokerUnavailable):
+                await delivery.commit(MARKS)
+            with pytest.raises(WorkerFenced, match="worker-0"):
+                await delivery.abort()
+
+
+async def until_joined(source: Source) -> None:
+    """Poll until the group has given it another place, which is not yet taken."""
+    async with asyncio.timeout(20):
+        while not source.has_rebalanced():
+            await source.fetch((), 50)
+
+
+@real_only
 async def test_ids_are_unique_to_the_worker_unless_they_are_given(made: SettingsFactory) -> None:
     s = await made()
-    ids = [ExactlyOnce(s).transactional_id for _ in range(2)]
+    ids = [ExactlyOnce(s, Source(s)).transactional_id for _ in range(2)]
     assert ids[0] != ids[1]
     assert all(each.startswith(f"{s.kafka.group}.") for each in ids)
-    assert ExactlyOnce(exactly(s, transactional_id="mine")).transactional_id == "mine"
+    assert ExactlyOnce(exactly(s, transactional_id="mine"), Source(s)).transactional_id == "mine"
 
 
 @real_only
 async def test_a_timeout_that_the_broker_does_not_allow_is_told_with_the_setting(made: SettingsFactory) -> None:
     s = exactly(await made(), transaction_timeout_ms=2_000_000_000)
     with pytest.raises(BrokerError, match=r"delivery\.transaction_timeout_ms"):
-        await ExactlyOnce(s).start()
+        await ExactlyOnce(s, Source(s)).start()

@@ -121,6 +121,12 @@ class Source:
             raise Rebalanced(f"no assignment of {self._topic} was taken yet")
         return self._membership
 
+    def place(self) -> Membership | None:
+        """Its place in the generation of now, also where that was not yet taken; None while it joins."""
+        generation, member_id = (-1, "") if self._consumer is None else place_in_group(self._consumer)
+        now = Membership(self._kafka.group, generation, member_id, self._kafka.group_instance_id)
+        return now if member_id else None
+
     def has_rebalanced(self) -> bool:
         """Whether a new assignment waits to be taken: what was fetched under the old one is void."""
         return self._pending is not None

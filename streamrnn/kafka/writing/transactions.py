@@ -35,6 +35,7 @@ from streamrnn.kafka.internals.transaction import BUSY, BUSY_S, Transaction
 from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.membership import NamedHeartbeat, fenced, is_fenced
 from streamrnn.kafka.offsets import STALE, raise_for
+from streamrnn.kafka.reading.member import Source
 from streamrnn.kafka.wire import FencedOffsetCommit, read_errors
 from streamrnn.kafka.writing.interval import Publisher
 from streamrnn.kafka.writing.producing import start_producer
@@ -52,7 +53,7 @@ _UNHEARD = (kafka_errors.KafkaError, OSError, TimeoutError)
 class ExactlyOnce:
     """Delivery in transactions: read-committed readers see an interval's records with its offsets, or neither."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, source: Source) -> None:
         kafka, delivery = settings.kafka, settings.delivery
         own = f"{kafka.group}.{kafka.group_instance_id or uuid4().hex}"
         self.transactional_id = delivery.transactional_id or own
@@ -60,6 +61,7 @@ class ExactlyOnce:
         self._timeout_s, self._opened_s = delivery.transaction_timeout_ms / 1000, -math.inf
         self._settings, self._topic = settings, settings.input.topic
         self._member: Membership | None = None
+        self._source = source
         # Once the broker has given a transaction up, waiting longer for it is in vain.
         self._deadline_s = min(kafka.request_timeout_ms, delivery.transaction_timeout_ms) / 1000
         self._publisher = Publisher(
@@ -202,8 +204,12 @@ class ExactlyOnce:
         return True
 
     async def _check_name(self) -> None:
-        """Ask the group whether this member still has its name: WorkerFenced if not; a group may not answer."""
-        member, producer = self._member, self._publisher.producer
+        """Ask the group whether this worker still has its name: WorkerFenced if not; a group may not answer.
+
+        It asks as who this worker is by now. As the interval's member, a worker that the group has lost for a while
+        would take itself for another one, for it has joined anew under its name.
+        """
+        member, producer = self._source.place(), self._publisher.producer
         if member is None or member.instance_id is None or producer is None:
             return
         try:
