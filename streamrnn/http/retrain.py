@@ -3,7 +3,6 @@
 Alertmanager's webhook may call it as it is. Knows a job only by its view.
 """
 
-import hmac
 import json
 import math
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from streamrnn.http.bearer import refuse_stranger
 from streamrnn.http.responses import json_response
 from streamrnn.http.routing import route
 
@@ -42,11 +42,11 @@ def retrain_routes(view: RetrainView, token: str | None) -> list[Route]:
         return []
 
     async def look(request: Request) -> Response:
-        return _stranger(request, token) or json_response(200, view.state())
+        return refuse_stranger(request, token) or json_response(200, view.state())
 
     async def start(request: Request) -> Response:
         body = await request.body()
-        stranger = _stranger(request, token)
+        stranger = refuse_stranger(request, token)
         if stranger is not None:
             return stranger
         if not _asks_for_one(body):
@@ -54,18 +54,6 @@ def retrain_routes(view: RetrainView, token: str | None) -> list[Route]:
         return _refusal(view) or json_response(202, {"number": await view.start()})
 
     return [route("/retrain", look, start)]
-
-
-def _stranger(request: Request, token: str) -> Response | None:
-    """The answer to one who does not show the token."""
-    authorization = ", ".join(request.headers.getlist("authorization"))
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != "bearer":
-        needed = {"error": "needs Authorization: Bearer and the token"}
-        return json_response(401, needed, {"WWW-Authenticate": "Bearer"})
-    if not hmac.compare_digest(given.strip().encode(), token.encode()):
-        return json_response(403, {"error": "not the token"})
-    return None
 
 
 def _asks_for_one(body: bytes) -> bool:

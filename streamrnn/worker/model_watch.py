@@ -44,6 +44,11 @@ class ModelWatch:
         """Whether the last look failed: what is wanted may have changed since."""
         return self._is_away
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether the registry says what is wanted, rather than the settings."""
+        return self._model.path is None and self._model.version is None
+
     async def run(self, wanted: Callable[[Wanted], None]) -> None:
         """Call `wanted` with what is wanted, first and whenever it is something else, for ever."""
         while True:
@@ -53,12 +58,8 @@ class ModelWatch:
                 self.last = found
                 wanted(found)
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if self._is_fixed else self._model.poll_s):
+                async with asyncio.timeout(self._model.poll_s if self.is_followed else None):
                     await self._asked.wait()
-
-    @property
-    def _is_fixed(self) -> bool:
-        return self._model.path is not None or self._model.version is not None
 
     async def _look(self) -> Wanted | None:
         """What is wanted now; None where nobody says."""

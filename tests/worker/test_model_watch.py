@@ -165,6 +165,8 @@ async def test_a_fixed_version_is_told_once_and_no_registry_is_asked() -> None:
     async with watching(ModelWatch(settings(version=3, challenger=5), registry, Metrics())) as told:
         await asyncio.sleep(0.1)
     assert (told, registry.looks) == ([Wanted(3, 5)], 0)
+    assert not ModelWatch(settings(version=3), registry, Metrics()).is_followed
+    assert ModelWatch(settings(), registry, Metrics()).is_followed
 
 
 async def test_a_model_at_a_path_wants_nothing_else() -> None:
@@ -172,7 +174,7 @@ async def test_a_model_at_a_path_wants_nothing_else() -> None:
     async with watching(watch) as told:
         watch.ask()
         await asyncio.sleep(0.1)
-    assert (told, watch.last) == ([], None)
+    assert (told, watch.last, watch.is_followed) == ([], None, False)
 
 
 async def test_a_fixed_challenger_runs_beside_whatever_champion_there_is_but_not_beside_itself() -> None:
