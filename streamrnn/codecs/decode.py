@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.codecs.bounds import Outliers
+from streamrnn.codecs.compiled.key_checks import bad_rows
+from streamrnn.codecs.compiled.surveys import are_finite, are_near
 from streamrnn.codecs.formats.known import FORMATS, objects_in
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import are_keys, bad_keys, key_refusal
@@ -22,7 +24,8 @@ from streamrnn.codecs.spreading import Spreader
 from streamrnn.codecs.times import times_ms
 from streamrnn.config.input import Codec, KeyKind, Listing, Numbers, OutlierPolicy, TimeUnit, Tombstones
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import NO_INDEX, DeadLetter, Record, RecordColumns, Spans, TickBatch, tallied
+from streamrnn.ticks import FAR_MS, NO_INDEX, DeadLetter, Record, RecordColumns, Spans, TickBatch, tallied
+from streamrnn.ticks.byte_spans import uniform
 
 Reasons = dict[int, Refused]
 """The first reason found against each refused record, by its index."""
@@ -58,6 +61,7 @@ class Decoder:
         self._spec, self._form, self._max_bytes = spec, form, max_record_bytes
         self.outliers = Outliers(spec, outliers, ranges)
         self._read = FORMATS[codec].reader(spec, form)
+        self.decode(RecordColumns.of([Record(0, 0, 0, b"any", b"")]))  # compiles now, not at the first tick
 
     def decode(self, records: Sequence[Record]) -> tuple[TickBatch, list[DeadLetter]]:
         """Columns of the good ticks and the bad ones with their reasons, both in arrival order."""
@@ -88,7 +92,9 @@ class Decoder:
         times = times_ms(columns.times, fetched.arrival_ms, unit, is_lenient, refused)
         order = times if columns.orders is None else _orders(columns.orders, self._form.sequence_field, refused)
         features, outliers = self.outliers.apply(columns.features, refused)
-        self._check_numbers(features, refused)
+        is_finite = are_finite(uniform(features))
+        if not is_finite:
+            self._check_numbers(features, refused)
         batch = TickBatch(
             partition=fetched.partition,
             offset=fetched.offset,
@@ -101,7 +107,8 @@ class Decoder:
             outliers=outliers,
         )
         if not refused:
-            return tallied(batch), []
+            has_none = is_finite and are_near(uniform(times), uniform(fetched.arrival_ms), FAR_MS)
+            return batch if has_none else tallied(batch), []
         at = repeat(NO_INDEX) if indexes is None else map(indexes.__getitem__, sorted(refused))
         dead = [
             DeadLetter(records[i], "decode", why.code, str(why), index)
@@ -118,8 +125,6 @@ class Decoder:
 
     def _check_numbers(self, features: NDArray[np.floating], refused: Reasons) -> None:
         allowed = np.isfinite(features)
-        if allowed.all():
-            return
         if self._spec.missing != "reject":
             allowed |= np.isnan(features)
         for i in np.flatnonzero(~allowed.all(axis=1)).tolist():
@@ -166,15 +171,16 @@ def _readable(values: Sequence[bytes | None] | Spans, most: int, refused: Reason
 
 
 def _readable_spans(values: Spans, most: int, refused: Reasons) -> Spans:
-    unfit = (values.sizes < 0) | (values.sizes > most)
-    unfit[list(refused)] = True
-    if not unfit.any():
+    unfit = bad_rows(values, 0, most, is_text=False)
+    if not len(unfit) and not refused:
         return values
-    for i in np.flatnonzero(unfit).tolist():
+    for i in unfit.tolist():
         why = size_refusal(values.at(i), most)
-        if why is not None:
-            refused.setdefault(i, why)
-    return Spans(values.data, values.starts, np.where(unfit, 0, values.sizes))
+        assert why is not None, "each has a reason"
+        refused.setdefault(i, why)
+    sizes = values.sizes.copy()
+    sizes[list(refused)] = 0
+    return Spans(values.data, values.starts, sizes)
 
 
 def _streams(
@@ -186,7 +192,7 @@ def _streams(
     """The streams' names: from the values where they name one, else the records' keys."""
     keys = keys if named is None else _named(keys, named)
     if isinstance(keys, Spans):
-        suspects: Sequence[int] = np.flatnonzero(bad_keys(keys, form.key)).tolist()
+        suspects: Sequence[int] = bad_keys(keys, form.key).tolist()
     else:
         suspects = [] if are_keys(keys, form.key) else range(len(keys))
     for i in suspects:

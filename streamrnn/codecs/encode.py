@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrnn.codecs.formats.known import OBJECT_FORMATS
 from streamrnn.codecs.headers import PlaceHeaders
@@ -25,17 +26,18 @@ class Encoder:
     def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text") -> None:
         self._values = OBJECT_FORMATS[codec].predictions(spec, key)
         self._headers = PlaceHeaders(spec.label)
+        self._none = np.full(64, NO_INDEX, np.int32)
         self.encode(_no_predictions(spec))
 
     def encode(self, batch: PredictionBatch) -> OutColumns:
         """Records of the rows that are ok, in row order."""
-        ok = batch.ok
-        return self._records(batch if ok.all() else _take(batch, np.flatnonzero(ok)))
+        has_refused = np.count_nonzero(batch.status)
+        return self._records(_take(batch, np.flatnonzero(batch.ok)) if has_refused else batch)
 
     def _records(self, batch: PredictionBatch) -> OutColumns:
         ticks = batch.ticks
         keys = ticks.streams if isinstance(ticks.streams, Spans) else Spans.of(ticks.streams)
-        index = np.full(len(keys), NO_INDEX, np.int32) if ticks.index is None else ticks.index
+        index = self._no_indexes(len(keys)) if ticks.index is None else ticks.index
         return OutColumns(
             partition=ticks.partition,
             timestamp_ms=ticks.arrival_ms,
@@ -45,6 +47,12 @@ class Encoder:
             offset=ticks.offset,
             element=index,
         )
+
+    def _no_indexes(self, count: int) -> NDArray[np.int32]:
+        """(count,) NO_INDEX, of one array for all batches, which nobody writes to."""
+        if count > len(self._none):
+            self._none = np.full(2 * count, NO_INDEX, np.int32)
+        return self._none[:count]
 
 
 def _take(batch: PredictionBatch, rows: RowChoice) -> PredictionBatch:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.filling import filled
 from streamrnn.ticks import NO_INDEX, DeadLetter, Spans
-from streamrnn.ticks.byte_spans import frozen
+from streamrnn.ticks.byte_spans import uniform
 from streamrnn.ticks.record_headers import write_headers
 
 SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_INDEX = "src-partition", "src-offset", "src-index"
@@ -69,7 +69,7 @@ class PlaceHeaders:
 
     def write(self, partition: NDArray[np.int32], offset: NDArray[np.int64], index: NDArray[np.int32]) -> Spans:
         """The headers of n ticks, as in ticks/record_headers.py; index (n,): NO_INDEX for a tick without."""
-        count, columns = len(offset), (frozen(partition), frozen(offset), frozen(index))
+        count, columns = len(offset), (uniform(partition), uniform(offset), uniform(index))
         return filled(self._put, count, count * self._most, self._pieces, *columns)
 
 

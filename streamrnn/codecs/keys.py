@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.compiled.key_checks import bad_texts
+from streamrnn.codecs.compiled.key_checks import bad_rows
 from streamrnn.codecs.reasons import Refused, missing_key
 from streamrnn.config.input import KeyKind
 from streamrnn.errors import DataError
@@ -97,10 +97,10 @@ def are_keys(keys: Sequence[bytes | None], kind: KeyKind) -> bool:
     return min(lengths, default=1) > 0 and max(lengths, default=1) <= LONGEST_KEY_BYTES
 
 
-def bad_keys(keys: Spans, kind: KeyKind) -> NDArray[np.bool_]:
-    """(n,) which are no good keys."""
+def bad_keys(keys: Spans, kind: KeyKind) -> NDArray[np.intp]:
+    """Rows of those that are no good keys, ascending."""
     width = WIDTHS.get(kind)
-    return bad_texts(keys, width or 1, width or LONGEST_KEY_BYTES, is_text=kind == "text")
+    return bad_rows(keys, width or 1, width or LONGEST_KEY_BYTES, is_text=kind == "text")
 
 
 def key_refusal(key: bytes | None, kind: KeyKind, field: str | None) -> Refused | None:

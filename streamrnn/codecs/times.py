@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.compiled.surveys import spread
 from streamrnn.codecs.reasons import Refused
 from streamrnn.config.input import TimeUnit
+from streamrnn.ticks.byte_spans import uniform
 
 Time = int | float | str | None
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,13 +76,13 @@ def _all_at_once(times: Sequence[Any] | NDArray[Any], unit: TimeUnit) -> NDArray
     numbers = _as_numbers(times)
     if numbers is None:
         return None
-    least, most = numbers.min().item(), numbers.max().item()
+    least, most, smallest = _spread(numbers)
     size = max(abs(least), abs(most))
     if not math.isfinite(size):
         return None
     if unit == "auto":
         # All between the same two edges: ms are told on both sides of the other units, which may lie in between.
-        if bisect_right(EDGES, np.abs(numbers).min().item()) != bisect_right(EDGES, size):
+        if bisect_right(EDGES, smallest) != bisect_right(EDGES, size):
             return None
         unit = unit_of(size)
     if size * (1000 if unit == "s" else 1) > LARGEST_TIME_MS * PER_MS[unit]:
@@ -88,6 +90,13 @@ def _all_at_once(times: Sequence[Any] | NDArray[Any], unit: TimeUnit) -> NDArray
     if numbers.dtype == np.int64:
         return numbers if unit == "ms" else numbers * 1000 if unit == "s" else numbers // PER_MS[unit]
     return (np.rint(numbers * 1000.0) if unit == "s" else numbers // PER_MS[unit]).astype(np.int64)
+
+
+def _spread(numbers: NDArray[Any]) -> tuple[Any, Any, Any]:
+    """The least of them, the greatest, and the least size."""
+    if numbers.dtype == np.int64:
+        return spread(uniform(numbers))
+    return numbers.min().item(), numbers.max().item(), np.abs(numbers).min().item()
 
 
 def to_time_ms(time: Time, arrival_ms: int, unit: TimeUnit, is_lenient: bool = False) -> int:

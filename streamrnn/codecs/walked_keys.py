@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from streamrnn.codecs.compiled.json_walk import WantedKeys
+from streamrnn.codecs.compiled.json_walk import WantedKeys, first_notes
 from streamrnn.codecs.fields import Path
 from streamrnn.codecs.objects import WantedLeaves
 
@@ -43,10 +43,7 @@ def _as_arrays(objects: Sequence[Below], width: int, has_order: bool) -> WantedK
     names = [name.encode() for below in objects for name in below]
     targets = [target for below in objects for target in below.values()]
     sizes, held = np.array(list(map(len, names)), np.int64), np.array(list(map(len, objects)), np.int64)
-    return WantedKeys(
-        text=np.frombuffer(b"".join(names), np.uint8),
-        keys=np.column_stack([np.cumsum(sizes) - sizes, sizes, np.array(targets, np.int64)]),
-        objects=np.column_stack([np.cumsum(held) - held, np.cumsum(held)]),
-        width=width,
-        has_order=has_order,
-    )
+    keys = np.column_stack([np.cumsum(sizes) - sizes, sizes, np.array(targets, np.int64)])
+    reach = np.column_stack([np.cumsum(held) - held, np.cumsum(held)])
+    text = np.frombuffer(bytearray().join(names), np.uint8)
+    return WantedKeys(text, keys, reach, width, has_order, first_notes(keys, reach, width))

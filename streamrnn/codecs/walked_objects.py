@@ -24,10 +24,11 @@ from streamrnn.codecs.compiled.json_walk import (
     WalkedColumns,
     walk_texts,
 )
-from streamrnn.codecs.compiled.key_checks import bad_texts
+from streamrnn.codecs.compiled.key_checks import bad_rows
+from streamrnn.codecs.compiled.surveys import narrow
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.reasons import Refused
-from streamrnn.codecs.value_columns import Columns, in_precision
+from streamrnn.codecs.value_columns import Columns
 from streamrnn.codecs.walked_keys import wanted_keys
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import Spans
@@ -43,19 +44,22 @@ class WalkedReader:
     def __init__(self, spec: ModelSpec, twin: ObjectReader, most_unsure: float = 0.5) -> None:
         self._spec, self._twin, self._most_unsure = spec, twin, most_unsure
         self.keys = wanted_keys(twin.wanted, [leaf.path for leaf in twin.leaves])
-        self._walk(Spans.of([]))  # compiles now, not at the first tick
+        self._features(self._walk(Spans.of([])))  # compiles now, not at the first tick
 
     def read(self, values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
         """See Reader."""
         if not isinstance(values, Spans) or len(self._twin.wanted.streams) > 1:
             return self._twin.read(values, refused)
         found = self._walk(values)
-        rows = np.flatnonzero(found.whole[IS_SURE] == 0)
-        if len(rows) > self._most_unsure * len(values):
+        if found.unsure > self._most_unsure * len(values):
             return self._twin.read(values.tolist(), refused)  # type: ignore[arg-type]
-        names = Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
-        if not len(rows):
-            return self._columns(found, self._features(found), names, {}, {})
+        if not found.unsure:
+            return self._columns(found, self._features(found), _names(values, found), {}, {})
+        return self._mended(values, found, refused)
+
+    def _mended(self, values: Spans, found: WalkedColumns, refused: dict[int, Refused]) -> Columns:
+        """With what the twin reads in the rows that are not sure."""
+        rows = np.flatnonzero(found.whole[IS_SURE] == 0)
         why: dict[int, Refused] = {}
         mended = self._twin.read(values.take(rows).tolist(), why)  # type: ignore[arg-type]
         for index, reason in why.items():
@@ -65,17 +69,22 @@ class WalkedReader:
         features[rows] = mended.features
         good = [(index, row) for index, row in enumerate(rows.tolist()) if index not in why]
         times, orders = _lay_over(found, mended, good)
-        return self._columns(found, features, _with_others(names, rows, mended.streams), times, orders)
+        found = found._replace(kinds=int(np.bitwise_or.reduce(1 << found.whole[KIND])))
+        names = _with_others(_names(values, found), rows, mended.streams)
+        return self._columns(found, features, names, times, orders)
 
     def _walk(self, values: Spans) -> WalkedColumns:
         found = walk_texts(values, self.keys)
-        if self._twin.wanted.streams:
-            names = Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
-            found.whole[IS_SURE, bad_texts(names, -1, len(values.data), is_text=True)] = 0
-        return found
+        if not self._twin.wanted.streams:
+            return found
+        bad = bad_rows(_names(values, found), -1, len(values.data), is_text=True)
+        found.whole[IS_SURE, bad] = 0
+        return found._replace(unsure=int((found.whole[IS_SURE] == 0).sum())) if len(bad) else found
 
     def _features(self, found: WalkedColumns) -> NDArray[np.floating]:
-        return in_precision(found.fractions[:, : len(self._spec.features)], self._spec)
+        features = np.empty((len(found.fractions), len(self._spec.features)), self._spec.precision)
+        narrow(found.fractions, features)
+        return features
 
     def _columns(
         self,
@@ -93,6 +102,10 @@ class WalkedReader:
             _times(found, times) if wanted.time else None,
             _with_odd(found.whole[ORDER], orders) if wanted.sequence else None,
         )
+
+
+def _names(values: Spans, found: WalkedColumns) -> Spans:
+    return Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
 
 
 def _fill(found: WalkedColumns, bad: NDArray[np.intp]) -> None:
@@ -137,8 +150,10 @@ def _fits(number: Any) -> bool:
 def _times(found: WalkedColumns, odd: Mapping[int, Any]) -> Any:
     """An array where all are of one kind, None where there is none, else objects."""
     kinds, whole, fractions = found.whole[KIND], found.whole[TIME], found.fractions[:, -1]
-    if not odd and (kinds == kinds[:1]).all():
-        return None if kinds[0] == NOTHING else whole if kinds[0] == WHOLE else fractions
+    if not odd and found.kinds == 1 << WHOLE:
+        return whole
+    if not odd and found.kinds in (1 << NOTHING, 1 << FRACTION):
+        return None if found.kinds == 1 << NOTHING else fractions
     items: list[Any] = [None] * len(kinds)
     for kind, column in ((WHOLE, whole), (FRACTION, fractions)):
         rows = np.flatnonzero(kinds == kind)

@@ -32,7 +32,7 @@ class WantedKeys(NamedTuple):
     keys (C, 4): START and SIZE in `text`; FIELD: the F features come first, then the time, the sequence and the
     stream, then the N - 1 objects that lie in another; BELOW: the number of the object that the key leads to, 0 for
     a field. objects (N, 2): FIRST and LAST of its keys; object 0 is a text as a whole. width: F. has_order: whether
-    a sequence is wanted.
+    a sequence is wanted. notes: what the walk notes down between rows, as it is before the first; see `_walk_rows`.
     """
 
     text: NDArray[np.uint8]
@@ -40,38 +40,52 @@ class WantedKeys(NamedTuple):
     objects: NDArray[np.int64]
     width: int
     has_order: bool
+    notes: NDArray[np.int64]
 
 
 class WalkedColumns(NamedTuple):
     """fractions (n, F + 1): features, NaN = missing, and the time that is no whole number.
 
     whole (6, n): KIND of the time, TIME that is a whole number, ORDER, NAME where the stream's name begins,
-    NAME_SIZE -1 for none, IS_SURE: where it is 0, the rest of the row means nothing.
+    NAME_SIZE -1 for none, IS_SURE: where it is 0, the rest of the row means nothing. unsure: how many such rows
+    there are. kinds: a bit, 1 << kind, for every KIND among the others.
     """
 
     fractions: NDArray[np.float64]
     whole: NDArray[np.int64]
+    unsure: int
+    kinds: int
+
+
+def first_notes(keys: NDArray[np.int64], objects: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Those of WantedKeys: nothing seen, and after each key the next."""
+    newest, after = objects[:, LAST] - 1, np.arange(1, len(keys) + 1)
+    after[newest] = objects[:, FIRST]
+    fields, nodes = width + 2 + len(objects), len(objects)
+    return np.concatenate([np.zeros(fields + nodes, np.int64), newest, after])
 
 
 def walk_texts(texts: Spans, wanted: WantedKeys) -> WalkedColumns:
     """Walk n texts."""
-    rows, fields, nodes = len(texts), wanted.width + 2 + len(wanted.objects), len(wanted.objects)
-    found = WalkedColumns(np.empty((rows, wanted.width + 1)), np.empty((6, rows), np.int64))
-    seen, above, newest = np.zeros(fields, np.int64), np.zeros(nodes, np.int64), wanted.objects[:, LAST] - 1
-    after = np.arange(1, len(wanted.keys) + 1)
-    after[newest] = wanted.objects[:, FIRST]
-    keys, (width, has_order) = wanted[:3], wanted[3:]
-    _walk_rows(*laid_out(texts), *keys, width, has_order, *found, seen, above, newest, after)
-    return found
+    text, keys, objects, width, has_order, notes = wanted
+    fractions, whole = np.empty((len(texts), width + 1)), np.empty((6, len(texts)), np.int64)
+    of = (text, keys, objects)
+    found = _walk_rows(*laid_out(texts), *of, width, has_order, notes.copy(), fractions, whole)
+    return WalkedColumns(fractions, whole, *found)
 
 
 @compiled_with(json_numbers, json_passing, is_borrowing=True)
 def _walk_rows(
     data: Any, starts: Any, sizes: Any, text: Any, keys: Any, objects: Any, width: int, has_order: bool,
-    fractions: Any, whole: Any, seen: Any, above: Any, newest: Any, after: Any,
-) -> None:  # fmt: skip
-    """seen: by field the newest row that has it, from 1. above: the objects around. newest: by object the key that
-    came last, after: by key the one that came behind it the last time, the likeliest to do so again."""
+    notes: Any, fractions: Any, whole: Any,
+) -> tuple[int, int]:  # fmt: skip
+    """How many rows are not sure, and kinds. notes, one behind the other: seen, by field the newest row with it,
+    from 1; above, the objects around; newest, by object the key that came last; after, by key the one that came
+    behind it the last time, the likeliest to do so again."""
+    fields, nodes = width + 2 + len(objects), len(objects)
+    seen, above = notes[:fields], notes[fields : fields + nodes]
+    newest, after = notes[fields + nodes : fields + 2 * nodes], notes[fields + 2 * nodes :]
+    unsure = kinds = 0
     for row in range(len(starts)):
         fractions[row], whole[KIND, row] = np.nan, NOTHING
         whole[NAME, row], whole[NAME_SIZE, row] = 0, -1
@@ -84,7 +98,11 @@ def _walk_rows(
         for field in range(width):
             has_feature |= seen[field] == row + 1
         has_feature &= not has_order or seen[width + 1] == row + 1
-        whole[IS_SURE, row] = end != NOWHERE and has_feature
+        is_sure = end != NOWHERE and has_feature
+        whole[IS_SURE, row] = is_sure
+        unsure += not is_sure
+        kinds |= is_sure << whole[KIND, row]
+    return unsure, kinds
 
 
 @compiled_with(json_numbers, json_passing, is_borrowing=True)

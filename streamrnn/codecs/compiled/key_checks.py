@@ -13,20 +13,26 @@ U = np.uint64
 ONE = U(1)
 
 
-def bad_texts(strings: Spans, shortest: int, longest: int, is_text: bool) -> NDArray[np.bool_]:
-    """(n,) which strings are not of shortest to longest bytes, -1 standing for None, or with is_text no UTF-8."""
-    bad = np.zeros(len(strings), np.bool_)
-    _mark(*laid_out(strings), shortest, longest, is_text, bad)
-    return bad
+_NO_ROWS = np.empty(0, np.intp)
+
+
+def bad_rows(strings: Spans, shortest: int, longest: int, is_text: bool) -> NDArray[np.intp]:
+    """Those not of shortest to longest bytes, -1 standing for None, or with is_text no UTF-8; ascending."""
+    bad = np.empty(len(strings), np.bool_)
+    return np.flatnonzero(bad) if _mark(*laid_out(strings), shortest, longest, is_text, bad) else _NO_ROWS
 
 
 @borrowing
-def _mark(data: Any, starts: Any, sizes: Any, shortest: int, longest: int, is_text: bool, bad: Any) -> None:
+def _mark(data: Any, starts: Any, sizes: Any, shortest: int, longest: int, is_text: bool, bad: Any) -> int:
+    """Write for each of n strings whether it is bad (n,); how many are."""
+    count = 0
     for row in range(len(starts)):
         bad[row] = not shortest <= sizes[row] <= longest
         if is_text and not bad[row] and sizes[row] > 0:
             start = U(starts[row])
             bad[row] = not _is_utf8(data, start, start + U(sizes[row]))
+        count += bad[row]
+    return count
 
 
 @borrowing

@@ -14,7 +14,7 @@ from streamrnn.codecs.value_columns import Reader
 from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS, PredictionBatch, Spans
-from streamrnn.ticks.byte_spans import frozen
+from streamrnn.ticks.byte_spans import uniform
 
 _packed = msgspec.msgpack.Encoder().encode
 _LIST = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -74,7 +74,7 @@ class _PackedPredictions:
         numbers = self._rows.numbers(said)
         packed = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).view(np.uint8)
         packed = packed.reshape(len(numbers), numbers.itemsize)
-        return self._rows.write(said, keys, packed.size, frozen(packed), self._fields)
+        return self._rows.write(said, keys, packed.size, uniform(packed), self._fields)
 
 
 def _map_header(count: int) -> bytes:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.compiled.surveys import total
 from streamrnn.codecs.filling import filled
 from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import PredictionBatch, Spans
-from streamrnn.ticks.byte_spans import frozen
+from streamrnn.ticks.byte_spans import uniform
 
 _MOST_BESIDE = 64
 """Bytes of a row at most beside pieces, key and numbers: the time and the steps in digits, signs and lengths."""
@@ -61,11 +62,11 @@ class PredictionRows:
 
     def write(self, said: PredictionBatch, keys: Spans, size: int, *numbers: Any) -> Spans:
         """The values; `numbers` is how the loop takes them, `size` how many bytes they become."""
-        count = len(keys)
-        room = count * self._fixed + self._by_key * int(keys.sizes.sum()) + size
-        said_by = (self._pieces, self._kind, keys.parts(), frozen(said.ticks.time_ms), self._forecasts)
-        state = (self._floats(said.residual), frozen(said.steps), frozen(said.origin))
+        count, held = len(keys), keys.parts()
+        room = count * self._fixed + self._by_key * total(held[2]) + size
+        said_by = (self._pieces, self._kind, held, uniform(said.ticks.time_ms), self._forecasts)
+        state = (self._floats(said.residual), uniform(said.steps), uniform(said.origin))
         return filled(self._put, count, room, *said_by, *state, *numbers)
 
     def _floats(self, numbers: NDArray[np.floating]) -> NDArray[np.floating]:
-        return frozen(numbers.astype(self._dtype, copy=False))
+        return uniform(numbers.astype(self._dtype, copy=False))

@@ -9,7 +9,7 @@ from crc32c import crc32c
 
 from streamrnn.kafka.compiled.framing import MOST_OVERHEAD, frame_records
 from streamrnn.ticks import OutColumns
-from streamrnn.ticks.byte_spans import frozen
+from streamrnn.ticks.byte_spans import uniform
 
 _HEADER = Struct(">qiibIhiqqqhii")
 _CRC_AT, _ATTRIBUTES_AT, _LENGTH_COVERS_FROM = 17, 21, 12
@@ -47,7 +47,7 @@ class ColumnWriter:
             self._max_ms,
             self.count,
             row,
-            frozen(records.timestamp_ms),
+            uniform(records.timestamp_ms),
             *records.keys.parts(),
             *records.values.parts(),
             *records.headers.parts(),
