@@ -8,6 +8,7 @@ It ends when its standard input does: no parent, no child.
 import asyncio
 import json
 import logging
+import struct
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -21,6 +22,7 @@ from streamrnn.bench.job import Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.relay import Predict, loop_by_hand, relay
 from streamrnn.bench.snapshots import restored, steps_during, written
+from streamrnn.config.input import Codec
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.process.children import end_with_input
@@ -61,7 +63,7 @@ async def contend(job: Job) -> Measured:
     elif job.role == "relay":
         await _until(stop, relay(make_settings(job), progress.published))
     else:
-        await _until(stop, loop_by_hand(make_settings(job), by_hand(job.hidden), progress.published))
+        await _until(stop, loop_by_hand(make_settings(job), by_hand(job), progress.published))
     return progress.measured()
 
 
@@ -83,20 +85,30 @@ async def _until(stop: asyncio.Event, endless: Coroutine[None, None, None]) -> N
             raise outcome
 
 
-def by_hand(hidden: int) -> Predict:
-    """What people write first: json.loads, one nn.GRUCell call for one stream, json.dumps."""
+READERS: dict[Codec, Callable[[bytes], dict[str, float]]] = {
+    "json": json.loads,
+    "msgpack": msgspec.msgpack.decode,
+    "float32": lambda value: dict(zip(("temp", "load"), struct.unpack("<2f", value), strict=True)),
+}
+"""How people read a tick first, by codec."""
+
+
+def by_hand(job: Job) -> Predict:
+    """What people write first: one value read, one nn.GRUCell call for one stream, json.dumps."""
     torch.set_num_threads(1)
+    hidden, read = job.hidden, READERS[job.codec]
     cell, head = torch.nn.GRUCell(2, hidden), torch.nn.Linear(hidden, 1)
     states: dict[bytes, torch.Tensor] = {}
 
     @torch.inference_mode()
     def predict(key: bytes, value: bytes) -> bytes:
-        tick = json.loads(value)
+        tick = read(value)
         x = torch.tensor([[tick["temp"], tick["load"]]])
         before = states.get(key)
         states[key] = h = cell(x) if before is None else cell(x, before)
         change = head(h).item()
-        said = {"stream": key.decode(), "time": tick["time"], "prediction": {"temp": [tick["temp"] + change]}}
+        prediction = {"temp": [tick["temp"] + change]}
+        said = {"stream": key.decode(), "time": tick.get("time"), "prediction": prediction}
         return json.dumps(said).encode()
 
     return predict

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from streamrnn.config import Settings
+from streamrnn.config.input import Codec
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 
 Contender = Literal["service", "exact", "relay", "loop"]
@@ -18,7 +19,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement: who, on which broker, how many ticks, how long at most.
 
     rate 0 is a backlog, as fast as possible; above 0, ticks come at `rate` a second while it runs and
-    the latency of each is kept. folder: where snapshots are.
+    the latency of each is kept. codec: of the ticks. folder: where snapshots are.
     """
 
     role: Literal[Contender, "engine", "steps", "write", "restore", "daemon"]
@@ -33,6 +34,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cell: CellKind = "gru"
     hidden: int = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    codec: Codec = "json"
     cells: tuple[CellKind, ...] = ()
     hiddens: tuple[int, ...] = ()
     batches: tuple[int, ...] = ()
@@ -135,7 +137,7 @@ def make_spec(cell: CellKind, hidden: int) -> ModelSpec:
 
 
 def make_settings(job: Job) -> Settings:
-    """Settings with which every contender talks to the broker.
+    """Settings with which every contender talks to the broker; no JSON comes out where none goes in.
 
     The embedded broker lets the first member of a group wait for half its session timeout.
     """
@@ -147,8 +149,8 @@ def make_settings(job: Job) -> Settings:
             "session_timeout_ms": 6000,
             "heartbeat_interval_ms": 2000,
         },
-        input={"topic": job.topic, "warmup_ticks": 0},
-        output={"topic": f"{job.topic}-out"},
+        input={"topic": job.topic, "warmup_ticks": 0, "codec": job.codec},
+        output={"topic": f"{job.topic}-out", "codec": "json" if job.codec == "json" else "msgpack"},
         delivery={
             "guarantee": "exactly_once" if job.role == "exact" else "at_least_once",
             "commit_interval_ms": job.commit_interval_ms,

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import msgspec
 import numpy as np
 
 from streamrnn.bench.job import Job, make_settings
+from streamrnn.config.input import Codec
 from streamrnn.kafka.admin import create_topic
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.ticks import OutRecord
@@ -17,6 +20,12 @@ CHUNK = 20_000
 SLOT_S = 0.005
 """Ticks at a rate come in bundles this far apart: asyncio has no shorter sleep worth the name."""
 DISTINCT = 20_000
+WRITERS: dict[Codec, Callable[[dict[str, int | float]], bytes]] = {
+    "json": lambda tick: json.dumps(tick).encode(),
+    "msgpack": msgspec.msgpack.encode,
+    "float32": lambda tick: struct.pack("<2f", tick["temp"], tick["load"]),
+}
+"""What a tick's value is by codec; packed numbers have no time of their own."""
 
 
 async def lay_out(job: Job) -> None:
@@ -60,6 +69,7 @@ def ticks_of(job: Job) -> Iterator[OutRecord]:
 
     Records are stamped now: what claims to be years old is deleted by a broker's first look at retention.
     """
+    write = WRITERS[job.codec]
     keys = [b"stream-%05d" % stream for stream in range(job.streams)]
     rng = np.random.default_rng(7)
     readings = np.round(rng.normal(20.0, 5.0, (DISTINCT, 2)), 3).tolist()
@@ -68,6 +78,6 @@ def ticks_of(job: Job) -> Iterator[OutRecord]:
         turn, stream = divmod(number, job.streams)
         temp, load = readings[number % DISTINCT]
         time_ms = START_MS + turn * 1000
-        value = json.dumps({"time": time_ms, "temp": temp, "load": load}).encode()
+        value = write({"time": time_ms, "temp": temp, "load": load})
         yield OutRecord(stream % job.partitions, now_ms, keys[stream], value)
         number += 1

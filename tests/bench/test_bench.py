@@ -6,25 +6,28 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
-from streamrnn.bench.child import _Counted
+from streamrnn.bench.child import READERS, _Counted
 from streamrnn.bench.daemons import Moment, _measure
 from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
 from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.bench.tables import contenders, daemons
+from streamrnn.bench.ticker import ticks_of
+from streamrnn.codecs import make_decoder
 from streamrnn.commands.benching import add_arguments, run_bench
+from streamrnn.config.input import Codec
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import Model
 from streamrnn.service import Service
-from streamrnn.ticks import Errors, PredictionBatch, TickBatch
+from streamrnn.ticks import Errors, PredictionBatch, Record, TickBatch
 
 
 def arguments(*words: str) -> argparse.Namespace:
@@ -291,3 +294,15 @@ def test_the_last_line_of_a_small_bench_is_json_with_every_contender(capsys: pyt
     assert report["restore_s"]["5000"]["is"] > 0
     assert [(row["cell"], row["batch"]) for row in report["engine"]] == [("gru", 8), ("mingru", 8)]
     assert all(row["step_us"] > 0 and row["speedup"] > 0 for row in report["engine"])
+
+
+@pytest.mark.parametrize("codec", get_args(Codec))
+def test_the_service_and_the_loop_read_the_same_ticks_in_every_codec(codec: Codec) -> None:
+    job = Job(role="service", bootstrap="", ticks=1, limit_s=1.0, streams=3, partitions=2, codec=codec)
+    told = [next(made) for made in [ticks_of(job)] for _ in range(6)]
+    records = [Record(t.partition, n, t.timestamp_ms, t.key, t.value) for n, t in enumerate(told)]
+    ticks, dead = make_decoder(make_spec("gru", 8), make_settings(job)).decode(records)
+    read = [READERS[codec](record.value or b"") for record in records]
+    assert not dead
+    assert ticks.values.tolist() == np.float32([[tick["temp"], tick["load"]] for tick in read]).tolist()
+    assert codec == "float32" or ticks.time_ms.tolist() == [tick["time"] for tick in read]

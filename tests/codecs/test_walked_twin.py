@@ -317,3 +317,10 @@ def test_packed_columns_are_read_as_objects_are(precision):
     for bodies_of in (values, [*values, b"short", None]):
         batch = [Record(0, n, n, b"s%d" % n, value, []) for n, value in enumerate(bodies_of)]
         assert seen(decoder, RecordColumns.of(batch)) == seen(decoder, batch)
+
+
+@given(st.lists(st.binary(min_size=8, max_size=8) | st.binary(max_size=10) | st.none(), max_size=8), st.booleans())
+def test_packed_columns_of_any_bytes_are_read_as_objects_are(bodies_of, is_wide):
+    decoder = Decoder(spec_of("flat", "float64" if is_wide else "float32", "carry"), codec="float32")
+    batch = [Record(0, n, n, b"s%d" % n, value, []) for n, value in enumerate(bodies_of)]
+    assert seen(decoder, RecordColumns.of(batch)) == seen(decoder, batch)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.compiled.loop_arguments import laid_out
+from streamrnn.codecs.compiled.packed_numbers import copy_packed
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused
 from streamrnn.codecs.value_columns import Columns, Reader
@@ -21,27 +23,40 @@ class PackedFloats:
 
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """See Format."""
-        return _reader(len(spec.features), spec)
+        return _PackedReader(spec).read
 
 
-def _reader(count: int, spec: ModelSpec) -> Reader:
-    width = 4 * count
+class _PackedReader:
+    """Reads values for one model; those in one buffer by compiled code, the others as its slow twin."""
 
-    def read(values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
-        if isinstance(values, Spans) and (values.sizes == width).all():
-            held = values.data[values.starts[:, None] + np.arange(width)].view("<f4").astype(np.float32, copy=False)
-            return Columns(held.astype(spec.precision, copy=False), None, None)
-        if set(map(len, values)) != {width}:
+    def __init__(self, spec: ModelSpec) -> None:
+        self._count, self._precision = len(spec.features), spec.precision
+        self._width = 4 * self._count
+        self.read(Spans.of([]), {})  # compiles now, not at the first tick
+
+    def read(self, values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
+        """See Reader."""
+        numbers = self._unpacked(values, refused) if isinstance(values, Spans) else self._joined(values, refused)
+        features = numbers.view("<f4").astype(np.float32, copy=False).reshape(-1, self._count)
+        return Columns(features.astype(self._precision, copy=False), None, None)
+
+    def _unpacked(self, values: Spans, refused: dict[int, Refused]) -> NDArray[np.uint8]:
+        numbers = np.empty(len(values) * self._width, np.uint8)
+        if copy_packed(*laid_out(values), self._width, numbers):
+            for row in np.flatnonzero(values.sizes != self._width).tolist():
+                refused.setdefault(row, self._refusal(int(values.sizes[row])))
+        return numbers
+
+    def _joined(self, values: Sequence[bytes], refused: dict[int, Refused]) -> NDArray[np.uint8]:
+        if set(map(len, values)) != {self._width}:
             for index, value in enumerate(values):
-                if len(value) != width:
-                    message = f"{len(value)} bytes, {count} float32 take {width}"
-                    refused.setdefault(index, Refused("wrong_width", message))
-            values = [bytes(width) if index in refused else value for index, value in enumerate(values)]
-        # Joined in a bytearray: torch warns of arrays that cannot be written.
-        numbers = np.frombuffer(bytearray().join(values), dtype="<f4").astype(np.float32, copy=False)
-        return Columns(numbers.reshape(-1, count).astype(spec.precision, copy=False), None, None)
+                if len(value) != self._width:
+                    refused.setdefault(index, self._refusal(len(value)))
+            values = [bytes(self._width) if index in refused else value for index, value in enumerate(values)]
+        return np.frombuffer(bytearray().join(values), np.uint8)  # torch warns of arrays that cannot be written
 
-    return read
+    def _refusal(self, size: int) -> Refused:
+        return Refused("wrong_width", f"{size} bytes, {self._count} float32 take {self._width}")
 
 
 def write_packed(numbers: NDArray[np.floating]) -> list[bytes]:
