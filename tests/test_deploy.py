@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.generate.__main__ import files
 from streamrnn import metrics
 from streamrnn.cli import build_parser
 from streamrnn.config import load_settings, options
@@ -94,6 +95,11 @@ def test_every_file_names_only_what_exists(path: Path) -> None:
     sections = {option.section for option in options()}
     named = {f"{a}.{b}" for a, b in re.findall(r"(?<![\w./-])([a-z]+)\.([a-z_]+)\b(?![./])", text) if a in sections}
     assert named <= known
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_a_generated_file_is_what_is_generated(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == files()[path], "python -m deploy.generate"
 
 
 def labels_in(expr: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from deploy.generate.left_over import rest
 from deploy.generate.panels import Panel, Query, Row
 from deploy.generate.queries import (
     AHEAD,
@@ -271,7 +272,7 @@ PROCESS = (
         [Query(increase("worker_restarts_total", "instance, worker", "1h"), f"{INSTANCE} worker {{{{worker}}}}")],
     ),
 )
-ROWS = (
+PLACED = (
     Row("Now", NOW),
     Row("Golden signals", GOLDEN),
     Row("State", STATE),
@@ -280,3 +281,4 @@ ROWS = (
     Row("Retraining", RETRAINING, folded=True),
     Row("Process", PROCESS, folded=True),
 )
+ROWS = (*PLACED, *rest(PLACED))
