@@ -21,6 +21,7 @@ from streamrnn.bench.engine_alone import engine_table
 from streamrnn.bench.job import Job, Measured, make_settings, make_spec
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.relay import Predict, loop_by_hand, relay
+from streamrnn.bench.scale import scaled
 from streamrnn.bench.snapshots import restored, steps_during, written
 from streamrnn.config.input import Codec
 from streamrnn.metrics import Metrics
@@ -35,6 +36,7 @@ OTHERS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
     "write": written,
     "restore": restored,
     "daemon": daemon_speed,
+    "scale": scaled,
 }
 """What is measured besides contenders, by role."""
 

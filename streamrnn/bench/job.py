@@ -22,7 +22,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     the latency of each is kept. codec: of the ticks. folder: where snapshots are.
     """
 
-    role: Literal[Contender, "engine", "steps", "write", "restore", "daemon"]
+    role: Literal[Contender, "engine", "steps", "write", "restore", "daemon", "scale"]
     bootstrap: str
     topic: str = "bench"
     idempotent: bool = False
@@ -122,6 +122,51 @@ class RestoredRow(msgspec.Struct, frozen=True, kw_only=True):
     restore_s: float
     start_bytes: int
     peak_bytes: int
+
+
+class StepCost(msgspec.Struct, frozen=True, kw_only=True):
+    """Ticks in batches of this size, every stream once a turn in random order: microseconds a tick.
+
+    cpu: of the engine's thread, which other processes hardly change.
+    """
+
+    batch: int
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+
+
+class StepTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How long steps took, in ms."""
+
+    mean_ms: float
+    p999_ms: float
+    max_ms: float
+
+
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps of as many new streams each. longest: (streams by then, wall ms, cpu ms) of each stretch's longest."""
+
+    steps: int
+    wall: StepTimes
+    cpu: StepTimes
+    longest: list[tuple[int, float, float]]
+
+
+class ScaleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine that has grown to so many streams: how it grew, bytes a stream, and what ticks then cost.
+
+    measured: what the process's memory grew by. Of that, row: state; key: table of keys, names included; slot:
+    whose the row is and since when. A tick that can be undone takes a row's bytes more until its commit.
+    """
+
+    streams: int
+    measured_bytes: float
+    row_bytes: float
+    key_bytes: float
+    slot_bytes: float
+    growth: Growth
+    costs: list[StepCost]
 
 
 def make_spec(cell: CellKind, hidden: int) -> ModelSpec:

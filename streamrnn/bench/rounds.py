@@ -1,33 +1,24 @@
 """Runs the contenders in turns, each in its own process on a fresh broker, and gathers what they measured."""
 
 import asyncio
-import os
-import sys
-import tempfile
-import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import IO
 
 import msgspec
 
-from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow, StepsRow, WrittenRow
-from streamrnn.bench.ticker import fill, lay_out, tick
-from streamrnn.demo.embedded_broker import EmbeddedBroker
-from streamrnn.errors import EngineError
+from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow, ScaleRow, StepsRow, WrittenRow
+from streamrnn.bench.running import START_S, answer, broker, child
+from streamrnn.bench.ticker import fill, tick
 from streamrnn.process.scratch import ScratchFolder
 
-START_S = 60.0
-SLOWEST_ROWS_PER_S = 5000
-"""Of snapshots, below which the bench gives up."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All rounds, in order: at full speed, half load, given rates, the engine alone, snapshots, daemons by size."""
+    """All rounds, in order: at full speed, half load, given rates, the engine alone, snapshots, daemons by size,
+    engines by their streams, the service by its partitions."""
 
     full: dict[Contender, list[Measured]] = field(default_factory=dict)
     half: dict[Contender, list[Measured]] = field(default_factory=dict)
@@ -38,6 +29,8 @@ class Results:
     written: dict[int, list[WrittenRow]] = field(default_factory=dict)
     restored: dict[int, list[RestoredRow]] = field(default_factory=dict)
     daemons: dict[int, list[Measured]] = field(default_factory=dict)
+    scale: dict[int, list[ScaleRow]] = field(default_factory=dict)
+    partitions: dict[int, list[Measured]] = field(default_factory=dict)
 
     def ratio(self, above: Contender, below: Contender) -> float:
         """Median over the rounds of one contender's ticks/s by another's in the same round."""
@@ -86,23 +79,23 @@ def _half_rates(results: Results) -> dict[Contender, float]:
 
 async def at_full_speed(job: Job, who: Contender) -> Measured:
     """One contender over a backlog of its own, on a fresh broker."""
-    async with _broker(job) as placed:
+    async with broker(job) as placed:
         await fill(placed)
-        async with _child(msgspec.structs.replace(placed, role=who)) as child:
-            return msgspec.json.decode(await child.line(START_S + job.limit_s), type=Measured)
+        async with child(msgspec.structs.replace(placed, role=who)) as running:
+            return msgspec.json.decode(await running.line(START_S + job.limit_s), type=Measured)
 
 
 async def _at_rate(job: Job, who: Contender, rate: float, seconds: float) -> Measured:
     """Ticks at a rate, once the contender has shown with a first tick of each stream that it is up."""
-    async with _broker(job) as placed:
+    async with broker(job) as placed:
         await fill(msgspec.structs.replace(placed, ticks=job.streams))
         count = job.streams + int(rate * seconds)
         paced = msgspec.structs.replace(placed, role=who, rate=rate, ticks=count, limit_s=START_S + seconds)
-        async with _child(paced) as child:
-            await child.line(START_S)
+        async with child(paced) as running:
+            await running.line(START_S)
             ticking = asyncio.create_task(tick(paced))
             try:
-                return msgspec.json.decode(await child.line(START_S + seconds), type=Measured)
+                return msgspec.json.decode(await running.line(START_S + seconds), type=Measured)
             finally:
                 ticking.cancel()
                 await asyncio.gather(ticking, return_exceptions=True)
@@ -112,11 +105,11 @@ async def run_daemons(results: Results, job: Job, workers: list[int], rounds: in
     """Whole daemons in turns, each on a backlog of its own."""
     for number in range(rounds):
         for count in workers if number % 2 == 0 else reversed(workers):
-            async with _broker(job) as placed:
+            async with broker(job) as placed:
                 await fill(placed)
                 asked = msgspec.structs.replace(placed, role="daemon", workers=count)
-                async with _child(asked) as child:
-                    measured = msgspec.json.decode(await child.line(4 * START_S + job.limit_s), type=Measured)
+                async with child(asked) as running:
+                    measured = msgspec.json.decode(await running.line(4 * START_S + job.limit_s), type=Measured)
             results.daemons.setdefault(count, []).append(measured)
             say(f"round {number + 1}/{rounds} {count} workers{measured.ticks_per_s:>11,.0f} ticks/s")
 
@@ -124,8 +117,8 @@ async def run_daemons(results: Results, job: Job, workers: list[int], rounds: in
 async def run_engine(job: Job) -> list[EngineRow]:
     """The engine alone, in a process of its own."""
     rows = len(job.cells) * len(job.hiddens) * len(job.batches)
-    async with _child(job) as child:
-        said = await child.line(START_S + rows * (5.0 + 4 * job.limit_s))
+    async with child(job) as running:
+        said = await running.line(START_S + rows * (5.0 + 4 * job.limit_s))
     return msgspec.json.decode(said, type=list[EngineRow])
 
 
@@ -134,86 +127,20 @@ async def run_snapshots(results: Results, job: Job, sizes: list[int], rounds: in
     for number in range(rounds):
         with ScratchFolder("streamrnn-bench-") as folder:
             asked = msgspec.structs.replace(job, role="steps", streams=min(sizes), folder=f"{folder}/steps")
-            results.steps.append(msgspec.json.decode(await _answer(asked), type=StepsRow))
+            results.steps.append(msgspec.json.decode(await answer(asked), type=StepsRow))
         say(f"round {number + 1}/{rounds} snapshots   step p99 {results.steps[-1].ratio:.2f} x as long during one")
         for size in sizes:
-            wrote, back = await _write_and_restore(msgspec.structs.replace(job, streams=size))
-            results.written.setdefault(size, []).append(wrote)
-            results.restored.setdefault(size, []).append(back)
-            took = f"{wrote.full_s:.2f} s to write, {back.restore_s:.2f} s to restore"
-            say(f"round {number + 1}/{rounds} snapshots   {size} streams: {took}")
+            took = await write_and_restore(results, msgspec.structs.replace(job, streams=size))
+            say(f"round {number + 1}/{rounds} snapshots   {size:,} streams: {took}")
 
 
-async def _write_and_restore(job: Job) -> tuple[WrittenRow, RestoredRow]:
+async def write_and_restore(results: Results, job: Job) -> str:
+    """Snapshots of `job.streams` streams, read by a process that begins anew; in words, how long that took."""
     with ScratchFolder("streamrnn-bench-") as folder:
         asked = msgspec.structs.replace(job, role="write", folder=str(folder))
-        wrote = msgspec.json.decode(await _answer(asked), type=WrittenRow)
+        wrote = msgspec.json.decode(await answer(asked), type=WrittenRow)
         asked = msgspec.structs.replace(job, role="restore", folder=str(folder))
-        return wrote, msgspec.json.decode(await _answer(asked), type=RestoredRow)
-
-
-async def _answer(job: Job) -> bytes:
-    async with _child(job) as child:
-        return await child.line(START_S + job.streams / SLOWEST_ROWS_PER_S)
-
-
-@asynccontextmanager
-async def _broker(job: Job) -> AsyncIterator[Job]:
-    """The job on topics of its own, on a fresh embedded broker unless it names a broker."""
-    own = msgspec.structs.replace(job, topic=f"bench-{uuid.uuid4().hex[:8]}")
-    async with AsyncExitStack() as stack:
-        if not job.bootstrap:
-            broker = await stack.enter_async_context(EmbeddedBroker())
-            own = msgspec.structs.replace(own, bootstrap=broker.bootstrap)
-        await lay_out(own)
-        yield own
-
-
-class _Child:
-    """A running child process."""
-
-    def __init__(self, job: Job, process: asyncio.subprocess.Process, log: IO[bytes]) -> None:
-        self._job, self._process, self._log = job, process, log
-
-    async def line(self, seconds: float) -> bytes:
-        """Its next line; EngineError with its last words when it ends or takes too long."""
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(seconds):
-                line = await self._process.stdout.readline()
-        except TimeoutError:
-            raise EngineError(f"bench: {self._job.role} gave no answer in {seconds:.0f} s") from None
-        if not line:
-            self._log.seek(0)
-            words = self._log.read()[-2000:].decode(errors="replace").strip()
-            raise EngineError(f"bench: {self._job.role} ended without an answer: {words}")
-        return line
-
-
-@asynccontextmanager
-async def _child(job: Job) -> AsyncIterator[_Child]:
-    """A child that has said it is ready; it is gone when this ends, whichever way."""
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "streamrnn.bench.child"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            env=_environment(),
-            limit=1 << 20,
-        )
-        try:
-            assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(job) + b"\n")
-            child = _Child(job, process, log)
-            await child.line(START_S)
-            yield child
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """One thread for each library: two cores are shared with the broker."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        back = msgspec.json.decode(await answer(asked), type=RestoredRow)
+    results.written.setdefault(job.streams, []).append(wrote)
+    results.restored.setdefault(job.streams, []).append(back)
+    return f"{wrote.full_s:.2f} s to write, {back.restore_s:.2f} s to restore"

@@ -1,11 +1,11 @@
 """The bench's tables, for people: medians over the rounds. Knows results, not how they came about."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from rich.table import Table
 
-from streamrnn.bench.job import CONTENDERS, Contender, EngineRow
+from streamrnn.bench.job import CONTENDERS, Contender, Growth, ScaleRow
 from streamrnn.bench.rounds import Results
 
 NAMES: dict[Contender, str] = {
@@ -17,6 +17,9 @@ NAMES: dict[Contender, str] = {
 CAPTION = "bare relay: getmany -> send_batch; loop by hand: one message, json.loads, nn.GRUCell, send"
 EXACT = "exactly once, a prediction is there when its transaction is committed, as a read-committed reader sees it"
 NO_EXACT = "exactly once needs transactions, which the embedded broker has not: --bootstrap an Apache Kafka"
+
+FEW, FEW_STEPS = 10_000, 90
+"""Below so many streams their bytes, and below so many steps their spread, are not shown."""
 
 
 def middle(rows: Sequence[object], name: str) -> float:
@@ -30,6 +33,21 @@ def _table(title: str, caption: str, *columns: str) -> Table:
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left")
     return table
+
+
+def all_of(results: Results) -> Iterator[Table]:
+    """A table of each part that was measured."""
+    parts: Sequence[tuple[object, Callable[[Results], Table]]] = (
+        (results.full, contenders),
+        (results.rates, latencies),
+        (results.engine, engine),
+        (results.steps, steps),
+        (results.written, kept),
+        (results.daemons, daemons),
+        (results.scale, scale),
+        (results.partitions, partitions),
+    )
+    return (table(results) for measured, table in parts if measured)
 
 
 def contenders(results: Results) -> Table:
@@ -73,8 +91,9 @@ def _speed(results: Results, who: Contender) -> str:
     return f"streamrnn {results.ratio('service', who):.2f} x"
 
 
-def engine(rows: list[EngineRow]) -> Table:
+def engine(results: Results) -> Table:
     """Engine.step as a whole beside nn.GRUCell of the same size with index_select and index_copy_."""
+    rows = results.engine
     table = _table(
         f"the engine's step on {rows[0].device}, beside index_select + nn.GRUCell + index_copy_",
         "",
@@ -131,6 +150,60 @@ def kept(results: Results) -> Table:
             *(f"{middle(wrote, 'changed_s'):.2f}", _mb(wrote, "changed_bytes")),
             *(f"{middle(back, 'restore_s'):.2f}", _mb(wrote, "peak_bytes"), _mb(back, "peak_bytes")),
         )
+    return table
+
+
+def scale(results: Results) -> Table:
+    """Engines by their streams: what a tick costs, what a stream takes, and the steps while they grew."""
+    first = next(iter(results.scale.values()))[0]
+    batches = [f"{cost.batch:,}" for cost in first.costs]
+    table = _table(
+        "the engine by its streams: us a tick in random order (median of steps), bytes a stream, growing by 1,024",
+        "CPU: of the engine's thread; bytes: what the process grew by, of it state, key with name, notes of a row",
+        *(
+            "streams",
+            *(name for batch in batches for name in (f"by {batch}", "CPU")),
+            "bytes",
+            "state",
+            "key",
+            "notes",
+        ),
+        *("CPU ms/step", "p99.9", "longest"),
+    )
+    for size, rows in results.scale.items():
+        costs = [[row.costs[at] for row in rows] for at in range(len(batches))]
+        table.add_row(
+            f"{size:,}",
+            *(f"{middle(cost, name):.2f}" for cost in costs for name in ("p50_us", "cpu_us")),
+            *(_bytes_each(rows, name) for name in ("measured_bytes", "row_bytes", "key_bytes", "slot_bytes")),
+            *_growing([row.growth for row in rows]),
+        )
+    return table
+
+
+def _bytes_each(rows: Sequence[ScaleRow], name: str) -> str:
+    """Of a stream, where there are so many that what is there without any counts little."""
+    return f"{middle(rows, name):,.0f}" if rows[0].streams >= FEW else ""
+
+
+def _growing(growths: Sequence[Growth]) -> tuple[str, str, str]:
+    """Processor time, which other processes change little; nothing where the steps are too few."""
+    if growths[0].steps < FEW_STEPS:
+        return "", "", ""
+    spreads = [growth.cpu for growth in growths]
+    mean_ms, p999_ms, max_ms = (middle(spreads, name) for name in ("mean_ms", "p999_ms", "max_ms"))
+    return f"{mean_ms:.2f}", f"{p999_ms:.2f}", f"{max_ms:.2f} ({max_ms / mean_ms:.1f} x)"
+
+
+def partitions(results: Results) -> Table:
+    """The service by its partitions."""
+    columns = ("partitions", "ticks/s", "CPU us/tick", "CPU by that of the first")
+    table = _table("the service over one backlog in so many partitions", "", *columns)
+    first = next(iter(results.partitions.values()))
+    for count, runs in results.partitions.items():
+        ratio = median(run.cpu_us_per_tick / one.cpu_us_per_tick for run, one in zip(runs, first, strict=True))
+        costs = (f"{middle(runs, 'ticks_per_s'):,.0f}", f"{middle(runs, 'cpu_us_per_tick'):.2f}")
+        table.add_row(f"{count:,}", *costs, f"{ratio:.2f} x")
     return table
 
 

@@ -17,13 +17,15 @@ from rich.console import Console
 from streamrnn.bench.job import Contender, Job
 from streamrnn.commands.arguments import one_of
 from streamrnn.config.input import Codec
+from streamrnn.errors import ConfigError
 from streamrnn.nn.spec import CellKind
 
 if TYPE_CHECKING:
     from streamrnn.bench.rounds import Results
 
-PARTS = ("service", "latency", "engine", "snapshots", "workers")
-"""The last is run only where it is asked for: it wants cores that nobody else uses."""
+PARTS = ("service", "latency", "engine", "snapshots", "workers", "scale", "partitions")
+"""From `workers` on they are run only where they are asked for."""
+DRAWN = ("scale", "partitions")
 GOALS: dict[tuple[Contender, Contender], float] = {
     ("service", "relay"): 0.35,
     ("service", "loop"): 6.0,
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = get_args(CellKind)
     add = parser.add_argument
     add("--bootstrap", default="", help="a Kafka to run on; its topics stay (default: embedded broker)")
-    add("--only", **one_of(*PARTS), help="one part: service, latency, engine, snapshots, or daemons of workers")
+    add("--only", **one_of(*PARTS), help=f"one part: {', '.join(PARTS)}")
     add("--rounds", type=_positive, default=3, help="times every contender runs, in turns (default: 3)")
     add("--ticks", type=_positive, default=300_000, help="backlog of each run (default: 300000)")
     add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
@@ -60,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_numbers(parser, "--batches", [64, 1024, 8192], "engine alone: ticks")
     add("--engine-s", type=float, default=0.25, help="engine alone: seconds for a measurement (default: 0.25)")
     _add_numbers(parser, "--streams-kept", [100_000, 1_000_000], "snapshots: numbers of streams")
+    add("--most-streams", type=_positive, default=1_000_000, help="scale: up to so many streams (default: 1000000)")
+    _add_numbers(parser, "--scale-batches", [1024, 4096], "scale: ticks")
+    _add_numbers(parser, "--partition-counts", [1, 4, 16, 64, 256], "partitions: of a topic")
+    add("--plot", metavar="FILE", help="scale: also draw it, as SVG")
 
 
 def _add_numbers(parser: argparse.ArgumentParser, option: str, default: list[int], said: str) -> None:
@@ -79,24 +85,27 @@ def run_bench(args: argparse.Namespace) -> int:
     """Measure, print a table of each part, then print all numbers as one last line of JSON."""
     from streamrnn.bench import tables
 
+    if args.plot is not None and args.only not in DRAWN:
+        raise ConfigError(f"--plot draws what --only {' or '.join(DRAWN)} measures")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     results = asyncio.run(_measure(args))
-    if results.full:
-        console.print(tables.contenders(results))
-    if results.rates:
-        console.print(tables.latencies(results))
-    if results.engine:
-        console.print(tables.engine(results.engine))
-    if results.steps:
-        console.print(tables.steps(results), tables.kept(results))
-    if results.daemons:
-        console.print(tables.daemons(results))
+    for table in tables.all_of(results):
+        console.print(table)
+    if args.plot is not None:
+        _draw(results, Path(args.plot))
     print(json.dumps(_report(args, results)), flush=True)
     return 0
 
 
+def _draw(results: "Results", path: Path) -> None:
+    from streamrnn.bench.picture import picture
+
+    path.write_text(picture(results), encoding="utf-8")
+
+
 async def _measure(args: argparse.Namespace) -> "Results":
     from streamrnn.bench.rounds import Results, run_daemons, run_engine, run_rates, run_rounds, run_snapshots
+    from streamrnn.bench.scaling import run_partitions, run_scale
 
     job = _job(args)
     results = Results()
@@ -108,6 +117,10 @@ async def _measure(args: argparse.Namespace) -> "Results":
         await run_rates(results, job, args.rates, args.rounds, args.latency_s, _say)
     if args.only == "workers":
         await run_daemons(results, job, args.workers, args.rounds, _say)
+    if args.only == "scale":
+        await run_scale(results, _scale_job(args, job), args.most_streams, args.rounds, _say)
+    if args.only in ("scale", "partitions"):
+        await run_partitions(results, job, args.partition_counts, args.rounds, _say)
     if args.only in (None, "engine"):
         _say("engine alone")
         results.engine.extend(await run_engine(_engine_job(args, job)))
@@ -144,8 +157,16 @@ def _engine_job(args: argparse.Namespace, job: Job) -> Job:
     return msgspec.structs.replace(job, role="engine", limit_s=args.engine_s)
 
 
+def _scale_job(args: argparse.Namespace, job: Job) -> Job:
+    import msgspec
+
+    return msgspec.structs.replace(job, limit_s=args.engine_s, batches=tuple(args.scale_batches))
+
+
 def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
     """All that was measured, and on which machine."""
+    import msgspec
+
     from streamrnn.bench.tables import middle
 
     report: dict[str, Any] = {"machine": _machine(), "options": {k: v for k, v in vars(args).items() if _plain(v)}}
@@ -160,14 +181,17 @@ def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
         for rate, by_whom in results.rates.items()
     }
     if results.steps:
-        written, restored = results.written, results.restored
         report["steps"] = _summary(results.steps, "ratio")
         report["steps"]["p99 during/without"] = _beside(middle(results.steps, "ratio"), STEP_GOAL)
+    if results.written:
+        written, restored = results.written, results.restored
         report["written"] = {size: _summary(rows, "full_s") for size, rows in written.items()}
         report["restored"] = {size: _summary(rows, "restore_s") for size, rows in restored.items()}
         report["restore_s"] = {
             size: _beside(middle(rows, "restore_s"), RESTORE_GOALS_S.get(size)) for size, rows in restored.items()
         }
+    report["scale"] = {size: msgspec.to_builtins(rows) for size, rows in results.scale.items()}
+    report["partitions"] = {count: _summary(runs, "cpu_us_per_tick") for count, runs in results.partitions.items()}
     report["workers"] = {count: _summary(runs, "ticks_per_s") for count, runs in results.daemons.items()}
     report["engine"] = [
         {name: getattr(row, name) for name in (*row.__struct_fields__, "ticks_per_s", "speedup")}

@@ -72,8 +72,28 @@ class Plot:
 
 def draw(plot: Plot) -> Markup:
     """The picture; as wide as what holds it."""
-    left = 14 + 7 * max((len(tick.label) for tick in plot.y.ticks), default=0)
-    inner = tag(
+    left = room_left(plot)
+    return tag(
+        "svg",
+        *contents(plot),
+        class_="plot",
+        role="img",
+        aria_labelledby=f"{plot.key}-t {plot.key}-d",
+        style=f"height:{plot.height}px;margin-left:{left}px;width:calc(100% - {left + 16}px)",
+    )
+
+
+def room_left(plot: Plot) -> int:
+    """Pixels that the labels beside the plot take."""
+    return 14 + 7 * max((len(tick.label) for tick in plot.y.ticks), default=0)
+
+
+def contents(plot: Plot) -> Iterator[Markup]:
+    """What stands in the picture's own svg, whatever its width."""
+    yield from _words(plot.key, plot.title, plot.description)
+    yield from _grid(plot)
+    yield from _marks(plot)
+    yield tag(
         "svg",
         *_bands(plot),
         *_lines(plot),
@@ -82,18 +102,7 @@ def draw(plot: Plot) -> Markup:
         width="100%",
         height="100%",
     )
-    return tag(
-        "svg",
-        *_words(plot.key, plot.title, plot.description),
-        *_grid(plot),
-        *_marks(plot),
-        inner,
-        *_dots(plot),
-        class_="plot",
-        role="img",
-        aria_labelledby=f"{plot.key}-t {plot.key}-d",
-        style=f"height:{plot.height}px;margin-left:{left}px;width:calc(100% - {left + 16}px)",
-    )
+    yield from _dots(plot)
 
 
 def key(style: str, kind: str = "line") -> Markup:

@@ -3,7 +3,7 @@
 Colours keep apart for colour-blind eyes (after Okabe & Ito 2008); dashes and weights tell lines apart without any.
 """
 
-STYLE = """
+COLOURS = """
 :root {
   color-scheme: light dark;
   --page: #fff; --ink: #1c2126; --soft: #59626c; --hair: #e2e5e9; --shade: #f5f6f8; --edge: #8b949e;
@@ -19,6 +19,10 @@ STYLE = """
     --other0: #e0bf53; --other1: #f288b4; --other2: #78c8d8; --other3: #a3acff; --band: .24;
   }
 }
+"""
+"""By role, for light and for dark."""
+
+_TEXT = """\
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
@@ -93,6 +97,9 @@ figcaption span { color: var(--soft); font-size: .8125rem; }
 .legend li { display: flex; align-items: baseline; gap: .45rem; }
 .key { width: 22px; height: 12px; flex: none; align-self: center; }
 .plot { display: block; overflow: visible; margin-top: .6rem; }
+"""
+
+PLOTS = """\
 .plot text { font-size: 12px; fill: var(--soft); }
 .plot .y, .plot .end { text-anchor: end; }
 .plot .x { text-anchor: middle; }
@@ -128,6 +135,10 @@ figcaption span { color: var(--soft); font-size: .8125rem; }
 .line.actual { stroke-width: 1.1; }
 .line.lone { stroke-width: 6; stroke-dasharray: none; }
 .diagonal { --c: var(--edge); stroke-dasharray: 2 4; }
+"""
+"""The words, the grid and the lines of a plot."""
+
+_REST = """\
 dl { columns: 2; column-gap: 2.5rem; margin: .5rem 0 0; font-size: .875rem; }
 dl div { display: flex; gap: 1rem; padding: .35rem 0; border-bottom: 1px solid var(--hair); break-inside: avoid; }
 dt { flex: 0 0 8.5rem; color: var(--soft); }
@@ -171,3 +182,5 @@ footer { font-size: .8125rem; }
   pre { max-height: none; white-space: pre-wrap; }
 }
 """
+
+STYLE = COLOURS + _TEXT + PLOTS + _REST
