@@ -98,7 +98,7 @@ COMMANDS = {
     "serve": _Command("run the daemon", _add_serve, _serve, True),
     "replay": _Command("send a file's rows as ticks", replay.add_arguments, _replay, True),
     "models": _Command(
-        "list, show, promote, roll back and prune model versions", models.add_arguments, models.run_models
+        "list, show, stage, compare, promote and prune model versions", models.add_arguments, models.run_models
     ),
     "retrain": _Command("make, judge and publish the next model", retraining.add_arguments, _retrain, True),
     "verify": _Command("recompute what was published and name differences", verifying.add_arguments, _verify, True),

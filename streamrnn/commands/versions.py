@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrnn.commands.arguments import count
+from streamrnn.commands.challenging import add_challenge_actions, add_waiting, parted, versioned, wait_for
 from streamrnn.config import load_settings
-from streamrnn.errors import ConfigError, DataError, StreamrnnError
+from streamrnn.errors import ConfigError, StreamrnnError
 from streamrnn.process.terminal import plain
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     promoting.add_argument("label", metavar="NAME@VERSION", help="checked before it is pointed at")
     back = _action(actions, "rollback", "return to the champion before this one", _rollback)
     back.add_argument("name", metavar="NAME")
+    for moving in (promoting, back):
+        add_waiting(moving, "cut over")
+    add_challenge_actions(partial(_action, actions))
     pruning = _action(actions, "prune", "delete old versions", _prune)
     pruning.add_argument("name", metavar="NAME")
     pruning.add_argument("--keep", type=count, required=True, metavar="N", help="newest versions that stay")
@@ -77,14 +82,6 @@ def run_models(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parted(label: str) -> tuple[str, int | None]:
-    """A label's name, and its version or None."""
-    name, at, version = label.rpartition("@")
-    if at and version.isascii() and version.isdigit() and len(version) < 19:
-        return name, int(version)
-    return label, None
-
-
 def _list(registry: "Registry", args: argparse.Namespace) -> None:
     from streamrnn.models.entry import entries
     from streamrnn.models.printing import print_json, print_list
@@ -100,7 +97,7 @@ def _show(registry: "Registry", args: argparse.Namespace) -> None:
     from streamrnn.models.entry import detail
     from streamrnn.models.printing import print_detail, print_json
 
-    name, version = _parted(args.label)
+    name, version = parted(args.label)
     if version is not None:
         registry.check_has(name, version)
     found = detail(registry, name, registry.champion(name) if version is None else version)
@@ -111,17 +108,24 @@ def _show(registry: "Registry", args: argparse.Namespace) -> None:
 
 
 def _promote(registry: "Registry", args: argparse.Namespace) -> None:
-    name, version = _parted(args.label)
-    if version is None:
-        raise DataError(f"{args.label}: name a version: {args.label}@VERSION")
+    name, version = versioned(args.label)
     registry.verify(name, version)
     _say_moved(name, registry.set_champion(name, version), version)
+    _wait_for_champion(registry, args, f"{name}@{version}")
 
 
 def _rollback(registry: "Registry", args: argparse.Namespace) -> None:
     before = registry.champion(args.name)
     registry.verify(args.name, registry.before_champion(args.name))
-    _say_moved(args.name, before, registry.rollback(args.name))
+    version = registry.rollback(args.name)
+    _say_moved(args.name, before, version)
+    _wait_for_champion(registry, args, f"{args.name}@{version}")
+
+
+def _wait_for_champion(registry: "Registry", args: argparse.Namespace, label: str) -> None:
+    from streamrnn.models.waiting import is_cut_over
+
+    wait_for(is_cut_over, registry, args, label)
 
 
 def _say_moved(name: str, before: int | None, now: int) -> None:
@@ -129,6 +133,8 @@ def _say_moved(name: str, before: int | None, now: int) -> None:
         print(plain(f"{name}: {now} is the champion already"))
     else:
         print(plain(f"{name}: champion {'none' if before is None else before} -> {now}"))
+    if before not in (None, now):
+        print(plain(f"daemons that serve {name} will cut each partition over to {now} once {now} is ready there"))
 
 
 def _prune(registry: "Registry", args: argparse.Namespace) -> None:

@@ -32,8 +32,9 @@ Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """Champion and challenger on the same truths of one target and horizon.
 
-    difference: the champion's mean squared error minus the challenger's, with its standard error, and p of a
-    difference so large by chance alone. None where there is no figure yet.
+    difference: the challenger's mean squared error minus the champion's, below 0 where the challenger is better.
+    error: the standard error of that. p: the chance of a difference so far below 0 if there were none. None where
+    there is no figure yet.
     """
 
     target: Text

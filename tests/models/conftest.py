@@ -32,15 +32,18 @@ def registry(root: str) -> Registry:
 
 @pytest.fixture
 def run(root: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `streamrnn models`, expect an exit code, give what was said; nothing in it obeys."""
+    """Run `streamrnn models`, expect an exit code, give what was said; nothing in it obeys.
+
+    says: whether something is said before it fails.
+    """
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("STREAMRNN_MODEL__REGISTRY", root)
 
-    def command(*arguments: str, code: int = 0) -> str:
+    def command(*arguments: str, code: int = 0, says: bool = False) -> str:
         assert main(["models", *arguments]) == code
         out, err = capsys.readouterr()
         assert all(c.isprintable() or c == "\n" for c in out + err)
-        assert (out == "") == (code != 0)
+        assert (out == "") == (code != 0 and not says)
         assert err.count("\n") == (code != 0)
         return err if code else out
 

@@ -100,10 +100,11 @@ def test_the_number_shown_is_the_one_the_retrain_job_compares_by() -> None:
 
 
 def test_promote_and_rollback_say_from_and_to(registry: Registry, run: Run) -> None:
-    assert run("promote", "oil@3") == "oil: champion 2 -> 3\n"
+    cuts = "daemons that serve oil will cut each partition over to {0} once {0} is ready there\n"
+    assert run("promote", "oil@3") == "oil: champion 2 -> 3\n" + cuts.format(3)
     assert run("promote", "oil@3") == "oil: 3 is the champion already\n"
-    assert run("rollback", "oil") == "oil: champion 3 -> 2\n"
-    assert run("rollback", "oil") == "oil: champion 2 -> 1\n"
+    assert run("rollback", "oil") == "oil: champion 3 -> 2\n" + cuts.format(2)
+    assert run("rollback", "oil") == "oil: champion 2 -> 1\n" + cuts.format(1)
     assert "no champion before 1" in run("rollback", "oil", code=3)
     registry.publish(model("gas"))
     assert run("promote", "gas@1") == "gas: champion none -> 1\n"
