@@ -18,7 +18,9 @@ import torch
 
 from streamrnn.bench.daemons import daemon_speed
 from streamrnn.bench.engine_alone import engine_table
+from streamrnn.bench.heartbeat import Heartbeat
 from streamrnn.bench.job import Job, Measured, make_settings, make_spec
+from streamrnn.bench.metering import Counted, Recovered, Unmetered
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.relay import Predict, loop_by_hand, relay
 from streamrnn.bench.scale import scaled
@@ -29,29 +31,9 @@ from streamrnn.nn.model import Model
 from streamrnn.process.children import end_with_input
 from streamrnn.process.interpreter import new_event_loop
 from streamrnn.service import Service
-from streamrnn.ticks import PredictionBatch
 
-OTHERS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
-    "steps": steps_during,
-    "write": written,
-    "restore": restored,
-    "daemon": daemon_speed,
-    "scale": scaled,
-}
-"""What is measured besides contenders, by role."""
-
-
-class _Counted(Metrics):
-    """The service's own metrics, which also tell the bench what was acknowledged."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def batch(self, predictions: PredictionBatch, now_ms: float) -> None:
-        """Count a batch whose predictions readers see since `now_ms`."""
-        super().batch(predictions, now_ms)
-        self._progress.published(predictions.ticks.arrival_ms[predictions.ok], now_ms)
+METERS: dict[str, Callable[[Progress], Metrics]] = {"service": Counted, "exact": Counted, "unmetered": Unmetered}
+"""The metrics of contenders that are the service."""
 
 
 async def contend(job: Job) -> Measured:
@@ -59,20 +41,31 @@ async def contend(job: Job) -> Measured:
     stop = asyncio.Event()
     on_first = partial(_say, "live") if job.rate else None
     early = job.streams if job.rate else 0
-    progress = Progress(job.ticks, job.limit_s, stop, on_first=on_first, early=early)
-    if job.role in ("service", "exact"):
-        await _serve(job, progress, stop)
+    progress, heartbeat = Progress(job.ticks, job.limit_s, stop, on_first=on_first, early=early), Heartbeat()
+    beating = asyncio.create_task(heartbeat.beat())
+    if job.role in METERS:
+        await _serve(job, METERS[job.role](progress), stop)
     elif job.role == "relay":
         await _until(stop, relay(make_settings(job), progress.published))
     else:
         await _until(stop, loop_by_hand(make_settings(job), by_hand(job), progress.published))
-    return progress.measured()
+    beating.cancel()
+    late_p99_ms, late_max_ms = heartbeat.late_ms(*progress.span_s)
+    return msgspec.structs.replace(progress.measured(), late_p99_ms=late_p99_ms, late_max_ms=late_max_ms)
 
 
-async def _serve(job: Job, progress: Progress, stop: asyncio.Event) -> None:
+async def replay(job: Job) -> Measured:
+    """A restart without snapshots: the service's states are made anew of all ticks that it had committed."""
+    stop = asyncio.Event()
+    recovered = Recovered(job.ticks, stop)
+    await _serve(job, recovered, stop)
+    return recovered.measured()
+
+
+async def _serve(job: Job, metrics: Metrics, stop: asyncio.Event) -> None:
     """The service as it is, model of random weights: what they say does not change the work."""
     torch.manual_seed(7)
-    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), _Counted(progress))
+    service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), metrics)
     await service.run(stop)
 
 
@@ -114,6 +107,17 @@ def by_hand(job: Job) -> Predict:
         return json.dumps(said).encode()
 
     return predict
+
+
+OTHERS: dict[str, Callable[[Job], Coroutine[None, None, msgspec.Struct]]] = {
+    "steps": steps_during,
+    "write": written,
+    "restore": restored,
+    "daemon": daemon_speed,
+    "scale": scaled,
+    "replay": replay,
+}
+"""What is measured besides contenders, by role."""
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,8 @@ from streamrnn.config.input import Codec
 from streamrnn.nn.spec import CellKind, Channel, ModelSpec
 
 Contender = Literal["service", "exact", "relay", "loop"]
+Metering = Literal["service", "unmetered"]
+CatchingUp = Literal["service", "replay"]
 CONTENDERS: tuple[Contender, ...] = ("service", "exact", "relay", "loop")
 
 
@@ -22,7 +24,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     the latency of each is kept. codec: of the ticks. folder: where snapshots are.
     """
 
-    role: Literal[Contender, "engine", "steps", "write", "restore", "daemon", "scale"]
+    role: Literal[Contender, "unmetered", "engine", "steps", "write", "restore", "daemon", "scale", "replay"]
     bootstrap: str
     topic: str = "bench"
     idempotent: bool = False
@@ -49,7 +51,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a contender did in its steady middle; latencies in ms, 0 where there was a backlog."""
+    """What a contender did in its steady middle; latencies in ms, 0 where there was a backlog.
+
+    late: of a timer of its event loop, which shows how long the loop was at work with something else.
+    """
 
     ticks: int
     ticks_per_s: float
@@ -57,6 +62,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     p999_ms: float = 0.0
+    late_p99_ms: float = 0.0
+    late_max_ms: float = 0.0
 
 
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +201,7 @@ def make_settings(job: Job) -> Settings:
             "session_timeout_ms": 6000,
             "heartbeat_interval_ms": 2000,
         },
-        input={"topic": job.topic, "warmup_ticks": 0, "codec": job.codec},
+        input={"topic": job.topic, "warmup_ticks": job.ticks if job.role == "replay" else 0, "codec": job.codec},
         output={"topic": f"{job.topic}-out", "codec": "json" if job.codec == "json" else "msgpack"},
         delivery={
             "guarantee": "exactly_once" if job.role == "exact" else "at_least_once",

@@ -54,6 +54,11 @@ class Progress:
         if self._count >= self._ticks or now - self._spent[0][0] >= self._limit_s:
             self._stop.set()
 
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """When the first and the last acknowledgements were told; (0, 0) without any."""
+        return (self._spent[0][0], self._spent[-1][0]) if self._spent else (0.0, 0.0)
+
     def measured(self) -> Measured:
         """The steady middle; ValueError when too little came to have one."""
         moments, counts = self._moments()

@@ -7,7 +7,18 @@ from statistics import median
 
 import msgspec
 
-from streamrnn.bench.job import Contender, EngineRow, Job, Measured, RestoredRow, ScaleRow, StepsRow, WrittenRow
+from streamrnn.bench.job import (
+    CatchingUp,
+    Contender,
+    EngineRow,
+    Job,
+    Measured,
+    Metering,
+    RestoredRow,
+    ScaleRow,
+    StepsRow,
+    WrittenRow,
+)
 from streamrnn.bench.running import START_S, answer, broker, child
 from streamrnn.bench.ticker import fill, tick
 from streamrnn.process.scratch import ScratchFolder
@@ -18,7 +29,7 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class Results:
     """All rounds, in order: at full speed, half load, given rates, the engine alone, snapshots, daemons by size,
-    engines by their streams, the service by its partitions."""
+    engines by their streams, the service by its partitions, with its metrics and without, over a whole topic."""
 
     full: dict[Contender, list[Measured]] = field(default_factory=dict)
     half: dict[Contender, list[Measured]] = field(default_factory=dict)
@@ -31,6 +42,8 @@ class Results:
     daemons: dict[int, list[Measured]] = field(default_factory=dict)
     scale: dict[int, list[ScaleRow]] = field(default_factory=dict)
     partitions: dict[int, list[Measured]] = field(default_factory=dict)
+    metrics: dict[Metering, list[Measured]] = field(default_factory=dict)
+    catching_up: dict[CatchingUp, list[Measured]] = field(default_factory=dict)
 
     def ratio(self, above: Contender, below: Contender) -> float:
         """Median over the rounds of one contender's ticks/s by another's in the same round."""
@@ -77,7 +90,7 @@ def _half_rates(results: Results) -> dict[Contender, float]:
     return own | {"relay": own["service"]}
 
 
-async def at_full_speed(job: Job, who: Contender) -> Measured:
+async def at_full_speed(job: Job, who: Contender | Metering) -> Measured:
     """One contender over a backlog of its own, on a fresh broker."""
     async with broker(job) as placed:
         await fill(placed)

@@ -1,11 +1,14 @@
-"""Asks how the costs change with the number of streams and of partitions: rounds of both, each run by itself."""
+"""Asks how the service's costs change with one thing at a time: its streams, partitions, metrics, a whole topic."""
 
 import msgspec
 
-from streamrnn.bench.job import Job, ScaleRow
+from streamrnn.bench.job import CatchingUp, Job, Measured, Metering, ScaleRow
 from streamrnn.bench.rounds import Results, Say, at_full_speed, write_and_restore
-from streamrnn.bench.running import answer
+from streamrnn.bench.running import START_S, answer, broker, child
+from streamrnn.bench.ticker import fill
 
+METERINGS: tuple[Metering, ...] = ("service", "unmetered")
+CATCHING_UP: tuple[CatchingUp, ...] = ("service", "replay")
 LEAST_KEPT = 1000
 """Streams, of fewer of which no snapshot is timed."""
 
@@ -36,3 +39,25 @@ async def run_partitions(results: Results, job: Job, counts: list[int], rounds: 
             results.partitions.setdefault(count, []).append(measured)
             said = f"{measured.cpu_us_per_tick:.2f} us of CPU a tick"
             say(f"round {number + 1}/{rounds} partitions  {count}: {said}")
+
+
+async def run_metrics(results: Results, job: Job, rounds: int, say: Say) -> None:
+    """The service with its metrics and without, in turns."""
+    for number in range(rounds):
+        for who in METERINGS[:: 1 if number % 2 == 0 else -1]:
+            measured = await at_full_speed(job, who)
+            results.metrics.setdefault(who, []).append(measured)
+            say(f"round {number + 1}/{rounds} metrics     {who}: {measured.cpu_us_per_tick:.2f} us of CPU a tick")
+
+
+async def run_catching_up(results: Results, job: Job, rounds: int, say: Say) -> None:
+    """The service over a whole topic, and begun anew without snapshots, so that it replays all of it."""
+    for number in range(rounds):
+        async with broker(job) as placed:
+            await fill(placed)
+            for who in CATCHING_UP:
+                async with child(msgspec.structs.replace(placed, role=who)) as running:
+                    said = await running.line(START_S + job.limit_s)
+                measured = msgspec.json.decode(said, type=Measured)
+                results.catching_up.setdefault(who, []).append(measured)
+                say(f"round {number + 1}/{rounds} catching up {who}: {measured.ticks_per_s:,.0f} ticks/s")

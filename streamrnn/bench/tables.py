@@ -1,11 +1,11 @@
 """The bench's tables, for people: medians over the rounds. Knows results, not how they came about."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 from rich.table import Table
 
-from streamrnn.bench.job import CONTENDERS, Contender, Growth, ScaleRow
+from streamrnn.bench.job import CONTENDERS, CatchingUp, Contender, Growth, Measured, Metering, ScaleRow
 from streamrnn.bench.rounds import Results
 
 NAMES: dict[Contender, str] = {
@@ -46,6 +46,8 @@ def all_of(results: Results) -> Iterator[Table]:
         (results.daemons, daemons),
         (results.scale, scale),
         (results.partitions, partitions),
+        (results.metrics, metrics),
+        (results.catching_up, catching_up),
     )
     return (table(results) for measured, table in parts if measured)
 
@@ -197,13 +199,34 @@ def _growing(growths: Sequence[Growth]) -> tuple[str, str, str]:
 
 def partitions(results: Results) -> Table:
     """The service by its partitions."""
-    columns = ("partitions", "ticks/s", "CPU us/tick", "CPU by that of the first")
-    table = _table("the service over one backlog in so many partitions", "", *columns)
-    first = next(iter(results.partitions.values()))
-    for count, runs in results.partitions.items():
+    title = "the service over one backlog in so many partitions"
+    return _beside_the_first(title, {f"{count:,}": runs for count, runs in results.partitions.items()})
+
+
+def metrics(results: Results) -> Table:
+    """The service with its metrics, and with none that come with every batch."""
+    names: dict[Metering, str] = {"service": "metrics on", "unmetered": "off"}
+    title = "the service with its metrics and without"
+    return _beside_the_first(title, {names[who]: runs for who, runs in results.metrics.items()})
+
+
+def catching_up(results: Results) -> Table:
+    """A whole topic predicted, and replayed."""
+    names: dict[CatchingUp, str] = {"service": "predicted", "replay": "replayed, at a start without snapshots"}
+    title = "catching up with a whole topic"
+    return _beside_the_first(title, {names[who]: runs for who, runs in results.catching_up.items()})
+
+
+def _beside_the_first(title: str, by_name: Mapping[str, Sequence[Measured]]) -> Table:
+    """Ratios are medians of each round's own."""
+    caption = "late: a timer of the event loop, p99 and longest"
+    table = _table(title, caption, "", "ticks/s", "CPU us/tick", "by the first's", "late p99 ms", "longest")
+    first = next(iter(by_name.values()))
+    for name, runs in by_name.items():
         ratio = median(run.cpu_us_per_tick / one.cpu_us_per_tick for run, one in zip(runs, first, strict=True))
         costs = (f"{middle(runs, 'ticks_per_s'):,.0f}", f"{middle(runs, 'cpu_us_per_tick'):.2f}")
-        table.add_row(f"{count:,}", *costs, f"{ratio:.2f} x")
+        late = (f"{middle(runs, 'late_p99_ms'):.1f}", f"{max(run.late_max_ms for run in runs):.1f}")
+        table.add_row(name, *costs, f"{ratio:.3f} x", *late)
     return table
 
 

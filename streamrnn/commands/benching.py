@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 
-from streamrnn.bench.job import Contender, Job
+from streamrnn.bench.job import Contender, Job, Measured
 from streamrnn.commands.arguments import one_of
 from streamrnn.config.input import Codec
 from streamrnn.errors import ConfigError
@@ -23,7 +23,7 @@ from streamrnn.nn.spec import CellKind
 if TYPE_CHECKING:
     from streamrnn.bench.rounds import Results
 
-PARTS = ("service", "latency", "engine", "snapshots", "workers", "scale", "partitions")
+PARTS = ("service", "latency", "engine", "snapshots", "workers", "scale", "partitions", "metrics", "replay")
 """From `workers` on they are run only where they are asked for."""
 DRAWN = ("scale", "partitions")
 GOALS: dict[tuple[Contender, Contender], float] = {
@@ -105,7 +105,7 @@ def _draw(results: "Results", path: Path) -> None:
 
 async def _measure(args: argparse.Namespace) -> "Results":
     from streamrnn.bench.rounds import Results, run_daemons, run_engine, run_rates, run_rounds, run_snapshots
-    from streamrnn.bench.scaling import run_partitions, run_scale
+    from streamrnn.bench.scaling import run_catching_up, run_metrics, run_partitions, run_scale
 
     job = _job(args)
     results = Results()
@@ -121,6 +121,10 @@ async def _measure(args: argparse.Namespace) -> "Results":
         await run_scale(results, _scale_job(args, job), args.most_streams, args.rounds, _say)
     if args.only in ("scale", "partitions"):
         await run_partitions(results, job, args.partition_counts, args.rounds, _say)
+    if args.only == "metrics":
+        await run_metrics(results, job, args.rounds, _say)
+    if args.only == "replay":
+        await run_catching_up(results, job, args.rounds, _say)
     if args.only in (None, "engine"):
         _say("engine alone")
         results.engine.extend(await run_engine(_engine_job(args, job)))
@@ -191,8 +195,14 @@ def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
             size: _beside(middle(rows, "restore_s"), RESTORE_GOALS_S.get(size)) for size, rows in restored.items()
         }
     report["scale"] = {size: msgspec.to_builtins(rows) for size, rows in results.scale.items()}
-    report["partitions"] = {count: _summary(runs, "cpu_us_per_tick") for count, runs in results.partitions.items()}
-    report["workers"] = {count: _summary(runs, "ticks_per_s") for count, runs in results.daemons.items()}
+    parts: tuple[tuple[str, Mapping[Any, Sequence[Measured]]], ...] = (
+        ("workers", results.daemons),
+        ("partitions", results.partitions),
+        ("metrics", results.metrics),
+        ("catching_up", results.catching_up),
+    )
+    for part, by_name in parts:
+        report[part] = {name: _summary(runs, "cpu_us_per_tick") for name, runs in by_name.items()}
     report["engine"] = [
         {name: getattr(row, name) for name in (*row.__struct_fields__, "ticks_per_s", "speedup")}
         for row in results.engine

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from streamrnn.bench.child import READERS, _Counted
+from streamrnn.bench.child import READERS
 from streamrnn.bench.daemons import Moment, _measure
 from streamrnn.bench.job import CONTENDERS, Job, Measured, make_settings, make_spec
+from streamrnn.bench.metering import Counted
 from streamrnn.bench.progress import Progress
 from streamrnn.bench.rounds import Results, _half_rates, _rotated, run_engine
 from streamrnn.bench.snapshots import restored, steps_during, written
@@ -137,7 +138,7 @@ def speeds(*ticks_per_s: float) -> list[Measured]:
 def test_the_service_counts_with_the_time_it_is_given() -> None:
     clock = Clock()
     run = progress(clock, 10**6, asyncio.Event(), on_first=lambda: None)
-    counted = _Counted(run)
+    counted = Counted(run)
     for _ in range(20):
         clock.now_s += 0.1
         counted.batch(stepped(4, arrival_ms=int(clock.now_s * 1000) - 70), clock.now_s * 1000 - 50)
@@ -147,7 +148,7 @@ def test_the_service_counts_with_the_time_it_is_given() -> None:
 
 async def test_the_benched_service_keeps_the_rolling_errors_as_a_users_daemon_does() -> None:
     job = Job(role="service", bootstrap="", ticks=100, limit_s=1.0)
-    counted = _Counted(Progress(job.ticks, 1.0, asyncio.Event()))
+    counted = Counted(Progress(job.ticks, 1.0, asyncio.Event()))
     service = Service(make_settings(job), Model(make_spec(job.cell, job.hidden)), counted)
     assert service.metrics is counted
     await service.load()
