@@ -7,6 +7,7 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG EXTRAS=s3,gcs
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/streamrnn
 ENV PATH=/opt/streamrnn/bin:$PATH
@@ -14,7 +15,7 @@ RUN pip install --index-url "${TORCH_INDEX}" "torch>=2.11,<2.14"
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY streamrnn streamrnn
-RUN pip install ".[s3,gcs]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
+RUN pip install ".[${EXTRAS}]" && python -m compileall -q /opt/streamrnn/lib/python*/site-packages/streamrnn
 # The CPU's loops are compiled once here; a host with another processor compiles them anew at its first start.
 # Away from /src: what is kept belongs to the path of the package it was compiled from.
 WORKDIR /
