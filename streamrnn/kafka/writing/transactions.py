@@ -17,8 +17,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from uuid import uuid4
 
 from aiokafka import errors as kafka_errors
@@ -98,18 +98,18 @@ class ExactlyOnce:
     async def commit(self, marks: Mapping[int, Mark]) -> None:
         """See Delivery; Rebalanced when the member of `begin` is of an older generation than the group."""
         with self._telling():
-            # 1. Every record is in the log. aiokafka would commit a transaction some of whose batches have failed.
-            await self._publisher.acknowledged()
-            # 2. From here on a failure leaves the outcome unknown: the next producer settles it.
-            with self._publisher.spoiling():
-                async with deadline(self._deadline_s, "committing the transaction"):
-                    self._open()
-                    # 3. The offsets join the transaction, refused where this member is of an older generation.
-                    if marks:
-                        await self._add_offsets(marks)
-                    # 4. The broker is told once to commit. A second EndTxn might end a later transaction.
-                    await self._end(is_commit=True)
-        # 5. Records and offsets are readers' to see; the interval is over.
+            # 1. Every record is in the log: aiokafka would commit a transaction some of whose batches have failed.
+            # The offsets join meanwhile. Both are waited for, so that nothing of them is under way at an abort.
+            ended = await asyncio.gather(
+                self._publisher.acknowledged(), self._add_offsets(marks), return_exceptions=True
+            )
+            for error in ended:
+                if error is not None:
+                    raise error
+            # 2. The broker is told once to commit. A second EndTxn might end a later transaction.
+            async with self._committing():
+                await self._end(is_commit=True)
+        # 3. Records and offsets are readers' to see; the interval is over.
         self._publisher.close()
 
     async def abort(self) -> None:
@@ -153,15 +153,27 @@ class ExactlyOnce:
             raise foreign(error, "the transaction") from error
 
     async def _add_offsets(self, marks: Mapping[int, Mark]) -> None:
-        """Add the marks to the transaction, fenced by the generation of this member."""
-        assert self._member is not None, "begin comes before commit"
-        group, ours = self._member.group, self._transaction.producer
-        # 1. The transaction's coordinator learns that the group's offsets are part of it.
-        await self._ask(CoordinationType.TRANSACTION, self.transactional_id, AddOffsetsToTxnRequest(*ours, group))
-        self._transaction.group_added(group)
-        # 2. The group's coordinator keeps the offsets pending, unless this member is of an older generation.
-        commit = FencedOffsetCommit(*ours, self._member, self._topic, marks)
-        await self._ask(CoordinationType.GROUP, group, commit)
+        """Add the marks to the transaction, refused where this member is of an older generation."""
+        async with self._committing():
+            self._open()
+            if not marks:
+                return
+            assert self._member is not None, "begin comes before commit"
+            group, ours = self._member.group, self._transaction.producer
+            # 1. The transaction's coordinator learns that the group's offsets are part of it.
+            added = AddOffsetsToTxnRequest(*ours, group)
+            await self._ask(CoordinationType.TRANSACTION, self.transactional_id, added)
+            self._transaction.group_added(group)
+            # 2. The group's coordinator keeps the offsets pending, unless this member is of an older generation.
+            commit = FencedOffsetCommit(*ours, self._member, self._topic, marks)
+            await self._ask(CoordinationType.GROUP, group, commit)
+
+    @asynccontextmanager
+    async def _committing(self) -> AsyncIterator[None]:
+        """A failure in here leaves the outcome unknown: the next producer settles it."""
+        with self._publisher.spoiling():
+            async with deadline(self._deadline_s, "committing the transaction"):
+                yield
 
     async def _end(self, *, is_commit: bool) -> None:
         """Commit or abort what was begun; the broker is not asked for a transaction it has not heard of."""
