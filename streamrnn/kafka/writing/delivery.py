@@ -78,8 +78,12 @@ class AtLeastOnce:
         await self._publisher.discard()
 
     async def begin(self, member: Membership) -> None:
-        """See Delivery; the source knows which member commits."""
-        await self._publisher.begin()
+        """See Delivery; the source knows which member commits.
+
+        What goes on after a cut does so also where it has failed: nothing overtakes what is not in the log.
+        """
+        if not self._publisher.is_begun:
+            await self._publisher.begin()
 
     async def send(self, topic: str, records: Sequence[OutRecord]) -> Receipt:
         """See Delivery."""

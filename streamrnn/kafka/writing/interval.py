@@ -48,16 +48,16 @@ class Publisher:
             return self.producer
 
     async def begin(self) -> None:
-        """Start an interval, with another producer if the present one has failed and was not given up.
-
-        An interval that was not ended goes on, also where it has failed: nothing overtakes what is not in the log.
-        """
-        if self._interval is not None:
-            return
+        """Start an interval, with another producer if the present one has failed and was not given up."""
         if self._is_spoilt:
             await self.discard()
         producer = await self.connect()
         self._interval = Unacknowledged(producer, self._bounds, self._before_queueing)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an interval was begun and has not ended."""
+        return self._interval is not None
 
     @property
     def interval(self) -> Unacknowledged:
