@@ -76,6 +76,8 @@ def _all_at_once(times: Sequence[Any] | NDArray[Any], unit: TimeUnit) -> NDArray
     numbers = _as_numbers(times)
     if numbers is None:
         return None
+    if numbers.dtype.kind == "M":  # of text, between the years 1 and 10,000
+        return numbers.view(np.int64)
     least, most, smallest = _spread(numbers)
     size = max(abs(least), abs(most))
     if not math.isfinite(size):

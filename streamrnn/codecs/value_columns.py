@@ -18,7 +18,8 @@ from streamrnn.ticks import Spans
 class Columns(NamedTuple):
     """features (n, F) of the model's precision, NaN = missing; streams, times and orders may be None.
 
-    streams: names as text, or as UTF-8 in Spans. times and orders: objects, or arrays of int64; times also float64.
+    streams: names as text, or as UTF-8 in Spans. times and orders: objects, or arrays of int64; times also float64,
+    or datetime64[ms] of text, whatever the unit of numbers.
     """
 
     features: NDArray[np.floating]

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streamrnn.codecs.compiled.joined_names import joined_names
 from streamrnn.codecs.compiled.json_walk import (
     FRACTION,
     IS_SURE,
     KIND,
+    MOMENT,
     NAME,
     NAME_SIZE,
     NOTHING,
@@ -32,6 +34,7 @@ from streamrnn.codecs.value_columns import Columns
 from streamrnn.codecs.walked_keys import wanted_keys
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import Spans
+from streamrnn.ticks.byte_spans import uniform
 
 KINDS = {int: WHOLE, float: FRACTION, NoneType: NOTHING}
 """Of times that are no text."""
@@ -44,17 +47,17 @@ class WalkedReader:
     def __init__(self, spec: ModelSpec, twin: ObjectReader, most_unsure: float = 0.5) -> None:
         self._spec, self._twin, self._most_unsure = spec, twin, most_unsure
         self.keys = wanted_keys(twin.wanted, [leaf.path for leaf in twin.leaves])
-        self._features(self._walk(Spans.of([])))  # compiles now, not at the first tick
+        self.read(Spans.of([]), {})  # compiles now, not at the first tick
 
     def read(self, values: Sequence[bytes], refused: dict[int, Refused]) -> Columns:
         """See Reader."""
-        if not isinstance(values, Spans) or len(self._twin.wanted.streams) > 1:
+        if not isinstance(values, Spans):
             return self._twin.read(values, refused)
         found = self._walk(values)
         if found.unsure > self._most_unsure * len(values):
             return self._twin.read(values.tolist(), refused)  # type: ignore[arg-type]
         if not found.unsure:
-            return self._columns(found, self._features(found), _names(values, found), {}, {})
+            return self._columns(found, self._features(found), self._names(values, found), {}, {})
         return self._mended(values, found, refused)
 
     def _mended(self, values: Spans, found: WalkedColumns, refused: dict[int, Refused]) -> Columns:
@@ -70,27 +73,34 @@ class WalkedReader:
         good = [(index, row) for index, row in enumerate(rows.tolist()) if index not in why]
         times, orders = _lay_over(found, mended, good)
         found = found._replace(kinds=int(np.bitwise_or.reduce(1 << found.whole[KIND])))
-        names = _with_others(_names(values, found), rows, mended.streams)
+        names = _with_others(self._names(values, found), rows, mended.streams)
         return self._columns(found, features, names, times, orders)
 
     def _walk(self, values: Spans) -> WalkedColumns:
-        found = walk_texts(values, self.keys)
-        if not self._twin.wanted.streams:
-            return found
-        bad = bad_rows(_names(values, found), -1, len(values.data), is_text=True)
-        found.whole[IS_SURE, bad] = 0
-        return found._replace(unsure=int((found.whole[IS_SURE] == 0).sum())) if len(bad) else found
+        found, has_bad = walk_texts(values, self.keys), False
+        least = -1 if self.keys.names == 1 else 0  # of several parts each must be there
+        for name in range(NAME, len(found.whole), 2):
+            names = Spans(values.data, found.whole[name], found.whole[name + 1])
+            bad = bad_rows(names, least, len(values.data), is_text=True)
+            found.whole[IS_SURE, bad] = 0
+            has_bad |= len(bad) > 0
+        return found._replace(unsure=int((found.whole[IS_SURE] == 0).sum())) if has_bad else found
 
     def _features(self, found: WalkedColumns) -> NDArray[np.floating]:
         features = np.empty((len(found.fractions), len(self._spec.features)), self._spec.precision)
         narrow(found.fractions, features)
         return features
 
+    def _names(self, values: Spans, found: WalkedColumns) -> Spans | None:
+        if self.keys.names < 2:
+            return Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE]) if self.keys.names else None
+        return joined_names(uniform(values.data), found.whole[NAME:])
+
     def _columns(
         self,
         found: WalkedColumns,
         features: NDArray[np.floating],
-        names: Spans,
+        names: Spans | None,
         times: Mapping[int, Any],
         orders: Mapping[int, Any],
     ) -> Columns:
@@ -98,14 +108,10 @@ class WalkedReader:
         wanted = self._twin.wanted
         return Columns(
             features,
-            names if wanted.streams else None,
+            names,
             _times(found, times) if wanted.time else None,
             _with_odd(found.whole[ORDER], orders) if wanted.sequence else None,
         )
-
-
-def _names(values: Spans, found: WalkedColumns) -> Spans:
-    return Spans(values.data, found.whole[NAME], found.whole[NAME_SIZE])
 
 
 def _fill(found: WalkedColumns, bad: NDArray[np.intp]) -> None:
@@ -154,10 +160,15 @@ def _times(found: WalkedColumns, odd: Mapping[int, Any]) -> Any:
         return whole
     if not odd and found.kinds in (1 << NOTHING, 1 << FRACTION):
         return None if found.kinds == 1 << NOTHING else fractions
+    moments: Any = whole.view("datetime64[ms]")
+    if not odd and found.kinds == 1 << MOMENT:
+        return moments
     items: list[Any] = [None] * len(kinds)
-    for kind, column in ((WHOLE, whole), (FRACTION, fractions)):
+    column: Any
+    for kind, column in ((WHOLE, whole), (FRACTION, fractions), (MOMENT, moments)):
         rows = np.flatnonzero(kinds == kind)
-        for row, item in zip(rows.tolist(), column[rows].tolist(), strict=True):
+        held = np.datetime_as_string(column[rows]) if kind == MOMENT else column[rows]
+        for row, item in zip(rows.tolist(), held.tolist(), strict=True):
             items[row] = item
     return [odd.get(row, item) for row, item in enumerate(items)] if odd else items
 
@@ -166,9 +177,9 @@ def _with_odd(numbers: NDArray[np.int64], odd: Mapping[int, Any]) -> Any:
     return [odd.get(row, number) for row, number in enumerate(numbers.tolist())] if odd else numbers
 
 
-def _with_others(names: Spans, rows: NDArray[np.intp], others: Sequence[Any] | None) -> Spans:
+def _with_others(names: Spans | None, rows: NDArray[np.intp], others: Sequence[Any] | None) -> Spans | None:
     """With other names in some of the rows; a lone surrogate is no UTF-8 afterwards either, and refused for it."""
-    if others is None:
+    if names is None or others is None:
         return names
     chosen = np.arange(len(names))
     chosen[rows] = len(names) + np.arange(len(rows))

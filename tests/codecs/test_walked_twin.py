@@ -5,6 +5,7 @@ import math
 import random
 import struct
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs import Decoder
 from streamrnn.codecs.compiled import json_numbers
-from streamrnn.codecs.compiled.json_walk import IS_SURE, walk_texts
+from streamrnn.codecs.compiled.json_walk import IS_SURE
 from streamrnn.codecs.formats.json import Json
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.reasons import Refused
+from streamrnn.codecs.times import to_time_ms
 from streamrnn.codecs.value_columns import Columns
 from streamrnn.codecs.walked_objects import WalkedReader
 from streamrnn.nn.spec import Channel, ModelSpec
@@ -89,6 +91,9 @@ OTHERS += [
     "[}",
     "{]",
 ]
+MOMENTS = ["2024-05-01T00:00:00Z", "2024-05-01T12:34:56.789+05:30", "1969-12-31 23:59:59.9999", "2024-02-30T00Z"]
+parts = st.sampled_from(["x", "é", 7, -3, "", None, "a/b", "5%", "%25/%2F"])
+inner = st.fixed_dictionaries({"q": parts})
 items = st.sampled_from(NUMBERS * 3 + TEXTS + OTHERS) | likely.map(json.dumps)
 blanks = st.sampled_from(["", "", "", " ", "\n\t\r ", "\x0b"])
 names = st.sampled_from(
@@ -118,8 +123,13 @@ def damaged(draw: st.DrawFn, sound: st.SearchStrategy[bytes]) -> bytes:
 
 texts = st.tuples(blanks, objects(), blanks).map("".join).map(str.encode)
 usual = st.fixed_dictionaries(
-    {"time": st.integers(10**11, 10**13), "a": numbers, "b": st.floats(-1e3, 1e3)},
-    optional={"seq": st.integers(0, 9), "id": st.sampled_from(["x", "é", 7, "", None]), "z": anything},
+    {"time": st.integers(10**11, 10**13) | st.sampled_from(MOMENTS), "a": numbers, "b": st.floats(-1e3, 1e3)},
+    optional={
+        "seq": st.integers(0, 9),
+        "id": parts,
+        "z": parts | anything,
+        "m": inner,
+    },
 ).map(lambda one: json.dumps(one).encode())
 bodies = st.one_of(usual, usual, usual, texts, damaged(texts | usual), values, st.binary(max_size=6))
 forms = st.fixed_dictionaries(
@@ -139,6 +149,7 @@ forms = st.fixed_dictionaries(
 )
 naming = st.sampled_from(
     [{}, {}, {"stream_field": "id"}, {"stream_field": "$.id"}, {"stream_field": "id,z"}]
+    + [{"stream_field": "id,m.q"}, {"stream_field": "m.q,$.z,id"}]
     + [{"key": kind} for kind in ("int64", "int32", "uuid", "bytes")]
 )
 records = st.lists(st.tuples(bodies, keys | st.just(b"s")), max_size=12).map(
@@ -199,6 +210,16 @@ def _objects(column, count: int) -> list:
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 
+def moment(time) -> object:
+    """A time as it is compared: text that the walk has read is an array of moments, the twin leaves it as it is."""
+    if isinstance(time, str):
+        try:
+            return to_time_ms(time, 0, "auto")
+        except Refused:
+            return time
+    return (time - datetime(1970, 1, 1)) // timedelta(milliseconds=1) if isinstance(time, datetime) else repr(time)
+
+
 def rows_of(columns: Columns, refused: dict[int, Refused], count: int) -> list[tuple]:
     """What columns say of each value that is not refused, to the last bit, and of the others why."""
     streams = [None] * count if columns.streams is None else columns.streams
@@ -207,7 +228,7 @@ def rows_of(columns: Columns, refused: dict[int, Refused], count: int) -> list[t
     found = [names, *(_objects(column, count) for column in (columns.times, columns.orders))]
     rows = zip(columns.features, *found, strict=True)
     return [
-        (refused[n].code, str(refused[n])) if n in refused else (row.tobytes(), name, repr(time), order)
+        (refused[n].code, str(refused[n])) if n in refused else (row.tobytes(), name, moment(time), order)
         for n, (row, name, time, order) in enumerate(rows)
     ]
 
@@ -294,11 +315,26 @@ def test_usual_values_are_not_left_to_the_twin():
     plain = b'{"time":1700000000123,"a":21.5,"b":0.7301219871,"z":[1,{"q":"\\u00e9\\n"}]}'
     enveloped = b'{"v":1,"p":' + plain[:-1] + b',"id":"pump 7"}}'
     each = [plain, b' { "b" : -1e-7 , "a" : null } ', b'{"b":2,"b":2}', b'{"a":"1"}']
+    several = [
+        b'{"id":"a/b","z":7,"a":1}',
+        b'{"id":"","time":"2024-05-01T00:00:00Z","z":"5%","a":1}',
+        b'{"id":"x","a":1}',
+    ]
     for reader, given_values, sure in (
         (readers("flat", stream_field="id", path="p")[0], [enveloped], [1]),
         (readers()[0], each, [1, 1, 0, 0]),
+        (readers(stream_field="id,z")[0], several, [1, 1, 0]),
     ):
-        assert walk_texts(Spans.of(given_values), reader.keys).whole[IS_SURE].tolist() == sure
+        assert reader._walk(Spans.of(given_values)).whole[IS_SURE].tolist() == sure
+
+
+def test_names_of_several_parts_and_times_as_text_stay_columns():
+    walked, _ = readers(stream_field="id,z")
+    values = [b'{"id":"a/b","z":%d,"a":1,"time":"1970-01-01T00:00:0%d.25Z"}' % (n, n) for n in range(3)]
+    columns = walked.read(Spans.of(values), {})
+    assert isinstance(columns.streams, Spans)
+    assert columns.streams == [b"a%2Fb/0", b"a%2Fb/1", b"a%2Fb/2"]
+    assert columns.times.tolist() == np.array([250, 1250, 2250], "datetime64[ms]").tolist()
 
 
 def test_columns_stay_columns():
