@@ -34,7 +34,7 @@ Reader = Callable[[Sequence[bytes], dict[int, Refused]], Columns]
 
 def in_precision(numbers: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.floating]:
     """As the model takes them; what float32 cannot hold becomes infinite, and is refused for it by every model."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a NaN that signals is one like any other
         narrow = numbers.astype(np.float32, order="C")
     if spec.precision == "float32":
         return narrow

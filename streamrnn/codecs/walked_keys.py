@@ -1,4 +1,4 @@
-"""The fields that a reader wants as the keys that lead to them, for the walk over JSON text. Knows no value.
+"""The fields that a reader wants as the keys that lead to them, for a walk over values. Knows no value.
 
 Shapes: C keys, N objects, 0 the text as a whole.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from streamrnn.codecs.compiled.json_walk import WantedKeys, first_notes
+from streamrnn.codecs.compiled.field_walk import WantedKeys, first_notes
 from streamrnn.codecs.fields import Path
 from streamrnn.codecs.objects import WantedLeaves
 

@@ -1,18 +1,17 @@
-"""JSON values that lie in one buffer, read by compiled code straight into columns.
+"""Values of objects that lie in one buffer, read by compiled code straight into columns.
 
 The slow twin is objects.py: it reads the rows that the walk is not sure of, so that both give the same whatever
 comes. Shapes: n values, F features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.compiled.joined_names import joined_names
-from streamrnn.codecs.compiled.json_walk import (
+from streamrnn.codecs.compiled.field_walk import (
     FRACTION,
     IS_SURE,
     KIND,
@@ -24,8 +23,9 @@ from streamrnn.codecs.compiled.json_walk import (
     TIME,
     WHOLE,
     WalkedColumns,
-    walk_texts,
+    WantedKeys,
 )
+from streamrnn.codecs.compiled.joined_names import joined_names
 from streamrnn.codecs.compiled.key_checks import bad_rows
 from streamrnn.codecs.compiled.surveys import narrow
 from streamrnn.codecs.objects import ObjectReader
@@ -36,16 +36,17 @@ from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import Spans
 from streamrnn.ticks.byte_spans import uniform
 
+Walk = Callable[[Spans, WantedKeys], WalkedColumns]
 KINDS = {int: WHOLE, float: FRACTION, NoneType: NOTHING}
 """Of times that are no text."""
 
 
 class WalkedReader:
     """Reads values for one model as its twin does; values that lie in no one buffer are left to the twin, and so
-    are whole batches of whose rows more than `most_unsure`, a share, had to be."""
+    are whole batches of whose rows more than `most_unsure`, a share, had to be. `walk` knows the format."""
 
-    def __init__(self, spec: ModelSpec, twin: ObjectReader, most_unsure: float = 0.5) -> None:
-        self._spec, self._twin, self._most_unsure = spec, twin, most_unsure
+    def __init__(self, spec: ModelSpec, twin: ObjectReader, walk: Walk, most_unsure: float = 0.5) -> None:
+        self._spec, self._twin, self._walk_all, self._most_unsure = spec, twin, walk, most_unsure
         self.keys = wanted_keys(twin.wanted, [leaf.path for leaf in twin.leaves])
         self.read(Spans.of([]), {})  # compiles now, not at the first tick
 
@@ -77,7 +78,7 @@ class WalkedReader:
         return self._columns(found, features, names, times, orders)
 
     def _walk(self, values: Spans) -> WalkedColumns:
-        found, has_bad = walk_texts(values, self.keys), False
+        found, has_bad = self._walk_all(values, self.keys), False
         least = -1 if self.keys.names == 1 else 0  # of several parts each must be there
         for name in range(NAME, len(found.whole), 2):
             names = Spans(values.data, found.whole[name], found.whole[name + 1])

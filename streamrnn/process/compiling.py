@@ -80,3 +80,23 @@ def copy_bytes(typing_context: Any, into: Any, at: Any, data: Any, start: Any, s
         return context.get_dummy_value()
 
     return types.void(into, types.int64, data, types.int64, types.int64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_double(typing_context: Any, bits: Any) -> Any:
+    """The float64 of 64 bits, a uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+    return types.float64(types.uint64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_single(typing_context: Any, bits: Any) -> Any:
+    """The float32 of 32 bits, a uint32."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.uint32), emit

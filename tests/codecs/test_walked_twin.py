@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs import Decoder
 from streamrnn.codecs.compiled import json_numbers
-from streamrnn.codecs.compiled.json_walk import IS_SURE
+from streamrnn.codecs.compiled.field_walk import IS_SURE
+from streamrnn.codecs.compiled.json_walk import walk_texts
 from streamrnn.codecs.formats.json import Json
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.objects import ObjectReader
@@ -201,7 +202,7 @@ def readers(model: str = "flat", **options) -> tuple[WalkedReader, ObjectReader]
     """A reader that leaves to its twin only the rows that it must, and the twin."""
     spec, form = MODELS[model][0], InputForm(**options)
     twin = ObjectReader(spec, form, Json())
-    return WalkedReader(spec, twin, most_unsure=1.0), twin
+    return WalkedReader(spec, twin, walk_texts, most_unsure=1.0), twin
 
 
 def _objects(column, count: int) -> list:

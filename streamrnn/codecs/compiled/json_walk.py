@@ -5,112 +5,62 @@ a wanted field that is given twice, a text where a number is wanted, an escape i
 than an integer holds. No byte outside of a text is read. Shapes: n texts, F features, C keys, N objects.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from streamrnn.codecs.compiled import json_numbers, json_passing, time_texts
+from streamrnn.codecs.compiled import field_walk, json_numbers, json_passing, time_texts
+from streamrnn.codecs.compiled.field_walk import (
+    BELOW,
+    FIELD,
+    FIRST,
+    FRACTION,
+    KIND,
+    LAST,
+    NAME,
+    ORDER,
+    SIZE,
+    START,
+    TIME,
+    WHOLE,
+    WalkedColumns,
+    WantedKeys,
+    begin_row,
+    end_row,
+    take_text,
+    taken_apart,
+    walked,
+)
 from streamrnn.codecs.compiled.json_numbers import NOWHERE, ONE, TOO_LARGE, U, number
 from streamrnn.codecs.compiled.json_passing import NULL, behind, blank, literal, passed, plain
-from streamrnn.codecs.compiled.loop_arguments import laid_out
-from streamrnn.codecs.compiled.time_texts import NO_MOMENT, moment_ms
 from streamrnn.process.compiling import borrowing, compiled_with
 from streamrnn.ticks import Spans
-
-NOTHING, WHOLE, FRACTION, MOMENT = range(4)
-"""Kinds of a time: none or null, a whole number, any other number, ISO 8601 text."""
-KIND, TIME, ORDER, IS_SURE, NAME, NAME_SIZE = range(6)
-"""Rows of `whole` in WalkedColumns; the last two are there for each field that names the stream."""
-START, SIZE, FIELD, BELOW = range(4)
-FIRST, LAST = range(2)
-"""Columns of `keys` and `objects` in WantedKeys."""
-
-
-class WantedKeys(NamedTuple):
-    """The keys by which the wanted fields are reached, those of one object together, as UTF-8 in `text`.
-
-    keys (C, 4): START and SIZE in `text`; FIELD: the F features come first, then the time, the sequence, the S that
-    name the stream, and the N - 1 objects that lie in another; BELOW: the number of the object that the key leads
-    to, 0 for a field. objects (N, 2): FIRST and LAST of its keys; object 0 is a text as a whole. width: F.
-    has_order: whether a sequence is wanted. names: S. notes: what the walk notes down between rows, as it is before
-    the first; see `_walk_rows`.
-    """
-
-    text: NDArray[np.uint8]
-    keys: NDArray[np.int64]
-    objects: NDArray[np.int64]
-    width: int
-    has_order: bool
-    names: int
-    notes: NDArray[np.int64]
-
-
-class WalkedColumns(NamedTuple):
-    """fractions (n, F + 1): features, NaN = missing, and the time that is no whole number.
-
-    whole (4 + 2 S, n): KIND of the time; TIME that is a whole number, or of text the ms; ORDER; IS_SURE: where it
-    is 0, the rest of the row means nothing; and for each name NAME, where it begins, and NAME_SIZE, -1 for none.
-    unsure: how many rows are not sure. kinds: a bit, 1 << kind, for every KIND among the others.
-    """
-
-    fractions: NDArray[np.float64]
-    whole: NDArray[np.int64]
-    unsure: int
-    kinds: int
-
-
-def first_notes(keys: NDArray[np.int64], objects: NDArray[np.int64], width: int, names: int) -> NDArray[np.int64]:
-    """Those of WantedKeys: nothing seen, and after each key the next."""
-    newest, after = objects[:, LAST] - 1, np.arange(1, len(keys) + 1)
-    after[newest] = objects[:, FIRST]
-    fields, nodes = width + names + 1 + len(objects), len(objects)
-    return np.concatenate([np.zeros(fields + nodes, np.int64), newest, after])
 
 
 def walk_texts(texts: Spans, wanted: WantedKeys) -> WalkedColumns:
     """Walk n texts."""
-    text, keys, objects, width, has_order, names, notes = wanted
-    fractions, whole = np.empty((len(texts), width + 1)), np.empty((NAME + 2 * names, len(texts)), np.int64)
-    of = (text, keys, objects)
-    found = _walk_rows(*laid_out(texts), *of, width, has_order, notes.copy(), fractions, whole)
-    return WalkedColumns(fractions, whole, *found)
+    return walked(_walk_rows, texts, wanted)
 
 
-@compiled_with(json_numbers, json_passing, time_texts, is_borrowing=True)
+@compiled_with(json_numbers, json_passing, time_texts, field_walk, is_borrowing=True)
 def _walk_rows(
     data: Any, starts: Any, sizes: Any, text: Any, keys: Any, objects: Any, width: int, has_order: bool,
     notes: Any, fractions: Any, whole: Any,
 ) -> tuple[int, int]:  # fmt: skip
-    """How many rows are not sure, and kinds. notes, one behind the other: seen, by field the newest row with it,
-    from 1; above, the objects around; newest, by object the key that came last; after, by key the one that came
-    behind it the last time, the likeliest to do so again."""
-    names, nodes = (len(whole) - NAME) // 2, len(objects)
-    fields = width + names + 1 + nodes
-    seen, above = notes[:fields], notes[fields : fields + nodes]
-    newest, after = notes[fields + nodes : fields + 2 * nodes], notes[fields + 2 * nodes :]
+    """How many rows are not sure, and kinds."""
+    seen, above, newest, after = taken_apart(notes, len(objects), width, (len(whole) - NAME) // 2)
     unsure = kinds = 0
     for row in range(len(starts)):
-        fractions[row], whole[KIND, row] = np.nan, NOTHING
-        for name in range(NAME, len(whole), 2):
-            whole[name, row], whole[name + 1, row] = 0, -1
+        begin_row(fractions, whole, row)
         start = U(starts[row])
         stop = start + U(max(sizes[row], 0))
         end = _walk(
             data, start, stop, row, text, keys, objects, width, fractions, whole, seen, above, newest, after
         )
-        has_feature = False
-        for field in range(width):
-            has_feature |= seen[field] == row + 1
-        has_feature &= not has_order or seen[width + 1] == row + 1
-        is_sure = end != NOWHERE and has_feature
-        whole[IS_SURE, row] = is_sure
-        unsure += not is_sure
-        kinds |= is_sure << whole[KIND, row]
+        more, kind = end_row(whole, row, end != NOWHERE, seen, width, has_order)
+        unsure, kinds = unsure + more, kinds | kind
     return unsure, kinds
 
 
-@compiled_with(json_numbers, json_passing, time_texts, is_borrowing=True)
+@compiled_with(json_numbers, json_passing, time_texts, field_walk, is_borrowing=True)
 def _walk(
     data: Any, at: Any, stop: Any, row: int, text: Any, keys: Any, objects: Any, width: int, fractions: Any,
     whole: Any, seen: Any, above: Any, newest: Any, after: Any,
@@ -185,27 +135,14 @@ def _read_key(
     return found, behind(data, end + ONE, stop, 0x3A)
 
 
-@compiled_with(time_texts, is_borrowing=True)
-def _take_text(data: Any, at: Any, end: Any, row: int, what: int, whole: Any) -> bool:
-    """Take the text in these bytes as the time, 0, or one of the names, from 2 on; whether it surely is one."""
-    if what > 1:
-        name = NAME + 2 * (what - 2)
-        whole[name, row], whole[name + 1, row] = at, end - at
-    elif what == 0:
-        time_ms = moment_ms(data, at, end)
-        whole[KIND, row], whole[TIME, row] = MOMENT, time_ms
-        return bool(time_ms != NO_MOMENT)
-    return what > 1
-
-
-@compiled_with(json_numbers, json_passing, time_texts, is_borrowing=True)
+@compiled_with(json_numbers, json_passing, time_texts, field_walk, is_borrowing=True)
 def _read_field(data: Any, at: Any, stop: Any, row: int, field: int, width: int, fractions: Any, whole: Any) -> Any:
     """Take what lies in a wanted field; the place behind it."""
     if data[at] == 0x6E:
         return NOWHERE if field == width + 1 else literal(data, at, stop, NULL)
     if field >= width and data[at] == 0x22:
         end = plain(data, at + ONE, stop)
-        is_sure = _take_text(data, at + ONE, end, row, field - width, whole)
+        is_sure = take_text(data, at + ONE, end, row, field - width, whole)
         return end + ONE if is_sure and end < stop and data[end] == 0x22 else NOWHERE
     end, is_whole, integer, fraction = number(data, at, stop)
     if field < width:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from streamrnn.codecs.compiled.json_walk import walk_texts
 from streamrnn.codecs.formats.format import PredictionWriter
 from streamrnn.codecs.formats.prediction_rows import Pieces, PredictionRows
 from streamrnn.codecs.input_form import InputForm
@@ -36,7 +37,7 @@ class Json:
 
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """See Format."""
-        return WalkedReader(spec, ObjectReader(spec, form, self)).read
+        return WalkedReader(spec, ObjectReader(spec, form, self), walk_texts).read
 
     def decoder(self, shape: Any) -> Callable[[bytes], Any]:
         """See ObjectFormat."""

@@ -1,4 +1,4 @@
-"""MessagePack: ticks read as objects; predictions written with numbers of the model's precision."""
+"""MessagePack: ticks walked into columns; predictions written with numbers of the model's precision."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streamrnn.codecs.compiled.pack_walk import walk_packs
 from streamrnn.codecs.formats.format import PredictionWriter
 from streamrnn.codecs.formats.prediction_rows import Pieces, PredictionRows
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.objects import ObjectReader
 from streamrnn.codecs.value_columns import Reader
+from streamrnn.codecs.walked_objects import WalkedReader
 from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import ORIGINS, PredictionBatch, Spans
@@ -29,7 +31,7 @@ class MessagePack:
 
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """See Format."""
-        return ObjectReader(spec, form, self).read
+        return WalkedReader(spec, ObjectReader(spec, form, self), walk_packs).read
 
     def decoder(self, shape: Any) -> Callable[[bytes], Any]:
         """See ObjectFormat."""
