@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
+from streamrnn.kafka.reading.ahead import NOTHING_AHEAD, Ahead
+
 
 class Skip(NamedTuple):
     """Offsets start to stop - 1 of a partition cannot be read, for one of batches.REASONS; `why` in words."""
@@ -28,8 +30,8 @@ class Terms(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a broker sent of a partition: the log's bytes, its end then, and (producer, first offset) of what was
-    aborted in it.
+    """What a broker sent of a partition: the log's bytes, its end then, (producer, first offset) of what was
+    aborted in it, and what was unpacked of it ahead.
 
     In a detour's answer the broker can read nothing before `begins`, and reading goes on at `beyond` where nothing
     else tells. It may hold batches that lie before what is wanted.
@@ -40,3 +42,4 @@ class Answer(NamedTuple):
     aborted: list[tuple[int, int]]
     begins: int = 0
     beyond: int | None = None
+    ahead: Ahead = NOTHING_AHEAD

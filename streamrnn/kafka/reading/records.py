@@ -18,6 +18,7 @@ from streamrnn.errors import CorruptBatch
 from streamrnn.kafka.compiled.warming import compile_loops
 from streamrnn.kafka.internals.answers import CORRUPT_MESSAGE, Part
 from streamrnn.kafka.internals.fetching import STAND_IN, FetchingConsumer, Records
+from streamrnn.kafka.reading.ahead import NOTHING_AHEAD, Ahead, AheadOfReading
 from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.detour import Detour, Refusals, find_detour
 from streamrnn.kafka.reading.unpacking import Unpacking
@@ -65,6 +66,7 @@ class _Kept(NamedTuple):
     highwater: int
     begins: int = 0
     beyond: int | None = None
+    ahead: Ahead = NOTHING_AHEAD
 
 
 NOTHING_KEPT = _Kept(b"", 0)
@@ -77,6 +79,7 @@ class _Unread:
         self._consumer, given = consumer, settings.input
         self._refuses, self._on_skip = given.corrupt == "refuse", on_skip
         self._terms = Terms(given.max_batch_bytes, self._skip, self._is_doubtful)
+        self._ahead = AheadOfReading(given.max_batch_bytes)
         self._answers: dict[TopicPartition, _Kept] = {}
         self._refused: dict[TopicPartition, _RefusedBatch] = {}
         self._doubts: dict[TopicPartition, int] = {}
@@ -93,7 +96,7 @@ class _Unread:
             part = detour.part
         elif part.code == 0 and part.data:
             self._refusals.forget(tp)
-            kept = _Kept(part.data, part.highwater)
+            kept = _Kept(part.data, part.highwater, ahead=await self._ahead.unpacked(part.data))
         else:
             return part
         self._answers[tp] = kept
@@ -122,9 +125,8 @@ class _Unread:
         kept, refused = self._answers.pop(tp, NOTHING_KEPT), self._refused.pop(tp, None)
         if refused is not None and refused.start == start:
             return refused.error
-        return Unpacking(
-            tp, start, Answer(kept.data, kept.highwater, aborted, kept.begins, kept.beyond), self._terms
-        )
+        answer = Answer(kept.data, kept.highwater, aborted, kept.begins, kept.beyond, kept.ahead)
+        return Unpacking(tp, start, answer, self._terms)
 
     def _skip(self, skip: Skip) -> bool:
         if self._refuses:

@@ -11,6 +11,7 @@ from struct import Struct
 
 from aiokafka import TopicPartition
 
+from streamrnn.kafka.reading.ahead import Held
 from streamrnn.kafka.reading.answer import Answer, Skip, Terms
 from streamrnn.kafka.reading.batches import (
     HEADER_BYTES,
@@ -47,7 +48,7 @@ class Unpacking:
     def __init__(self, tp: TopicPartition, start: int, answer: Answer, terms: Terms) -> None:
         self.next_fetch_offset = start
         self._start, self._first = start, 0
-        self._begins, self._beyond = answer.begins, answer.beyond
+        self._begins, self._beyond, self._ahead = answer.begins, answer.beyond, answer.ahead
         self._tp, self._terms, self._highwater = tp, terms, answer.highwater
         self._size, self._log = len(answer.data), memoryview(answer.data)
         self._aborted = sorted(answer.aborted, key=lambda pair: pair[1], reverse=True)
@@ -105,7 +106,8 @@ class Unpacking:
                 self._first = stop
                 return
             self._check_place(header.base, header.stop, stop)
-            end, records = header.stop, self._walk(header, batch) if self._counts(header) else iter(())
+            held = self._ahead.take(at)
+            end, records = header.stop, self._walk(header, batch, held) if self._counts(header) else iter(())
         try:
             yield from records
         except Unreadable as error:  # the header is sound: all records before stand, and all after are lost
@@ -137,9 +139,13 @@ class Unpacking:
             return False
         return not (header.is_transactional and header.producer in self._aborting)
 
-    def _walk(self, header: Header, batch: memoryview) -> Iterator[None]:
-        """Compiled code reads as far as it can; the plain reader goes on behind that, or says why nobody can."""
-        held, last = unpacked(header, batch, self._terms.limit), header.stop - 1
+    def _walk(self, header: Header, batch: memoryview, ahead: Held | None) -> Iterator[None]:
+        """Compiled code reads as far as it can; the plain reader goes on behind that, or says why nobody can.
+
+        ahead: what the batch holds, where it is known.
+        """
+        held = unpacked(header, batch, self._terms.limit) if ahead is None else memoryview(ahead)
+        last = header.stop - 1
         walk = BatchWalk(header, held)
         while not walk.is_over:
             self.next_fetch_offset = self._chunk.walk(walk, self.next_fetch_offset, last)
