@@ -4,7 +4,7 @@ Reports are read leniently: they may come from another release, and only what is
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -60,6 +60,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: int
     champion: bool
+    challenger: bool = False
     created: str | None = None
     cell: str | None = None
     hidden: int | None = None
@@ -75,6 +76,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: int
     champion: bool
+    challenger: bool
     place: str
     created: str
     streamrnn: str
@@ -95,48 +97,62 @@ def entries(registry: Registry, name: str | None = None) -> list[Entry]:
 
 
 def _entries_of(registry: Registry, name: str) -> list[Entry]:
-    champion, problem = _champion(registry, name)
-    return [_entry(registry, name, version, version == champion, problem) for version in registry.versions(name)]
+    roles = _roles(registry, name)
+    return [_entry(registry, name, version, roles) for version in registry.versions(name)]
 
 
-def _champion(registry: Registry, name: str) -> tuple[int | None, str | None]:
-    """The champion if there is one, and what is wrong with the pointer if something is."""
+class _Roles(NamedTuple):
+    """Which versions are champion and challenger if any is, and what is wrong with a pointer if something is."""
+
+    champion: int | None
+    challenger: int | None
+    problem: str | None
+
+
+def _roles(registry: Registry, name: str) -> _Roles:
+    champion = challenger = problem = None
     try:
         pointer = registry.pointer(name)
+        champion = None if pointer is None else pointer.version
+        staged = registry.challenger(name)
+        challenger = None if staged is None or staged.version == champion else staged.version
     except BundleError as error:
-        return None, str(error)
-    return None if pointer is None else pointer.version, None
+        problem = str(error)
+    return _Roles(champion, challenger, problem)
 
 
-def _entry(registry: Registry, name: str, version: int, is_champion: bool, problem: str | None) -> Entry:
+def _entry(registry: Registry, name: str, version: int, roles: _Roles) -> Entry:
+    is_champion, is_challenger = version == roles.champion, version == roles.challenger
     try:
         manifest = registry.manifest(name, version)
     except BundleError as error:
-        return Entry(name=name, version=version, champion=is_champion, problem=str(error))
+        return Entry(name=name, version=version, champion=is_champion, challenger=is_challenger, problem=str(error))
     report, trouble = _summary(registry, name, version)
     return Entry(
         name=name,
         version=version,
         champion=is_champion,
+        challenger=is_challenger,
         created=_created(manifest),
         cell=manifest.spec.cell,
         hidden=manifest.spec.hidden,
         layers=manifest.spec.layers,
         test_error=report.test_error if report else None,
         promoted=report.verdict.promoted if report else None,
-        problem=trouble or problem,
+        problem=trouble or roles.problem,
     )
 
 
 def detail(registry: Registry, name: str, version: int) -> Detail:
     """One version; BundleError if it is damaged, but for its report."""
     manifest = registry.manifest(name, version)
-    champion, trouble = _champion(registry, name)
+    roles = _roles(registry, name)
     report, problem = _summary(registry, name, version)
     return Detail(
         name=name,
         version=version,
-        champion=version == champion,
+        champion=version == roles.champion,
+        challenger=version == roles.challenger,
         place=registry.place(name, version),
         created=_created(manifest),
         streamrnn=manifest.streamrnn,
@@ -144,7 +160,7 @@ def detail(registry: Registry, name: str, version: int) -> Detail:
         parameters=_parameters(registry, name, version),
         files=registry.sizes(name, version),
         report=report,
-        problem=problem or trouble,
+        problem=problem or roles.problem,
     )
 
 

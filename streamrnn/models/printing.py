@@ -25,7 +25,7 @@ def print_list(found: list[Entry]) -> None:
     if not found:
         console.print("no models")
         return
-    table = Table("model", "champion", "created (UTC)", "network", "error", "verdict")
+    table = Table("model", "role", "created (UTC)", "network", "error", "verdict")
     for entry in found:
         table.add_row(*(Text(plain(cell)) for cell in _cells(entry)))
     console.print(table)
@@ -35,7 +35,7 @@ def print_list(found: list[Entry]) -> None:
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    label, mark = f"{entry.name}@{entry.version}", "*" if entry.champion else ""
+    label, mark = f"{entry.name}@{entry.version}", _role(entry)
     if entry.created is None:
         return label, mark, "", "", "", "damaged"
     network = f"{entry.cell} {entry.hidden} x {entry.layers}"
@@ -43,10 +43,14 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     return label, mark, entry.created[:16], network, _number(entry.test_error), verdict
 
 
+def _role(found: Entry | Detail) -> str:
+    return "champion" if found.champion else "challenger" if found.challenger else ""
+
+
 def print_detail(found: Detail) -> None:
     """One version: what it is, how large, how good."""
     console = Console(highlight=False)
-    mark = ", the champion" if found.champion else ""
+    mark = f", the {_role(found)}" if _role(found) else ""
     _say(console, f"{found.name}@{found.version}{mark}, created {found.created} by streamrnn {found.streamrnn}")
     _say(console, found.place)
     files = ", ".join(f"{name} {size:,}" for name, size in found.files.items())

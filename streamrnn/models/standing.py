@@ -61,6 +61,8 @@ class GroupStanding(msgspec.Struct, frozen=True, kw_only=True):
         """One line for all."""
         if not self.owned:
             return f"no worker that owns a partition reports on {self.name}"
+        if self.champion is None:
+            return f"{_partitions(self.owned)}, and no champion"
         if self.cut_over < self.owned or self.challenger is None:
             return f"{self.cut_over} of {_partitions(self.owned)} cut over to {self.champion}"
         return f"{self.ready} of {_partitions(self.owned)} ready for {self.challenger}"

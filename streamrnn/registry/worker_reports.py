@@ -22,11 +22,12 @@ MOST_REPORTS = 1_000
 """Files of workers that are read, in order of their names."""
 FRESH_S = 60.0
 """A report that is older comes from a worker that has gone, hangs, or cannot reach the registry."""
+LONGEST_REASON = 1_000
+"""Characters; what an error says may be as long as what somebody else sent."""
 WORKER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 LineState = Literal["hydrating", "lagging", "ready", "failing"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     there is no figure yet.
     """
 
-    target: Text
+    target: str
     horizon: int
     truths: Count
     champion_mse: float | None
@@ -55,11 +56,11 @@ class ReportedPartition(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     number: Count
-    speaker: Text
+    speaker: str
     state: LineState | None = None
-    lag: Count = 0
+    lag: int = 0
     left_s: float | None = None
-    reason: Text = ""
+    reason: str = ""
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,13 +70,13 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     the challenger. since_ms: since when the two are compared.
     """
 
-    worker: Text
-    group: Text
-    topic: Text
+    worker: str
+    group: str
+    topic: str
     at_ms: Count
-    serving: Text
-    challenger: Text | None = None
-    refused: dict[Text, Text] = {}
+    serving: str
+    challenger: str | None = None
+    refused: dict[str, str] = {}
     partitions: list[ReportedPartition] = []
     comparison: list[Compared] = []
     share_better: float | None = None
@@ -114,7 +115,7 @@ class WorkerReports:
     def write(self, name: str, report: WorkerReport) -> None:
         """Replace what this worker said."""
         with refusing():
-            self._store.write(_key(name, report.worker), msgspec.json.encode(report))
+            self._store.write(_key(name, report.worker), msgspec.json.encode(_cut(report)))
 
     def remove(self, name: str, worker: str) -> None:
         """Forget what a worker said; nothing happens where it said nothing."""
@@ -171,6 +172,14 @@ class WorkerReports:
         """Delete a file that is old."""
         with refusing():
             self._store.delete(f"{checked_name(name)}/{WORKERS}/{file}")
+
+
+def _cut(report: WorkerReport) -> WorkerReport:
+    """The report, its reasons no longer than they may be."""
+    replace = msgspec.structs.replace
+    refused = {label: why[:LONGEST_REASON] for label, why in report.refused.items()}
+    partitions = [replace(each, reason=each.reason[:LONGEST_REASON]) for each in report.partitions]
+    return replace(report, refused=refused, partitions=partitions)
 
 
 def _key(name: str, worker: str) -> str:

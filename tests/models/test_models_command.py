@@ -35,7 +35,7 @@ def test_the_list_shows_every_version_with_its_error_and_marks_the_champion(regi
     assert [[*row[:2], *row[3:]] for row in shown] == [
         ["gas@1", "", "gru 3 x 1", "", ""],
         ["oil@1", "", "gru 3 x 1", "", ""],
-        ["oil@2", "*", "gru 3 x 1", "0.375", "promoted"],
+        ["oil@2", "champion", "gru 3 x 1", "0.375", "promoted"],
         ["oil@3", "", "gru 3 x 1", "", ""],
     ]
     assert [row[0] for row in rows(run("list", "gas"))] == ["gas@1"]
@@ -45,7 +45,21 @@ def test_the_list_fits_a_terminal_of_80_columns(
     registry: Registry, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert ["oil@2", "*", "gru 3 x 1", "0.375", "promoted"] in [[*r[:2], *r[3:]] for r in rows(run("list"))]
+    assert ["oil@2", "champion", "gru 3 x 1", "0.375", "promoted"] in [[*r[:2], *r[3:]] for r in rows(run("list"))]
+
+
+def test_the_challenger_is_marked_too(registry: Registry, run: Run) -> None:
+    registry.stage("oil", 3)
+    assert [row[:2] for row in rows(run("list"))] == [["oil@1", ""], ["oil@2", "champion"], ["oil@3", "challenger"]]
+    assert [(e["champion"], e["challenger"]) for e in json.loads(run("list", "--json"))][1:] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "oil@3, the challenger, created" in run("show", "oil@3")
+    registry._store.write("oil/challenger.json", b"{")
+    damaged = run("list")
+    assert rows(damaged)[1][:2] == ["oil@2", "champion"]
+    assert "not a challenger pointer" in damaged
 
 
 def test_the_list_is_json_where_asked(registry: Registry, run: Run) -> None:

@@ -108,6 +108,11 @@ def test_json_has_the_whole_of_it(reported: Registry, run: Run) -> None:
 def test_without_workers_or_champion_that_is_said(registry: Registry, run: Run) -> None:
     assert run("status", "oil") == "oil@2\nno worker that owns a partition reports on oil\n"
     assert run("status", "gas") == "gas has no champion\nno worker that owns a partition reports on gas\n"
+    registry._store.delete("oil/champion.json")
+    say(registry, "a", part(0))
+    assert run("status", "oil").splitlines()[:2] == ["oil has no champion", "1 partition, and no champion"]
+    registry.remove_report("oil", "a")
+    registry.set_champion("oil", 2)
     say(registry, "idle")
     assert run("status", "oil") == "oil@2\nno worker that owns a partition reports on oil\n"
 
