@@ -17,7 +17,7 @@ from streamrnn.engine.rows.capture import Capture, Captures
 from streamrnn.engine.rows.cold import ColdTier, ask_cold
 from streamrnn.engine.rows.columns import fresh_rows
 from streamrnn.engine.rows.layout import RowLayout
-from streamrnn.engine.rows.looking import FromCold, look
+from streamrnn.engine.rows.looking import FromCold, are_on_device, look
 from streamrnn.engine.rows.parking import Parking
 from streamrnn.engine.rows.placing import Placement, place_ticks
 from streamrnn.engine.rows.row_places import Index
@@ -72,9 +72,8 @@ class Engine(Owned):
         self._parking = Parking(self._table, self._slab, idle_after_ms)
         self._undo = UndoLog(self._table, self._slab)
         self._captures = Captures(self._table, self._parking.copy, self._parking.blank)
-        self._executor = make_executor(
-            executor, block, self.model, self._slab, self._scorer, rules_of(order, quarantine)
-        )
+        rules = rules_of(order, quarantine)
+        self._executor = make_executor(executor, block, self.model, self._slab, self._scorer, rules)
         self._truths = truths_of(self.model, self.spec.scored_horizons)
         self._dtype = np.dtype(self.spec.precision)
         self._targets = list(self.spec.target_columns)
@@ -108,6 +107,10 @@ class Engine(Owned):
         """How the rows of StreamRows lie."""
         return self._slab.layout
 
+    def is_at_hand(self, ticks: TickBatch) -> bool:
+        """Whether every tick's row is on the device, and none ends; to be asked while no call runs."""
+        return ticks.endings is None and are_on_device(self._table, ticks)
+
     @by_owner
     def step(self, ticks: TickBatch, warm: bool = False, has_misses: bool = False) -> PredictionBatch:
         """Move each tick's stream one step, in arrival order per stream, and end the states that end between.
@@ -140,10 +143,9 @@ class Engine(Owned):
 
     def _in_precision(self, ticks: TickBatch) -> TickBatch:
         """The ticks with their values as the model takes them."""
-        if ticks.values.dtype == self._dtype:
-            return ticks
         with np.errstate(over="ignore"):
-            return replace(ticks, values=ticks.values.astype(self._dtype))
+            values = ticks.values.astype(self._dtype, copy=False)
+        return ticks if values is ticks.values else replace(ticks, values=values)
 
     def _begin(self, ticks: TickBatch, warm: bool) -> Layer | None:
         if not warm:
@@ -172,8 +174,7 @@ class Engine(Owned):
 
     def _place(self, ticks: TickBatch, moves: list[Moves]) -> Placement:
         """Have every tick's stream on the device: look, ask the cold tier for the absent, place, copy."""
-        groups = look(self._table, ticks)
-        cold = self._cold
+        groups, cold = look(self._table, ticks), self._cold
         below = [FromCold() if cold is None else ask_cold(cold, group, self.layout) for group in groups]
         placed = place_ticks(self._table, ticks, groups, below, moves)
         self._parking.grow()
@@ -290,11 +291,10 @@ class Engine(Owned):
     @by_owner
     def inspect(self, partition: int | None, stream: bytes) -> StreamView | None:
         """All that is held of one stream, parked or not; None if nothing is."""
-        if partition is None:
-            partition = next(iter(self._table.partitions_of(stream)), -1)
-        place = self._table.find(partition, stream)
+        owner = next(iter(self._table.partitions_of(stream)), -1) if partition is None else partition
+        place = self._table.find(owner, stream)
         if place is None:
             return None
         ((slots, _, chosen),) = self._table.memory.split(np.array([place]))
         rows = self._slab.view(*self._parking.read(slots, chosen)[1:])
-        return view_of(stream, partition, rows, self.model, self._scorer)
+        return view_of(stream, owner, rows, self.model, self._scorer)

@@ -1,16 +1,17 @@
 """The one thread on which an engine is called. Owns the order of the calls; knows nothing of what they do.
 
-Calls run one at a time, in the order in which `call` and `post` were called. So whoever posts `engine.settle` at a
-commit and then calls `engine.step`, `engine.undo` or `engine.relieve` has them in that order, without waiting.
+Calls run one at a time, in the order in which `call`, `call_here` and `post` were called. So whoever posts
+`engine.settle` at a commit and then calls `engine.step`, `engine.undo` or `engine.relieve` has them in that order,
+without waiting.
 """
 
 import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from streamrnn.engine.engine import Engine
 
@@ -29,6 +30,7 @@ class EngineThread:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._executor = ThreadPoolExecutor(1, "engine")
+        self._under_way: set[Future[Any]] = set()
         self._failure: BaseException | None = None
         self._is_told = False
         engine.owner = self._executor.submit(threading.get_ident).result()
@@ -44,7 +46,29 @@ class EngineThread:
             self.raise_failure()
             return call(*args, **kwargs)
 
-        return asyncio.get_running_loop().run_in_executor(self._executor, answer)
+        return asyncio.wrap_future(self._submit(answer))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs or waits; true until the next one, for whoever makes all calls."""
+        return not self._under_way
+
+    def call_here(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[T]":
+        """Run a call at once on the calling thread, to which the idle engine is lent for it; what it gives is done.
+
+        Only the thread that makes all calls may do so: another's could begin meanwhile.
+        """
+        assert self.is_idle, "calls run one at a time"
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        owner, self.engine.owner = self.engine.owner, threading.get_ident()
+        try:
+            self.raise_failure()
+            answer.set_result(call(*args, **kwargs))
+        except Exception as error:
+            answer.set_exception(error)
+        finally:
+            self.engine.owner = owner
+        return answer
 
     def post(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Queue a call whose result nobody needs."""
@@ -56,7 +80,14 @@ class EngineThread:
                 except BaseException as error:
                     self._failure = error
 
-        self._executor.submit(run)
+        self._submit(run)
+
+    def _submit(self, run: Callable[[], T]) -> "Future[T]":
+        queued = self._executor.submit(run)
+        # In this order: one that has ended meanwhile is taken out again at once.
+        self._under_way.add(queued)
+        queued.add_done_callback(self._under_way.discard)
+        return queued
 
     def raise_failure(self) -> None:
         """Raise what a posted call has raised; for who makes no call for long."""

@@ -4,6 +4,7 @@ What needs a broker is made from a line and a source: recovery.py brings partiti
 ticks through it. A worker may hold several lines, each with an engine on a thread of its own.
 """
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from streamrnn.worker.cold_tiers import ColdTiers
 from streamrnn.worker.commit_interval import Stepped
 from streamrnn.worker.keeper import Keeper, NoKeeper
 from streamrnn.worker.pauses import Pauses
+from streamrnn.worker.small_batch import AT_ONCE_S, SmallBatch
 from streamrnn.worker.snapshot_keeper import SLICE_ROWS, SnapshotKeeper
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ class Line:
 
     fingerprint: of the model and the settings that decide its state. thread: owns the engine. decoder and encoder:
     from records to the model's ticks, and from its predictions to records. shelf: its snapshots; None where nothing
-    is kept. cold: rows that only the shelf has, for the engine to ask. keeper: takes the snapshots.
+    is kept. cold: rows that only the shelf has, for the engine to ask. keeper: takes the snapshots. small: batches
+    that are stepped on the event loop.
     """
 
     spec: ModelSpec
@@ -47,22 +50,33 @@ class Line:
     shelf: Shelf | None
     cold: ColdTiers | None
     keeper: Keeper
+    small: SmallBatch
 
     @property
     def engine(self) -> Engine:
         """The engine, for its thread to call; its counters may be read by any."""
         return self.thread.engine
 
+    def begin(self, ticks: TickBatch) -> "asyncio.Future[Stepped]":
+        """Have ticks stepped and encoded: on the engine's thread, or at once where they are few and it is idle.
+
+        What would read files, or wait for a device, is never stepped here.
+        """
+        is_small = self.small.has(len(ticks)) and self.thread.is_idle and self.engine.is_at_hand(ticks)
+        call = self.thread.call_here if is_small else self.thread.call
+        return call(self.step, ticks, time.perf_counter())
+
     def step(self, ticks: TickBatch, queued_at: float) -> Stepped:
-        """Step and encode, on the engine's thread; metrics are counted on the loop, from what this returns.
+        """Step and encode, as the engine's owner; metrics are counted on the loop, from what this returns.
 
         queued_at: when it was queued, by the performance counter.
         """
-        started = time.perf_counter()
+        started, began_s = time.perf_counter(), time.thread_time()
         predictions = self.engine.step(ticks)
         stepped = time.perf_counter()
         records = self.encoder.encode(predictions)
         encoded = time.perf_counter()
+        self.small.note(len(ticks), time.thread_time() - began_s)
         return Stepped(predictions, records, started - queued_at, stepped - started, encoded - stepped)
 
 
@@ -72,27 +86,29 @@ def make_line(
     metrics: Metrics,
     pauses: Pauses = Pauses(),  # noqa: B008
     slice_rows: int = SLICE_ROWS,
+    at_once_s: float = AT_ONCE_S,
 ) -> Line:
     """The line that the settings want, its step compiled; OSError or ConfigError for a URL not to be had.
 
     Each part is made of those before it: the shelf needs how rows lie, which the model alone decides; the cold tier
     reads from the shelf; the engine asks the cold tier; the keeper copies from the engine to the shelf.
-    slice_rows: rows that the keeper copies between two steps at most.
+    slice_rows: rows that the keeper copies between two steps at most. at_once_s: see SmallBatch.
     """
     printed = fingerprint(model, settings)
     shelf = _make_shelf(model, settings, printed)
     cold = None if shelf is None else ColdTiers(shelf.cold)
     thread = EngineThread(make_engine(model, settings, cold))
     keeper = _make_keeper(settings, thread, shelf, cold, metrics, pauses, slice_rows)
-    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, cold, keeper)
+    small = SmallBatch(at_once_s if thread.engine.device.type == "cpu" else 0.0)
+    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, cold, keeper, small)
 
 
 def make_reading_line(model: Model, settings: Settings) -> Line:
     """A line for who steps again what another has served: it reads snapshots, takes none, and has no cold tier."""
     printed = fingerprint(model, settings)
     thread = EngineThread(make_engine(model, settings))
-    shelf = _make_shelf(model, settings, printed)
-    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, None, NoKeeper())
+    shelf, none_small = _make_shelf(model, settings, printed), SmallBatch(0.0)
+    return Line(model.spec, printed, thread, *_make_codecs(model, settings), shelf, None, NoKeeper(), none_small)
 
 
 def _make_codecs(model: Model, settings: Settings) -> tuple[Decoder, Encoder]:

@@ -112,6 +112,9 @@ class Worker:
             await stepped.step
         self._in_flight = self._begin(records, positions)
         await self._send(stepped)
+        if self._in_flight is not None and self._in_flight.step.done():
+            await self._flush()
+            await asyncio.sleep(0)  # heartbeats get their turn, however many small batches wait
         self._commits.raise_failure()
         if self._commits.due_in_s() <= 0 and not self._source.has_rebalanced():
             self._commits.cut()
@@ -211,7 +214,7 @@ class Worker:
         ticks, dead = self._line.decoder.decode(records)
         self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)
-        step = self._line.thread.call(self._line.step, ticks, time.perf_counter())
+        step = self._line.begin(ticks)
         self.assigner.stepped(positions)
         return BatchUnderWay(records, positions, dead, step)
 

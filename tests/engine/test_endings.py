@@ -156,3 +156,14 @@ def test_a_queue_goes_past_a_stream_that_ended_where_nothing_is_parked() -> None
     for nth in range(LONGEST_BATCHES):
         engine.step(of(b"a", first=4 + nth))
     assert (engine.resident, engine.parked) == (2, 0)
+
+
+def test_ticks_are_at_hand_where_their_rows_are_on_the_device_and_none_ends() -> None:
+    engine = tight()
+    assert not engine.is_at_hand(of(b"a"))
+    engine.step(of(b"a", b"b"))
+    assert engine.is_at_hand(of(b"a", b"b", b"a"))
+    assert not engine.is_at_hand(of(b"a", b"c"))
+    assert not engine.is_at_hand(ending(of(b"a"), (1, b"b")))
+    engine.step(of(b"c", b"d", first=2))
+    assert not engine.is_at_hand(of(b"a")), "it was parked"

@@ -142,3 +142,39 @@ def test_closing_waits_only_if_told_to_and_runs_nothing_more(thread: EngineThrea
     go_on.set()
     thread.close(wait=True)
     assert done == ["hung"]
+
+
+def test_an_idle_engine_is_lent_to_the_thread_that_calls(thread: EngineThread) -> None:
+    engine, go_on = thread.engine, threading.Event()
+
+    async def use() -> None:
+        thread.post(go_on.wait, PATIENCE_S)
+        assert not thread.is_idle
+        with pytest.raises(AssertionError, match="one at a time"):
+            thread.call_here(engine.undo)
+        go_on.set()
+        await thread.call(len, b"")
+        assert thread.is_idle
+        assert thread.call_here(engine.undo).result() == set()
+        with pytest.raises(EngineError, match="is called by thread MainThread"):
+            engine.undo()
+        with pytest.raises(ZeroDivisionError):
+            await thread.call_here(divmod, 1, 0)
+        with pytest.raises(EngineError, match="is called by thread MainThread"):
+            engine.undo()
+        assert await thread.call(engine.undo) == set()
+
+    with thread:
+        asyncio.run(use())
+
+
+def test_a_failure_of_a_post_is_told_to_the_thread_that_borrows_the_engine(thread: EngineThread) -> None:
+    async def use() -> None:
+        thread.post(thread.engine.settle, 1)
+        while not thread.is_idle:
+            await asyncio.sleep(0.001)
+        with pytest.raises(EngineError):
+            await thread.call_here(len, b"abc")
+
+    asyncio.run(use())
+    thread.close(wait=True)

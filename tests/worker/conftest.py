@@ -147,14 +147,15 @@ class World:
 MakeWorld = Callable[..., World]
 
 
-def assemble(settings: Settings, source: FakeSource, pauses: Pauses = SHORT) -> World:
+def assemble(settings: Settings, source: FakeSource, pauses: Pauses = SHORT, at_once_s: float = 0.0) -> World:
     """A worker as the service makes it, on a source and a delivery that are lists.
 
-    A snapshot copies two rows at once, so that steps come between its parts.
+    A snapshot copies two rows at once, so that steps come between its parts. Every step is one of the engine's
+    thread, for tests that hold one up, unless `at_once_s` says so.
     """
     journal, metrics = source.journal, Metrics()
     delivery = FakeDelivery(journal, source, settings.delivery.guarantee == "exactly_once")
-    line = make_line(make_model(), settings, metrics, pauses, slice_rows=2)
+    line = make_line(make_model(), settings, metrics, pauses, slice_rows=2, at_once_s=at_once_s)
     assert isinstance(line.engine, TappedEngine)
     worker = make_worker(settings, source, delivery, line, metrics, pauses)
     source.assign(*source.ticks)
@@ -176,6 +177,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
         poll: int = 1000,
         after: World | None = None,
         pauses: Pauses = SHORT,
+        at_once_s: float = 0.0,
         **sections: dict[str, object],
     ) -> World:
         settings = Settings(**{"delivery": {"commit_interval_ms": 0}} | sections)
@@ -183,7 +185,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
         if after is not None:  # another process on the same broker
             source.journal, source.offsets = after.journal, after.source.offsets
             source.metadata, source.log_starts = after.source.metadata, after.source.log_starts
-        worlds.append(assemble(settings, source, pauses))
+        worlds.append(assemble(settings, source, pauses, at_once_s))
         return worlds[-1]
 
     yield make

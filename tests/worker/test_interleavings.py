@@ -1,6 +1,7 @@
 """Whatever the order of polls, rebalances and outages: no tick is lost, none is stepped twice."""
 
 import asyncio
+import math
 from collections import deque
 
 from hypothesis import HealthCheck, given, settings
@@ -57,15 +58,17 @@ async def serve_all(world: World) -> None:
     takes=TAKES,
     turns=TURNS,
     when=st.sampled_from(["fetch", "step", "publish"]),
+    at_once_s=st.sampled_from([0.0, math.inf]),
 )
 def test_each_tick_is_predicted_as_its_stream_alone_would_be_and_committed_only_then(
     world: MakeWorld, poll: int, warmup: int, interval_ms: int, publishing: list[Exception | None],
     acknowledging: list[Exception | None], commits: list[Exception | None], takes: list[int],
-    turns: list[tuple[int, ...] | None], when: str,
+    turns: list[tuple[int, ...] | None], when: str, at_once_s: float,
 ) -> None:  # fmt: skip
     async def run() -> World:
         read = {"max_poll_records": warmup, "warmup_ticks": 100}
-        w = world(TOPIC, poll=poll, input=read, delivery={"commit_interval_ms": interval_ms})
+        kept = {"commit_interval_ms": interval_ms}
+        w = world(TOPIC, poll=poll, at_once_s=at_once_s, input=read, delivery=kept)
         w.sink.errors, w.source.commit_errors = deque(publishing), deque(commits)
         w.sink.acknowledging, w.sink.commits_take = deque(acknowledging), deque(takes)
         rebalances(w, turns, when)

@@ -86,6 +86,12 @@ def look(table: SlotTable, ticks: TickBatch) -> list[PartitionTicks]:
     ]  # fmt: skip
 
 
+def are_on_device(table: SlotTable, ticks: TickBatch) -> bool:
+    """Whether the streams of all ticks are on the device. Changes nothing."""
+    places = table.memory.keys.find(ticks.partition, packed(ticks.streams))[1]
+    return bool((places >= 0).all())
+
+
 def _endings_of(partition: int, rows: slice | Index, endings: Endings) -> list[tuple[int, bytes]]:
     """How many of a partition's ticks come before each of its endings, and whose it is."""
     mine = np.flatnonzero(endings.partition == partition)
