@@ -5,6 +5,7 @@ relies on it, then this table.
 """
 
 import ast
+import asyncio
 import gc
 import inspect
 import weakref
@@ -114,6 +115,7 @@ RELIED_ON: list[Field | Method] = [
     # fetching.py
     Method(AIOKafkaClient, "send", "self node_id request"),
     Field(Fetcher, "_records"),
+    Field(Fetcher, "_fetch_waiters"),
     Field(FetchResult, "_partition_records"),
     Field(FetchResult, "_backoff"),
     Field(FetchResult, "_topic_partition"),
@@ -144,7 +146,7 @@ RELIED_ON: list[Field | Method] = [
     Field(HeartbeatRequest, "_member_id"),
 ]
 OURS = {
-    "_reader", "_plainly", "_send_and_take", "_changed", "_take_all", "_aborted_at",
+    "_reader", "_waiters", "_plainly", "_send_and_take", "_changed", "_take_all", "_aborted_at",
     "_fail", "_change_over", "_facts", "_accumulator", "_numbers", "_text", "_forget",
 }  # fmt: skip
 """Private names of the room's own classes."""
@@ -259,7 +261,7 @@ def read_of(tp: TopicPartition, *, gives: Records | Exception) -> tuple[list[Any
             return gives
 
     theirs = PartitionRecords(tp, MemoryRecords(STAND_IN), [(7, 3)], 5, None, None, False, READ_COMMITTED)
-    waiting = _Waiting(Reader())
+    waiting = _Waiting(Reader(), ())
     waiting[tp] = FetchResult(tp, assignment=None, partition_records=theirs, backoff=0.5)
     return asked, waiting[tp]
 
@@ -287,7 +289,8 @@ class Fetched:
         for tp, (start, _) in zip(self.tps, answers, strict=True):
             self.assignment.state_value(tp).seek(start)
         readers = {tp: Numbers(*answer) for tp, answer in zip(self.tps, answers, strict=True)}
-        self.fetcher._records = _Waiting(SimpleNamespace(read=lambda tp, start, aborted: readers[tp]))  # type: ignore[arg-type]
+        reader = SimpleNamespace(read=lambda tp, start, aborted: readers[tp])
+        self.fetcher._records = _Waiting(reader, ())  # type: ignore[arg-type]
         for tp in self.tps:
             self.answer(tp, readers[tp].next_fetch_offset)
 
@@ -354,6 +357,15 @@ async def test_an_answer_that_nobody_reads_lives_no_longer_than_its_fetcher_hold
         assert result() is None
     finally:
         gc.enable()
+
+
+async def test_who_waits_for_answers_wakes_as_they_come_in() -> None:
+    waiters = {asyncio.get_running_loop().create_future() for _ in range(2)}
+    reader = SimpleNamespace(read=lambda tp, start, aborted: Numbers(5, 9))
+    waiting = _Waiting(reader, waiters)  # type: ignore[arg-type]
+    for number in range(2):
+        waiting[TopicPartition("t", number)] = FetchError(error=ValueError("no"), backoff=0)
+    assert all(waiter.done() for waiter in waiters)
 
 
 def test_the_stand_in_for_an_answer_holds_nothing() -> None:

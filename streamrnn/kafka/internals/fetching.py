@@ -3,10 +3,11 @@
 aiokafka makes an object of each record, and asks for ever for what cannot be read. Knows no batch and no record.
 """
 
+import asyncio
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ from streamrnn.kafka.internals.answers import Part, read_part, with_part
 
 STAND_IN = bytes(8) + (49).to_bytes(4, "big") + bytes(4) + b"\2" + bytes(44)
 """A batch of nothing, for aiokafka to look at."""
+TURNS = 3
+"""Of the event loop for which a fetch gives way: as many as lie between a record in a producer and its request."""
 
 
 class Records(Protocol):
@@ -47,7 +50,7 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     Replaces the client's `send` in this one object: of its own consumer class aiokafka makes the client itself.
     Relies on `_client`, and on `_fetcher`, None before a start, with `_records`, where it puts the answers that
-    wait to be read.
+    wait to be read, and `_fetch_waiters`, futures for which whoever waits in `getmany` waits.
     """
 
     def read_by(self, reader: AnswerReader) -> None:
@@ -58,7 +61,7 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def start(self) -> None:
         """See AIOKafkaConsumer; what it has fetched so far comes again."""
         await super().start()
-        self._fetcher._records = _Waiting(self._reader)
+        self._fetcher._records = _Waiting(self._reader, self._fetcher._fetch_waiters)
 
     async def fetch_once(self, node: int, tp: TopicPartition, offset: int, most_bytes: int) -> Part:
         """What a broker has at `offset`, at once: at least one batch, and then at most so many bytes.
@@ -76,6 +79,9 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         return await type(self._client).send(self._client, node, request, **where)
 
     async def _send_and_take(self, node: int, request: Request, **where: Any) -> Response:
+        if isinstance(request, FetchRequest):
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         response = await self._plainly(node, request, **where)
         if isinstance(request, FetchRequest):
             asked = {(topic, number): at for topic, parts in request.topics for number, at, _ in parts}
@@ -92,18 +98,22 @@ class FetchingConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
 
 class _Waiting(OrderedDict[TopicPartition, Any]):
-    """In place of the fetcher's `_records`: changes each answer's reader as the answer comes in.
+    """In place of the fetcher's `_records`: changes each answer's reader as it comes in, and wakes who waits.
 
     Relies on FetchResult's `_partition_records` and `_backoff`, on the `_aborted_transactions` of the former, and
     on `fetched_records`, which calls `getall` and asks for no more of what that gives than its length.
     """
 
-    def __init__(self, reader: AnswerReader) -> None:
+    def __init__(self, reader: AnswerReader, waiters: Collection["asyncio.Future[None]"]) -> None:
         super().__init__()
-        self._reader = reader
+        self._reader, self._waiters = reader, waiters
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         super().__setitem__(tp, self._changed(tp, result) if type(result) is FetchResult else result)
+        # The fetcher would wake them after it has looked for what to fetch, and found this not yet taken.
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _changed(self, tp: TopicPartition, result: Any) -> Any:
         theirs = result._partition_records
