@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamrnn"
 ORDER = (
     "errors", "config", "process", "ticks", "stores", "nn", "codecs", "metrics", "registry", "tables",
-    "train", "pages", "engine", "snapshots", "provenance", "kafka", "worker", "retrainer", "http",
+    "train", "pages", "engine", "comparing", "snapshots", "provenance", "kafka", "worker", "retrainer", "http",
     "service", "supervising", "models", "replay", "retraining", "verifying", "demo", "bench", "commands", "cli",
     "__main__",
 )  # fmt: skip
@@ -47,7 +47,7 @@ HOMES = {
 WITHOUT_TORCH = (
     "errors", "process", "config", "ticks", "stores", "nn/manifest", "codecs", "metrics", "registry",
     "engine/rows/slots", "engine/rows/reserved", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
-    "engine/rows/holding", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
+    "engine/rows/holding", "comparing", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
     "supervising/__init__", "supervising/cores", "supervising/crew", "supervising/overview",
     "supervising/restarts", "supervising/supervisor", "supervising/launching", "models/",
     "pages/__init__", "pages/markup", "pages/axes", "pages/plots", "pages/formats", "pages/style",

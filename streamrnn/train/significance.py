@@ -8,6 +8,7 @@ Shapes: T moments.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -44,24 +45,36 @@ def compare(difference: NDArray[np.float64], weight: NDArray[np.float64], longes
     whole = float(weight.sum())
     mean = float(difference.sum()) / whole if whole else math.nan
     rest = (difference - mean * weight)[weight > 0]
-    freedom = _freedom(len(rest), longest)
-    if len(rest) < LEAST_MOMENTS or not freedom:
+    cosines = freedom_of(len(rest), longest)
+    if len(rest) < LEAST_MOMENTS or not cosines:
         return Difference(mean, math.nan, math.nan, len(rest))
-    error = math.sqrt(len(rest) * _long_run_variance(rest, freedom)) / whole
-    p = (0.5 if mean == 0 else float(mean > 0)) if error == 0 else student(mean / error, freedom)
-    return Difference(mean, error, p, len(rest))
+    error = math.sqrt(len(rest) * _long_run_variance(rest, cosines)) / whole
+    return Difference(mean, error, chance_below(mean, error, cosines), len(rest))
 
 
-def _freedom(moments: int, longest: float) -> int:
+def chance_below(mean: float, error: float, freedom: int) -> float:
+    """The chance of a mean so far below 0, or farther, if the true one were 0."""
+    if error == 0:
+        return 0.5 if mean == 0 else float(mean > 0)
+    return student(mean / error, freedom)
+
+
+def freedom_of(moments: int, longest: float) -> int:
     """How many cosines: 0.4 T^(2/3) as published, of periods that are not within two of the longest horizon."""
     return int(min(0.4 * moments ** (2 / 3), moments / (2 * max(1.0, longest))))
 
 
 def _long_run_variance(series: NDArray[np.float64], freedom: int) -> float:
     """Mean square of a series' weights on the first cosines; (T,) of mean 0."""
-    middle = (np.arange(len(series)) + 0.5) / len(series)
-    waves = np.cos(np.pi * np.arange(1, freedom + 1)[:, None] * middle)
-    return float(np.square(waves @ series).mean() * 2 / len(series))
+    return float(np.square(_waves(len(series), freedom) @ series).mean() * 2 / len(series))
+
+
+@lru_cache(maxsize=1)
+def _waves(moments: int, freedom: int) -> NDArray[np.float64]:
+    """The first cosines (freedom, T), kept for who compares many series of one length."""
+    middle = (np.arange(moments) + 0.5) / moments
+    waves: NDArray[np.float64] = np.cos(np.pi * np.arange(1, freedom + 1)[:, None] * middle)
+    return waves
 
 
 def student(t: float, freedom: int) -> float:
