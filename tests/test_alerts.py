@@ -37,13 +37,14 @@ def mse(model: float, minutes: int, truths: int = 100) -> dict[str, str]:
     }
 
 
-def ages(ticks: int, worker: str = "", snapshot: str = "0x60") -> dict[str, str]:
-    """The last snapshot at time 0, or as told; so many ticks a minute since."""
-    who = f'{WHO},worker="{worker}"' if worker else WHO
-    return {
-        f"streamrnn_snapshot_last_success_timestamp_seconds{{{who}}}": snapshot,
-        f"streamrnn_ticks_total{{{who}}}": f"0+{ticks}x60",
-    }
+def snapshots(offset: str, behind: str, more: str = "") -> dict[str, str]:
+    """Of one partition: the newest snapshot's offset, and records since."""
+    where = ",".join(filter(None, ('partition="3"', more)))
+    return one("snapshot_offset", offset, where) | one("snapshot_behind_records", behind, where)
+
+
+def replay(kept_at: int, behind: int, log_start: int) -> dict[str, str]:
+    return snapshots(f"{kept_at}x60", f"{behind}x60") | one("log_start_offset", f"{log_start}x60", 'partition="3"')
 
 
 def one(name: str, values: str, labels: str = "") -> dict[str, str]:
@@ -106,12 +107,29 @@ CASES = (
     Case("StreamrnnModelOld", 29 * A_DAY, False, AGE, AN_HOUR),
     Case("StreamrnnSnapshotsFail", 40, True, one("snapshot_failures_total", "0+1x60")),
     Case("StreamrnnSnapshotsFail", 40, False, one("snapshot_failures_total", "3x60")),
-    Case("StreamrnnSnapshotsOld", 20, True, ages(ticks=100)),
-    Case("StreamrnnSnapshotsOld", 20, False, ages(ticks=0)),
-    Case("StreamrnnSnapshotsOld", 10, False, ages(ticks=100)),
-    # Of two workers that share a daemon one is idle: its old snapshot is none of the other's ticks.
-    Case("StreamrnnSnapshotsOld", 20, False, ages(0, "0") | ages(100, "1", snapshot="0+60x60")),
-    Case("StreamrnnSnapshotsOld", 20, True, ages(100, "0") | ages(100, "1", snapshot="0+60x60"), worker="0"),
+    Case("StreamrnnSnapshotsOld", 20, True, snapshots("50x60", "1+100x60")),
+    Case("StreamrnnSnapshotsOld", 20, False, snapshots("50x60", "0x60")),
+    Case("StreamrnnSnapshotsOld", 20, False, snapshots("0+100x60", "100x60")),
+    Case("StreamrnnSnapshotsOld", 10, False, snapshots("50x60", "1+100x60")),
+    # Of two partitions one is idle: its old snapshot is nothing of the other's.
+    Case(
+        "StreamrnnSnapshotsOld",
+        20,
+        False,
+        snapshots("50x60", "0x60") | {key.replace("3", "4"): "0+100x60" for key in snapshots("", "")},
+    ),
+    # Of two workers that share a daemon the one whose snapshots stand is named.
+    Case(
+        "StreamrnnSnapshotsOld",
+        20,
+        True,
+        snapshots("50x60", "1+100x60", 'worker="0"'),
+        worker="0",
+    ),
+    Case("StreamrnnReplayOutrun", 20, True, replay(kept_at=1000, behind=900, log_start=800)),
+    Case("StreamrnnReplayOutrun", 20, True, replay(kept_at=1000, behind=900, log_start=1200)),
+    Case("StreamrnnReplayOutrun", 20, False, replay(kept_at=1000, behind=900, log_start=600)),
+    Case("StreamrnnReplayOutrun", 20, False, replay(kept_at=10, behind=900, log_start=0)),
     Case("StreamrnnWorkerRestarts", 20, True, one("worker_restarts_total", "0 1 2 3 4x30", 'worker="1"')),
     Case("StreamrnnWorkerRestarts", 20, False, one("worker_restarts_total", "0 1x30", 'worker="1"')),
     Case("StreamrnnNotLive", 15, True, one("partition_phase", "1x30", 'partition="3",phase="recovering"')),
@@ -193,7 +211,8 @@ def firing(case: Case) -> list[Any]:
 
 KEPT = {alert: {"job", "instance"} for alert in {case.alert for case in CASES}} | {
     "StreamrnnWorseThanPersistence": {"job", "target", "horizon"},
-    "StreamrnnSnapshotsOld": {"job", "instance", "worker"},
+    "StreamrnnSnapshotsOld": {"job", "instance", "worker", "partition"},
+    "StreamrnnReplayOutrun": {"job", "instance", "partition"},
     "StreamrnnWorkerRestarts": {"job", "instance", "worker"},
     "StreamrnnRetrainFailed": {"job", "instance", "outcome"},
     "StreamrnnNotLive": {"job", "instance", "partition"},

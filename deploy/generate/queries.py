@@ -75,7 +75,8 @@ SLOW_SHARE = "1 - " + " / ".join(
     (rate("latency_seconds_bucket", where=f'{HERE},le="{GOOD_WITHIN_S}"'), rate("latency_seconds_count"))
 )
 MISSING_SHARE = f"{rate('features_missing_total', 'feature')} / on () group_left () {rate('ticks_total')}"
-NOT_LIVE = f'sum (streamrnn_partition_phase{{{HERE},phase!="live"}})'
+NOT_LIVE = f'sum (streamrnn_partition_phase{{{HERE},phase=~"gated|recovering"}})'
+HEADROOM = f"{gauge('max', 'snapshot_offset', 'partition')} - {gauge('max', 'log_start_offset', 'partition')}"
 SNAPSHOT_AGE = f"time() - {gauge('min', 'snapshot_last_success_timestamp_seconds', 'instance')}"
 RETRAIN_AGE = f"time() - {gauge('max', 'retrain_last_success_timestamp_seconds', 'instance')}"
 MODELS = f"count by (model, cell, device) (streamrnn_model_info{{{HERE}}})"

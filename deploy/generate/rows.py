@@ -8,6 +8,7 @@ from deploy.generate.queries import (
     AHEAD,
     DEAD_SHARE,
     GOOD_WITHIN_S,
+    HEADROOM,
     INSTANCE,
     MISSING_SHARE,
     MODELS,
@@ -27,8 +28,10 @@ from deploy.generate.queries import (
     quantiles,
     rate,
 )
+from streamrnn.metrics import PHASES
 
 PARTITION = "partition {{partition}}"
+COLOURS = {"live": "green", "recovering": "orange", "gated": "purple", "switching": "blue", "draining": "text"}
 stat = partial(Panel, kind="stat", width=3, height=4)
 NOW = (
     stat("Ticks", "ops", [Query(rate("ticks_total"))], note="A second."),
@@ -54,14 +57,14 @@ NOW = (
         steps=((0.001, "orange"), (0.05, "red")),
     ),
     stat(
-        "Partitions not live",
+        "Partitions not served",
         "short",
         [Query(NOT_LIVE)],
-        note="Gated, recovering or draining: they answer nothing now.",
+        note="Gated or recovering: they answer nothing now.",
         steps=((1, "orange"),),
     ),
     stat(
-        "Error of persistence's",
+        "Error beside persistence",
         "percentunit",
         [Query(of_persistence(""))],
         note="The model's squared error in shares of that of saying the last value again. Above 100 %: no use.",
@@ -167,6 +170,17 @@ STATE = (
             Query(increase("snapshot_failures_total"), "failed"),
         ],
     ),
+    Panel(
+        "What a crash replays",
+        "short",
+        each("max", "snapshot_behind_records", "partition", PARTITION),
+    ),
+    Panel(
+        "Of retention left before replay",
+        "short",
+        [Query(HEADROOM, PARTITION)],
+        note="Records between the log's start and the newest snapshot. Below 0 a crash costs the exact state.",
+    ),
     Panel("Time a snapshot takes", "s", quantiles("snapshot_seconds", 0.5, 0.99)),
     Panel("Bytes of snapshots, a second", "Bps", each("rate", "snapshot_bytes_total", "instance")),
 )
@@ -174,16 +188,11 @@ PARTITIONS = (
     Panel(
         "Phase of each partition",
         "short",
-        [Query(phases("live", "recovering", "gated", "draining"), "{{partition}}")],
+        [Query(phases(*PHASES), "{{partition}}")],
         "state-timeline",
         width=16,
         height=10,
-        words=(
-            ("1", "live", "green"),
-            ("2", "recovering", "orange"),
-            ("3", "gated", "purple"),
-            ("4", "draining", "blue"),
-        ),
+        words=tuple((str(n), phase, COLOURS.get(phase, "yellow")) for n, phase in enumerate(PHASES, 1)),
     ),
     Panel(
         "Partitions",

@@ -155,6 +155,17 @@ class Metrics(Counters):
         """A snapshot could not be written."""
         self._add("streamrnn_snapshot_failures_total", 1)
 
+    def snapshot_kept_at(self, partition: int, offset: int, behind: int) -> None:
+        """From where on a recovery would replay, and how many records."""
+        if partition in self._owned:
+            self._set("streamrnn_snapshot_offset", offset, str(partition))
+            self._set("streamrnn_snapshot_behind_records", behind, str(partition))
+
+    def log_start(self, partition: int, offset: int) -> None:
+        """The first offset that the topic still has of a partition."""
+        if partition in self._owned:
+            self._set("streamrnn_log_start_offset", offset, str(partition))
+
     def resident(self, held: Held) -> None:
         """What the engine holds."""
         self._set("streamrnn_streams", held.streams)

@@ -29,6 +29,9 @@ OF_PARTITION = (
     "streamrnn_lag_seconds",
     "streamrnn_recovery_records_left",
     "streamrnn_recovery_left_seconds",
+    "streamrnn_snapshot_offset",
+    "streamrnn_snapshot_behind_records",
+    "streamrnn_log_start_offset",
 )
 """Gauges that go when a partition goes."""
 DECLARED = (
@@ -61,6 +64,9 @@ DECLARED = (
     Declared("streamrnn_snapshot_seconds", "histogram", (), "From taking a snapshot to its manifest."),
     Declared("streamrnn_snapshot_bytes_total", "counter", (), "Bytes written for snapshots."),
     Declared("streamrnn_snapshot_last_success_timestamp_seconds", "gauge", (), "When one was last written."),
+    Declared("streamrnn_snapshot_offset", "gauge", ("partition",), "Of the newest snapshot, or where state began."),
+    Declared("streamrnn_snapshot_behind_records", "gauge", ("partition",), "Records since: what a crash replays."),
+    Declared("streamrnn_log_start_offset", "gauge", ("partition",), "The first offset that retention has left."),
     Declared("streamrnn_streams", "gauge", (), "Streams that hold state on the device."),
     Declared("streamrnn_streams_parked", "gauge", (), "Streams whose state waits in host memory."),
     Declared("streamrnn_streams_evicted_total", "counter", (), "Streams that left the device for newer ones."),

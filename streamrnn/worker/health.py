@@ -46,6 +46,7 @@ class Health:
         self._source, self._engine, self._assigner, self._sender = source, engine, assigner, sender
         self._broker, self._metrics, self._pauses = broker, metrics, pauses
         self._beat_s = time.monotonic()
+        self._looks = 0
         self.is_overfull = False
 
     def beat(self) -> None:
@@ -122,6 +123,7 @@ class Health:
             async with asyncio.timeout(self._pauses.look_s):
                 await self._source.look_at_topic()
                 ends = await self._source.end_offsets(positions)
+                await self._look_at_log(sorted(positions))
         except TopicReplaced:
             raise
         except (BrokerError, TimeoutError) as error:
@@ -130,3 +132,10 @@ class Health:
             behind = max(0, ends.get(number, position) - position)
             self._metrics.lag(number, behind, self._sender.lateness_s(number) if behind else 0.0)
         return None
+
+    async def _look_at_log(self, numbers: list[int]) -> None:
+        """Where one partition's log begins, at each look the next one's: it moves slowly, and each is a request."""
+        if numbers:
+            self._looks += 1
+            number = numbers[self._looks % len(numbers)]
+            self._metrics.log_start(number, await self._source.log_start(number))

@@ -150,16 +150,28 @@ class SnapshotKeeper:
         while True:
             await asyncio.sleep(self._look_s)
             for partition in partitions():
+                self._tell(partition)
                 if self._is_due(partition):
                     async with self._turn:
                         await self._take(partition)
 
+    def _kept_at(self, partition: Partition) -> int:
+        """The offset of the newest snapshot, or where the state began."""
+        pedigree, taken = partition.serving.pedigree, self._taken.get(partition.number)
+        if taken is not None and taken.chain is not None:
+            return taken.chain.offset
+        return 0 if pedigree is None else pedigree.since
+
+    def _tell(self, partition: Partition) -> None:
+        """How much a recovery would have to replay."""
+        if partition.serving.has_rows and partition.phase is Phase.LIVE:
+            kept_at = self._kept_at(partition)
+            self._metrics.snapshot_kept_at(partition.number, kept_at, partition.serving.position - kept_at)
+
     def _is_due(self, partition: Partition) -> bool:
-        number = partition.number
-        taken = self._taken.setdefault(number, _Taken(None, time.monotonic()))
+        taken = self._taken.setdefault(partition.number, _Taken(None, time.monotonic()))
         rows = partition.serving
-        start = rows.pedigree.since if rows.pedigree is not None else 0
-        moved = rows.position - (start if taken.chain is None else taken.chain.offset)
+        moved = rows.position - self._kept_at(partition)
         many = self._settings.interval_records
         if not rows.has_rows or partition.phase is not Phase.LIVE:
             return False

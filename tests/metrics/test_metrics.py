@@ -94,6 +94,8 @@ def used(now_s: Callable[[], float] = time.monotonic) -> Metrics:
     counted.skipped({"crc": 10})
     counted.undone()
     counted.recovering(3, 100, 0.5)
+    counted.snapshot_kept_at(3, 40, 2)
+    counted.log_start(3, 7)
     counted.recovered("snapshot", 0.2)
     counted.recovery_failed()
     counted.snapshot_written(4096, 0.1)

@@ -54,6 +54,19 @@ async def test_lag_is_told_of_live_partitions_though_a_look_fails_now_and_then(w
     assert not w.source.look_errors
 
 
+async def test_where_the_log_of_each_partition_begins_is_told_in_turn(world: MakeWorld) -> None:
+    w = world({0: ticks(0, 10), 1: ticks(1, 10)})
+    w.source.log_starts = {0: 3, 1: 4}
+
+    def is_told(number: int, start: int) -> bool:
+        return f'streamrnn_log_start_offset{{partition="{number}"}} {start}.0' in w.metrics.text().decode()
+
+    async with w.serving():
+        await w.until(lambda: is_told(0, 3) and is_told(1, 4))
+        w.source.log_starts[1] = 7
+        await w.until(lambda: is_told(1, 7))
+
+
 async def test_an_input_topic_that_is_another_ends_the_worker(world: MakeWorld) -> None:
     w = world({0: ticks(0, 10)})
     async with w.crashing() as running:

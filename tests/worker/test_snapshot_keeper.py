@@ -1,6 +1,7 @@
 """State that survives: a new process on the same broker and store goes on as if there had been no other."""
 
 import asyncio
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -169,6 +170,27 @@ async def test_ticks_that_retention_took_before_a_snapshot_could_use_them_are_a_
     assert beginning(w.source.metadata[0]) == ("toy@1", "f" * 64, 70, 80)
     expected = alone(ticks(0, 100, streams=5)[70:])
     assert again.predictions()[-20:] == [((0, n), expected[0, n]) for n in range(80, 100)]
+
+
+def told(w: World, name: str) -> int:
+    """A gauge of partition 0, -1 before it is told."""
+    found = re.search(rf'streamrnn_snapshot_{name}{{partition="0"}} (\d+)', w.metrics.text().decode())
+    return int(found[1]) if found else -1
+
+
+async def test_what_a_crash_would_replay_is_told(
+    world: MakeWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = world({0: ticks(0, 50)}, **kept(tmp_path))
+    async with w.serving():
+        await w.until(lambda: told(w, "offset") == 50 and told(w, "behind_records") == 0)
+        with monkeypatch.context() as disk:
+            disk.setattr(Draft, "finish", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            w.source.ticks[0].extend(ticks(0, 70)[50:])
+            await w.until(lambda: told(w, "behind_records") == 20)
+            assert told(w, "offset") == 50
+        w.source.ticks[0].extend(ticks(0, 80)[70:])
+        await w.until(lambda: told(w, "offset") == 80 and told(w, "behind_records") == 0)
 
 
 async def test_a_store_that_fails_stops_no_tick_and_is_counted(
