@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from streamrnn.cli import main
 from streamrnn.config import Settings, load_settings
 from streamrnn.errors import BundleError
 from streamrnn.metrics import Metrics
 from streamrnn.registry import Registry, Wanted
 from streamrnn.worker import model_watch
 from streamrnn.worker.model_watch import ModelWatch
+from tests.registry.marked_models import make_model
 
 
 class Pointers(Registry):
@@ -148,6 +150,26 @@ async def test_a_store_that_hangs_is_left_behind_and_only_so_many_threads_with_i
         gate.set()
         await until(lambda: told == [Wanted(7)])
     assert slowest_s < 10, "the event loop went on"
+
+
+async def test_the_commands_on_a_registry_reach_a_daemon_that_follows_it(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    for _ in range(2):
+        registry.publish(make_model())
+    registry.set_champion("oil", 1)
+    watch = ModelWatch(settings(registry=tmp_path), Registry(tmp_path), Metrics())
+    async with watching(watch) as told:
+        await until(lambda: told == [Wanted(1)])
+        for words, wanted in (
+            (("stage", "oil@2"), Wanted(1, 2)),
+            (("promote", "oil@2"), Wanted(2)),
+            (("rollback", "oil"), Wanted(1)),
+            (("stage", "oil@2"), Wanted(1, 2)),
+            (("unstage", "oil"), Wanted(1)),
+        ):
+            assert main(["models", *words, "--registry", str(tmp_path)]) == 0
+            await until(lambda wanted=wanted: told[-1] == wanted)  # type: ignore[misc]
+    assert set(told) == {Wanted(1), Wanted(1, 2), Wanted(2)}, "at no moment neither or both"
 
 
 async def test_what_is_no_failure_of_the_registry_is_raised() -> None:
