@@ -1,10 +1,12 @@
 """Sums by stream, compiled: of so many at most, half of which are let go each time there are more.
 
+Where a stream is looked for is a secret of the process, so that nobody can choose keys that are slow to find.
 Who stays is chosen by the hash of partition and key: in the end it depends on the keys alone, and whoever stays has
 all of its ticks in its sums. Two streams with one hash of 64 bits would be one.
 Shapes: E cells, N most streams, C places to look at, a power of two.
 """
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ from streamrnn.process.compiling import called, spliced
 
 HASH, TICKS, FIRST, LATEST = range(4)
 """Of a stream: the hash of its key, how many ticks had a pair, the times of the first and the last of these."""
+SECRET = 2
+"""In `counts`, an odd number."""
 BLOCK = 64
 """Ticks whose streams are fetched together."""
 
@@ -37,13 +41,14 @@ class StreamSums(NamedTuple):
 def make_streams(most: int, cells: int) -> StreamSums:
     """Without any."""
     held, hashed = np.zeros((most, 4), np.int64), np.zeros(BLOCK, np.int64)
-    return StreamSums(np.array([0, 0, -1]), held, np.zeros((most, cells)), make_look(most), hashed)
+    counts = np.array([0, 0, int.from_bytes(os.urandom(7)) | 1])
+    return StreamSums(counts, held, np.zeros((most, cells)), make_look(most), hashed)
 
 
 @spliced
 def _home(streams: Any, hashed: Any) -> Any:
     """Where in `look` a stream is looked for first."""
-    return (hashed >> 32) & (len(streams.look) - 1)
+    return ((hashed * streams.counts[SECRET]) >> 32) & (len(streams.look) - 1)
 
 
 @spliced

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamrnn.comparing import CompareBounds, PairedErrors
 from streamrnn.comparing.moment_sums import HELD, SHRUNK
-from streamrnn.comparing.stream_sums import FIRST, LATEST, TICKS
+from streamrnn.comparing.stream_sums import FIRST, LATEST, SECRET, TICKS
 from streamrnn.engine.engine import Engine
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
@@ -206,6 +206,13 @@ def test_a_million_moments_and_a_million_streams_take_no_more_than_few() -> None
     assert found.difference.mean == pytest.approx((errors[1] ** 2 - errors[0] ** 2).mean())
     assert 1024 <= kept._moments.counts[HELD] <= 2048
     assert kept._streams.counts[:2].tolist() == [pytest.approx(n / 16, rel=0.05), 4]
+
+
+def test_two_tables_look_for_a_stream_in_places_of_their_own() -> None:
+    """Whoever knows the code knows each key's hash, and chooses keys that fall together in one table at most."""
+    secrets = {int(PairedErrors(CHAMPION, CHALLENGER, 0)._streams.counts[SECRET]) for _ in range(5)}
+    assert len(secrets) == 5
+    assert all(secret % 2 for secret in secrets)
 
 
 def test_the_more_cells_the_fewer_streams() -> None:
