@@ -35,7 +35,7 @@ HOMES = {
         "nn/kernels/",
         "engine/rows/key_",
     ),
-    "llvmlite": ("nn/kernels/", "engine/rows/key_"),
+    "llvmlite": ("process/compiling.py", "nn/kernels/", "engine/rows/key_"),
     "safetensors": ("nn/bundle.py", "train/checkpoint.py"),
     "optuna": ("train/search.py",),
     "orjson": ("codecs/formats/json.py",),

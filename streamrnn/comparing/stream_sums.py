@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.comparing.moment_sums import HELD, SHRUNK, make_look
-from streamrnn.engine.rows.key_records import hash_of, prefetch
-from streamrnn.process.compiling import called, spliced
+from streamrnn.engine.rows.key_records import hash_of
+from streamrnn.process.compiling import called, prefetch, spliced
 
 HASH, TICKS, FIRST, LATEST = range(4)
 """Of a stream: the hash of its key, how many ticks had a pair, the times of the first and the last of these."""

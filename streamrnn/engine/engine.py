@@ -22,20 +22,17 @@ from streamrnn.engine.rows.parking import Parking
 from streamrnn.engine.rows.placing import Placement, place_ticks
 from streamrnn.engine.rows.row_places import Index
 from streamrnn.engine.rows.slab import Slab
-from streamrnn.engine.rows.slots import DIRTY
 from streamrnn.engine.rows.table import Moves, SlotTable
 from streamrnn.engine.rows.undo import Layer, UndoLog
 from streamrnn.engine.rows.view import StreamView, view_of
 from streamrnn.engine.rows.walk import Walk, every
 from streamrnn.engine.step.executors import Kind, make_executor, pick_device
-from streamrnn.engine.step.origins import origins_of
-from streamrnn.engine.step.outcome import no_predictions, predictions_of
+from streamrnn.engine.step.outcome import no_predictions
 from streamrnn.engine.step.policies import Order, Quarantine, rules_of
 from streamrnn.engine.step.score import Scorer
-from streamrnn.engine.step.waves import plan_waves
+from streamrnn.engine.step.waves import Waves
 from streamrnn.errors import EngineError
 from streamrnn.nn.model import NEVER_MS, Model
-from streamrnn.nn.truths import truths_of
 from streamrnn.ticks import ORIGINS, PredictionBatch, StreamRows, TickBatch
 
 
@@ -72,11 +69,10 @@ class Engine(Owned):
         self._parking = Parking(self._table, self._slab, idle_after_ms)
         self._undo = UndoLog(self._table, self._slab)
         self._captures = Captures(self._table, self._parking.copy, self._parking.blank)
+        self._waves, slots = Waves(), self._table.memory.device
         rules = rules_of(order, quarantine)
-        self._executor = make_executor(executor, block, self.model, self._slab, self._scorer, rules)
-        self._truths = truths_of(self.model, self.spec.scored_horizons)
+        self._executor = make_executor(executor, block, self.model, self._slab, slots, self._scorer, rules)
         self._dtype = np.dtype(self.spec.precision)
-        self._targets = list(self.spec.target_columns)
 
     @property
     def resident(self) -> int:
@@ -158,14 +154,9 @@ class Engine(Owned):
 
     def _move(self, ticks: TickBatch, placed: Placement, layer: Layer | None, has_misses: bool) -> PredictionBatch:
         """Step at least one tick, once what that changes is copied where captures and undoing need it."""
-        plan, device = plan_waves(placed.slots), self._table.memory.device
+        plan = self._waves.plan(placed.slots, self._table.memory.device.size)
         self._captures.save(plan.rows)
-        if layer is not None:
-            self._undo.note_rows(layer, plan.rows)
-        outcome = self._executor.run(ticks, plan, placed.fresh)
-        device.dirty[plan.rows] = DIRTY
-        origin = origins_of(device, placed.slots, plan, outcome, layer is None)
-        return predictions_of(ticks, plan.sizes, outcome, origin, self._targets, self._truths, has_misses)
+        return self._executor.run(ticks, plan, placed.fresh, layer, has_misses)
 
     def _refuse_to_undo(self, partitions: set[int], verb: str) -> None:
         """What a layer does not know of cannot be changed under it."""

@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from streamrnn.engine.rows.columns import fresh_rows
+from streamrnn.engine.rows.key_table import KeyTable
 from streamrnn.engine.rows.slab import Slab
+from streamrnn.engine.rows.slots import Slots
 from streamrnn.engine.step.blocks import Blocks
 from streamrnn.engine.step.compiled import Compiled
 from streamrnn.engine.step.policies import Rules
 from streamrnn.engine.step.score import Scorer
-from streamrnn.engine.step.waves import plan_waves
+from streamrnn.engine.step.waves import Plan
 from streamrnn.nn.model import Model
 from streamrnn.ticks import Endings, PredictionBatch, TickBatch
 
@@ -52,11 +54,11 @@ class Alone:
         scorer = Scorer(model.spec, torch.device("cpu"))
         self.slab = Slab(fresh_rows(model, scorer), torch.device("cpu"))
         self.slab.grow(2)
-        self._targets = [model.spec.features.index(t) for t in model.spec.targets]
+        slots = Slots(KeyTable(), reserved=2)
         self._executor: Compiled | Blocks = (
-            Compiled(model, self.slab, scorer, rules)
+            Compiled(model, self.slab, slots, scorer, rules)
             if executor == "compiled"
-            else Blocks(model, self.slab, scorer, BLOCK, rules)
+            else Blocks(model, self.slab, slots, scorer, BLOCK, rules)
         )
         self.fresh = self._row(*self.slab.read(np.array([0])))
 
@@ -66,10 +68,8 @@ class Alone:
 
     def step(self, row: Row, tick: TickBatch) -> tuple[Row, Said]:
         self.slab.write(np.array([1]), np.frombuffer(row[0], "f4")[None], np.frombuffer(row[1], "i8")[None])
-        out = self._executor.run(tick, plan_waves(np.array([1])), np.array([False]))
-        residual = (tick.values[:, None, self._targets] - out.forecast)[0, 0]
-        status = int(out.status[0])
-        said = Said(status, int(out.steps[0]), out.said.tobytes() if status == 0 else b"", residual.tobytes())
+        plan = Plan(np.array([1]), np.array([0]), np.array([1]))
+        [said] = said_of(self._executor.run(tick, plan, np.array([False]), None, False)).values()
         return self._row(*self.slab.read(np.array([1]))), said
 
 

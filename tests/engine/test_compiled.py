@@ -15,11 +15,15 @@ from streamrnn.codecs import Decoder
 from streamrnn.config.input import Codec
 from streamrnn.engine.engine import Engine
 from streamrnn.engine.step import compiled
+from streamrnn.engine.step.score import misses_of, sum_errors
+from streamrnn.engine.step.tile import add_errors
 from streamrnn.nn.kernels.compiled_cells import sigmoid, tanh
 from streamrnn.nn.kernels.matmul import add_product, pack, padded, set_product
+from streamrnn.nn.kernels.transforms import transforms_of
 from streamrnn.nn.model import POSITIVE, Model
-from streamrnn.nn.spec import CellKind, Channel, ModelSpec
-from streamrnn.ticks import PredictionBatch, Record, TickBatch
+from streamrnn.nn.spec import CellKind, Channel, ModelSpec, Predicts
+from streamrnn.nn.truths import truths_of
+from streamrnn.ticks import Errors, PredictionBatch, Record, TickBatch
 
 from .test_engine import cut, make_engine, ticks
 
@@ -135,6 +139,38 @@ def test_a_change_beyond_float32_in_the_lags_is_not_ok_and_the_stream_goes_on(ex
     batch = ticks(4, 1, missing=0.0)
     batch.values[:, 0] = [-3e38, 3e38, -3e38, -2e38]
     assert make_engine(model, executor).step(batch).ok.tolist() == [True, False, True, True]
+
+
+def ratios_and_none(rng: np.random.Generator, n: int, targets: int) -> np.ndarray:
+    """Numbers of all sizes, some absurd, some not above 0, some unknown."""
+    numbers = np.exp(rng.normal(size=(n, 1, targets), scale=rng.choice([0.1, 3]))).astype(np.float32)
+    numbers[rng.random(numbers.shape) < 0.2] = np.nan
+    numbers[rng.random(numbers.shape) < 0.1] *= -1
+    return numbers
+
+
+@given(st.sampled_from(["change", "level", "log_change"]), st.sampled_from([None, 1.25]), st.integers(0, 999))
+@settings(max_examples=60, deadline=None)
+def test_the_sums_of_errors_are_those_of_their_twin_in_numpy_and_so_is_each_miss(
+    predicts: Predicts, bound: float | None, seed: int
+) -> None:
+    targets = ("b", "a")
+    spec = ModelSpec(
+        name="t", features=("a", "b"), targets=targets, channels=(Channel("a"),), hidden=2, predicts=predicts,
+        bound=bound, horizons=(1, 4),
+    )  # fmt: skip
+    model, rng = make_model(spec, seed), np.random.default_rng(seed)
+    truth, due, naive = (ratios_and_none(rng, 50, 2) for _ in range(3))
+    due, naive = np.repeat(due, 2, 1), np.repeat(naive, 2, 1)
+    known, truths, sums = transforms_of(model), truths_of(model, (1, 4)), np.zeros((6, 2, 2))
+    misses = np.full((50, 2, 2), np.nan)
+    for i, k, o in np.ndindex(50, 2, 2):
+        numbers = truth[i, 0, o], due[i, k, o], naive[i, k, o]
+        misses[i, k, o] = add_errors.py_func(known, k, o, *numbers, sums[:, k, o])
+    for name, mine in zip((field.name for field in dataclasses.fields(Errors)), sums, strict=True):
+        its = getattr(sum_errors(truth, due, naive, truths), name)
+        np.testing.assert_allclose(mine, its, rtol=1e-12, err_msg=name)
+    np.testing.assert_array_equal(misses, misses_of(truth, due, naive, truths))
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 50), st.integers(0, 99))

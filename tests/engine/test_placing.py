@@ -30,6 +30,7 @@ class Placed:
         groups = look(self.table, ticks)
         placed = place_ticks(self.table, ticks, groups, [FromCold() for _ in groups], moves)
         self.offset += n
+        self.table.memory.device.used[placed.slots] = offset  # what a step does
         for moved in moves:
             if len(surplus := self.table.surplus(moved.partition)):
                 self.table.park(moved.partition, surplus, moved)

@@ -20,7 +20,6 @@ from streamrnn.engine.rows.key_records import (
     load,
     note_of,
     place_at,
-    prefetch,
     record_of,
     rest_at,
     rests,
@@ -30,7 +29,7 @@ from streamrnn.engine.rows.key_records import (
     write_key,
 )
 from streamrnn.engine.rows.row_places import ABSENT, UNKNOWN, Index
-from streamrnn.process.compiling import called, compiled_with
+from streamrnn.process.compiling import called, compiled_with, prefetch
 
 SEGMENTS, FIRST = 4096, 32
 """Tables, and the cells that each has to begin with."""

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from streamrnn.process.compiling import called
@@ -52,20 +51,6 @@ def _access(is_load: bool, bits: int) -> Any:
 
 load, store = _access(True, 64), _access(False, 64)
 _load_byte, _store_byte, _store_half = _access(True, 8), _access(False, 8), _access(False, 32)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(typing: Any, address: Any) -> Any:
-    """Have the line at an address be on its way into the cache."""
-
-    def code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        number, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(call, [builder.inttoptr(given[0], pointer), number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), code
 
 
 @called

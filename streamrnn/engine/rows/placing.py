@@ -52,7 +52,6 @@ def place_ticks(
         is_tight = not table.keeps_all and group.is_tight(table.room)
         step = _place_in_turn if is_tight or group.endings else _place_loose
         slots[group.rows], fresh[group.rows] = step(table, group, given, moved)
-    table.memory.device.used[slots] = ticks.offset
     return Placement(slots, fresh)
 
 

@@ -65,6 +65,12 @@ class Slab:
         return self.rows.floats.shape[0]
 
     @property
+    def tables(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The rows on the host: floats (S, W) and integers (S, V)."""
+        assert self._is_host
+        return self._host[0].rows, self._host[1].rows
+
+    @property
     def row_bytes(self) -> int:
         """Bytes a stream takes."""
         return self.fresh.floats.nbytes + self.fresh.integers.nbytes

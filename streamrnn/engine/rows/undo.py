@@ -31,6 +31,10 @@ class Layer:
     moves: list[Moves] = field(default_factory=list)
     stale: list[Index] = field(default_factory=list)
 
+    def note(self, slots: Index, before: Rows, origin: NDArray[np.uint8]) -> None:
+        """The rows that the step moves, and what was in them."""
+        self.slots, self.before, self.origin = slots, before, origin
+
 
 class UndoLog:
     """The layers of the steps since the last commit, oldest first."""
@@ -44,13 +48,6 @@ class UndoLog:
         layer = Layer()
         self._layers.append(layer)
         return layer
-
-    def note_rows(self, layer: Layer, slots: Index) -> None:
-        """Keep the rows as they are now."""
-        layer.slots = slots
-        layer.before = self._slab.gather(self._slab.index(slots))
-        origin = self._table.memory.device.origin[slots]
-        layer.origin = origin if origin.any() else None
 
     def is_waiting_for(self, partitions: set[int]) -> bool:
         """Whether a step of one of them could still be taken back."""
@@ -103,7 +100,7 @@ class UndoLog:
         device, slots = self._table.memory.device, layer.slots
         self._slab.scatter(self._slab.index(slots), layer.before)
         device.used[slots] = layer.before["last_offset"].cpu().numpy()
-        device.origin[slots] = 0 if layer.origin is None else layer.origin
+        device.origin[slots] = layer.origin
         device.dirty[slots] = DIRTY
 
     def _take_back(self, moves: Moves) -> Index:

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from streamrnn.engine.rows.slab import Rows, Slab
-from streamrnn.engine.rows.slots import SCRATCH
-from streamrnn.engine.step.outcome import Outcome
+from streamrnn.engine.rows.slots import DIRTY, SCRATCH, Slots
+from streamrnn.engine.rows.undo import Layer
+from streamrnn.engine.step.origins import origins_of
+from streamrnn.engine.step.outcome import Outcome, predictions_of
 from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED, Rules
 from streamrnn.engine.step.score import Scorer
 from streamrnn.engine.step.waves import Plan
 from streamrnn.nn.model import Model
-from streamrnn.ticks import TickBatch
+from streamrnn.nn.truths import truths_of
+from streamrnn.ticks import PredictionBatch, TickBatch
 
 
 class _Columns(NamedTuple):
@@ -43,14 +46,28 @@ class _Columns(NamedTuple):
 class Blocks:
     """Steps batches of one model on the slab's device; `block` is the fixed number of rows of an execution."""
 
-    def __init__(self, model: Model, slab: Slab, scorer: Scorer, block: int, rules: Rules) -> None:
+    def __init__(self, model: Model, slab: Slab, slots: Slots, scorer: Scorer, block: int, rules: Rules) -> None:
         self._model, self._slab, self._scorer, self._block, self._rules = model, slab, scorer, block, rules
+        self._slots, self._truths = slots, truths_of(model, model.spec.scored_horizons)
         self._device = slab.rows.floats.device
         self._targets = list(model.spec.target_columns)
 
     @torch.inference_mode()
-    def run(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
-        """Step every tick; `fresh` (n,) marks those whose row is to be initialised first."""
+    def run(
+        self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_], layer: Layer | None, has_misses: bool
+    ) -> PredictionBatch:
+        """See executors.py."""
+        slots = self._slots
+        if layer is not None:
+            layer.note(plan.rows, self._slab.gather(self._slab.index(plan.rows)), slots.origin[plan.rows])
+        outcome = self._step(ticks, plan, fresh)
+        of_ticks = np.empty(len(ticks), np.int64)
+        of_ticks[plan.order] = plan.rows[np.concatenate([np.arange(size) for size in plan.sizes])]
+        slots.used[of_ticks], slots.dirty[plan.rows] = ticks.offset, DIRTY
+        origin = origins_of(slots, of_ticks, plan, outcome, layer is None)
+        return predictions_of(ticks, plan, outcome, origin, self._targets, self._truths, has_misses)
+
+    def _step(self, ticks: TickBatch, plan: Plan, fresh: NDArray[np.bool_]) -> Outcome:
         rows = self._slab.gather(self._padded(plan.rows))
         columns = self._upload(ticks, plan, fresh)
         for start, stop, wave_start in self._blocks(plan):
@@ -69,7 +86,7 @@ class Blocks:
     def _blocks(self, plan: Plan) -> Iterator[tuple[int, int, int]]:
         """(first row, row past the last, the wave's first tick in plan order) of each block."""
         wave_start = 0
-        for size in plan.sizes:
+        for size in plan.sizes.tolist():
             for start in range(0, size, self._block):
                 yield start, min(start + self._block, size), wave_start
             wave_start += size

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamrnn.engine.step.score import misses_of, sum_errors
+from streamrnn.engine.step.waves import Plan
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.nn.truths import Truths
 from streamrnn.ticks import Errors, PredictionBatch, TickBatch
@@ -25,12 +26,12 @@ class Outcome(NamedTuple):
 
 def predictions_of(
     ticks: TickBatch,
-    wave_sizes: list[int],
+    plan: Plan,
     outcome: Outcome,
     origin: NDArray[np.uint8],
     targets: list[int],
     truths: Truths,
-    has_misses: bool = False,
+    has_misses: bool,
 ) -> PredictionBatch:
     """What the outcome means; `targets` are their places among the features, `truths` tells which count.
 
@@ -45,7 +46,7 @@ def predictions_of(
         origin=origin,
         status=outcome.status,
         errors=sum_errors(truth, outcome.forecast, outcome.persistence, truths),
-        wave_sizes=wave_sizes,
+        wave_sizes=plan.sizes.tolist(),
         misses=misses_of(truth, outcome.forecast, outcome.persistence, truths) if has_misses else None,
     )
 

@@ -1,76 +1,26 @@
 """One tick of each of up to TILE rows, compiled: read where rows lie, step in the cache, write back or roll back.
 
-Owns the layout of a row and of the tile; the arithmetic is nn/kernels. Knows no batch.
+The arithmetic is nn/kernels; the shapes of what is handed over are tile_tuples.py. Knows no batch.
 Shapes: m rows of a tile, H hidden, P = H rounded up to 16, F features, K' scored horizons, O targets.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from streamrnn.engine.rows.slots import DIRTY
+from streamrnn.engine.step.origins import CARRIED, NEW, RESTORED, WARMED
 from streamrnn.engine.step.policies import DUPLICATE, LATE, NOT_FINITE, OK, OUT_OF_ORDER, QUARANTINED
 from streamrnn.engine.step.score import SMOOTHING
 from streamrnn.nn.kernels.compiled_cells import step_layer
-from streamrnn.nn.kernels.compiled_heads import counts, write_row
+from streamrnn.nn.kernels.compiled_heads import counts, is_beyond, write_row
 from streamrnn.nn.kernels.matmul import add_product, set_product
 from streamrnn.nn.kernels.transforms import read_lags, read_row
-from streamrnn.process.compiling import called, spliced
+from streamrnn.process.compiling import LINE, called, prefetch, spliced
 
-TILE = 32
-"""Rows stepped together: their states and gates stay in the first-level cache."""
 _SMOOTHING = np.float32(SMOOTHING)
 _MAGNITUDE, _INFINITE, _NO_BITS = np.int32(0x7FFFFFFF), np.int32(0x7F800000), np.int32(0)
-
-
-class Network(NamedTuple):
-    """What a model computes: kind and width of its cells, their weights and places (nn/kernels/compiled_cells.py),
-    its head, and skip (O, .), each target's packed on its own."""
-
-    kind: int
-    hidden: int
-    weights: NDArray[np.float32]
-    places: NDArray[np.int64]
-    head: NDArray[np.float32]
-    head_bias: NDArray[np.float32]
-    skip: NDArray[np.float32]
-
-
-class Layout(NamedTuple):
-    """First columns in the slab: `states` (L, 2) of h and c (-1: none), the scorer's rings, and the lags."""
-
-    states: NDArray[np.int64]
-    last: int
-    pending: int
-    past: int
-    rolling: int
-    steps: int
-    last_time: int
-    last_offset: int
-    last_order: int
-    newest_time: int
-    poisoned: int
-    horizons: NDArray[np.int64]
-    kept: NDArray[np.int64]
-    middle: int
-    lags: int
-
-
-class Scratch(NamedTuple):
-    """Tiles: h and c (L, m, P), x (m, D), gates a (m, 4 P), u (m, P), head (m, .), filled and last (m, F),
-    relative (m, P lags) and skipped (m, .) of one target at a time."""
-
-    h: NDArray[np.float32]
-    c: NDArray[np.float32]
-    x: NDArray[np.float32]
-    a: NDArray[np.float32]
-    u: NDArray[np.float32]
-    head: NDArray[np.float32]
-    filled: NDArray[np.float32]
-    last: NDArray[np.float32]
-    relative: NDArray[np.float32]
-    skipped: NDArray[np.float32]
 
 
 @called
@@ -137,7 +87,7 @@ def _step_tile(net: Any, scratch: Any, rows: int) -> None:
 
 
 @called
-def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any, quantiles: int) -> None:
+def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any, quantiles: int, last: Any) -> None:
     """Add to the head what each target's own lags say."""
     rows, targets, width = len(slots), len(t.targets), net.skip.shape[1] // scratch.relative.shape[1]
     lags = scratch.relative.shape[1]
@@ -146,7 +96,7 @@ def _add_skip(net: Any, t: Any, at: Any, scratch: Any, numbers: Any, slots: Any,
         for r in range(rows):
             row = numbers[slots[r]]
             before = row[at.lags : at.lags + lags * targets]
-            read_lags(t, o, before, scratch.last[r, t.targets[o]], scratch.relative[r])
+            read_lags(t, o, before, last[r, t.targets[o]], scratch.relative[r])
             scratch.skipped[r, :] = 0
         add_product(scratch.relative, rows, lags, net.skip[o], scratch.skipped, 0, width)
         for r in range(rows):
@@ -166,27 +116,47 @@ def _shift_lags(t: Any, at: Any, row: Any, last: Any, lags: int) -> None:
 
 
 @spliced
-def _look_up(at: Any, targets: int, row: Any, steps: int, forecast: Any, persistence: Any) -> None:
-    """What the rings say of this tick: (K', O) the model's and persistence's forecasts."""
-    kept, depth = len(at.horizons), at.horizons[-1]
+def _score(c: Any, table: Any, slot: int, values: Any, said: Any, i: int) -> None:
+    """Hold the tick against what the rings say of it: its residual, the sums, and the stream's rolling errors."""
+    t, at, row = c.t, c.at, table.numbers[slot]
+    kept, targets, steps = len(at.horizons), len(t.targets), table.integers[slot, at.steps]
     for k in range(kept):
-        place = (steps - at.horizons[k]) % depth
+        place = (steps - at.horizons[k]) % at.horizons[-1]
         for o in range(targets):
-            forecast[k, o] = row[at.pending + (place * kept + k) * targets + o]
-            persistence[k, o] = row[at.past + place * targets + o]
+            truth = values[t.targets[o]]
+            due, naive = row[at.pending + (place * kept + k) * targets + o], row[at.past + place * targets + o]
+            missed = add_errors(t, at.kept[k], o, truth, due, naive, said.sums[:, k, o])
+            if len(said.misses):
+                said.misses[i, k, o] = missed
+            if k == 0:
+                said.residual[i, o] = truth - due
+                if counts(t, at.kept[0], o, truth, naive):
+                    _roll(table.floats[slot], at.rolling + o, truth - due)
+                    _roll(table.floats[slot], at.rolling + targets + o, truth - naive)
+
+
+@called
+def add_errors(t: Any, k: int, o: int, truth: Any, due: Any, naive: Any, sums: Any) -> float:
+    """Add a tick's errors at one horizon and target to sums (6,), in the order of `Errors`: the model's, or NaN."""
+    missed, off = np.float64(truth) - np.float64(due), np.float64(truth) - np.float64(naive)
+    if math.isnan(missed) or math.isnan(off):
+        return math.nan
+    if is_beyond(t, k, o, np.float64(truth), np.float64(naive)):
+        sums[5] += 1
+        return math.nan
+    sums[0] += 1
+    sums[1] += missed * missed
+    sums[2] += abs(missed)
+    sums[3] += off * off
+    sums[4] += abs(off)
+    return missed
 
 
 @spliced
-def _remember(
-    t: Any, at: Any, floats: Any, row: Any, steps: int, said: Any, values: Any, filled: Any, due: Any, naive: Any
-) -> None:
-    """Put the new prediction into the rings, and this tick's squared errors into the rolling ones."""
+def _remember(t: Any, at: Any, row: Any, steps: int, said: Any, filled: Any) -> None:
+    """Put the new prediction and what was seen into the rings."""
     kept, targets, place = len(at.horizons), len(t.targets), steps % at.horizons[-1]
     for o in range(targets):
-        truth = values[t.targets[o]]
-        if counts(t, at.kept[0], o, truth, naive[0, o]):
-            _roll(floats, at.rolling + o, truth - due[0, o])
-            _roll(floats, at.rolling + targets + o, truth - naive[0, o])
         row[at.past + place * targets + o] = filled[t.targets[o]]
         for k in range(kept):
             row[at.pending + (place * kept + k) * targets + o] = said[at.kept[k], o, at.middle]
@@ -225,58 +195,89 @@ def _accept(at: Any, integers: Any, slot: int, time_ms: int, order: int) -> None
 
 
 @spliced
-def _refuse(at: Any, integers: Any, slot: int, status: int, forecast: Any, persistence: Any) -> None:
+def _refuse(at: Any, integers: Any, slot: int, status: int, said: Any, i: int) -> None:
     """Note a tick that was not, and that it is the truth of nothing."""
     if status in (NOT_FINITE, QUARANTINED):
         integers[slot, at.poisoned] += 1
-    forecast[:] = np.nan
-    persistence[:] = np.nan
+    said.residual[i, :] = np.nan
+    if len(said.misses):
+        said.misses[i, :] = np.nan
+
+
+@spliced
+def _note(at: Any, table: Any, slot: int, said: Any, i: int, is_warm: bool) -> None:
+    """What is owed to the stream's row, and where its state came from: the twin of `origins_of`."""
+    steps, owed = table.integers[slot, at.steps], table.origin[slot]
+    said.steps[i], said.origin[i], table.dirty[slot] = steps, NEW if steps == 1 else CARRIED, DIRTY
+    if is_warm:
+        table.origin[slot] = RESTORED if owed == RESTORED else WARMED
+    elif owed and said.status[i] == OK:
+        table.origin[slot] = 0
+        if steps != 1:
+            said.origin[i] = owed
+
+
+@spliced
+def _fetch_ahead(rows: Any, slot: int) -> None:
+    """Have a row be on its way into the cache."""
+    wide = rows.shape[1] * rows.itemsize
+    for line in range(0, wide, LINE):
+        prefetch(rows.ctypes.data + slot * wide + line)
+
+
+@called
+def keep_rows(table: Any, before: Any, slots: Any, first: int) -> None:
+    """Copy rows as they are, from row `first` of `before` on."""
+    for r in range(len(slots)):
+        _copy(table.floats[slots[r]], before.floats[first + r])
+        _copy(table.integers[slots[r]], before.integers[first + r])
+        before.origin[first + r] = table.origin[slots[r]]
 
 
 @called
 def run_tile(
-    net: Any, t: Any, at: Any, rules: Any, scratch: Any, floats: Any, integers: Any, numbers: Any,
-    blank_floats: Any, blank_integers: Any, slots: Any, ticks: Any, values: Any, time_ms: Any, offset: Any,
-    order: Any, fresh: Any, out: Any,
-) -> None:  # fmt: skip
+    c: Any, table: Any, columns: Any, said: Any, lines: Any, slots: Any, ticks: Any, ahead: Any, is_warm: bool
+) -> None:
     """One tick of each of up to TILE distinct rows: slots (m,) and the ticks (m,) that move them.
 
-    numbers: the table where values lie, `floats`, or `integers` as float64 where the model has that precision.
+    lines (2, TILE, F): filled and last values, of the numbers' kind. ahead: the slots that come next.
     """
-    rows = len(slots)
-    for r in range(rows):
+    t, at, scratch, values, filled, last = c.t, c.at, c.scratch, columns.values, lines[0], lines[1]
+    for r in range(len(slots)):
         slot, i = slots[r], ticks[r]
-        if fresh[i]:
-            _copy(blank_floats[0], floats[slot])
-            _copy(blank_integers[0], integers[slot])
-        row = numbers[slot]
-        out.status[i] = _refusal(rules, at, integers, slot, time_ms[i], order[i])
-        last = row[at.last : at.last + values.shape[1]]
-        _load_state(at, net.hidden, floats[slot], scratch, r)
-        last_time = integers[slot, at.last_time]
-        read_row(t, values[i], time_ms[i], last, last_time, scratch.x[r], scratch.filled[r], scratch.last[r])
-        steps = integers[slot, at.steps]
-        _look_up(at, len(t.targets), row, steps, out.forecast[i], out.persistence[i])
-    _step_tile(net, scratch, rows)
+        if r < len(ahead):
+            _fetch_ahead(table.floats, ahead[r])
+            _fetch_ahead(table.integers, ahead[r])
+        if columns.fresh[i]:
+            _copy(c.blank_floats, table.floats[slot])
+            _copy(c.blank_integers, table.integers[slot])
+        said.status[i] = _refusal(c.rules, at, table.integers, slot, columns.time_ms[i], columns.order[i])
+        before = table.numbers[slot, at.last : at.last + values.shape[1]]
+        _load_state(at, c.net.hidden, table.floats[slot], scratch, r)
+        last_time = table.integers[slot, at.last_time]
+        read_row(t, values[i], columns.time_ms[i], before, last_time, scratch.x[r], filled[r], last[r])
+    _step_tile(c.net, scratch, len(slots))
     lags = scratch.relative.shape[1]
     if lags:
-        _add_skip(net, t, at, scratch, numbers, slots, out.said.shape[3])
-    for r in range(rows):
+        _add_skip(c.net, t, at, scratch, table.numbers, slots, said.values.shape[3], last)
+    for r in range(len(slots)):
         slot, i = slots[r], ticks[r]
-        row, said, status = numbers[slot], out.said[i], out.status[i]
-        write_row(t, scratch.head[r], scratch.filled[r], said)
-        if status == OK and not (_is_finite(said) and _store_state(at, net.hidden, floats[slot], scratch, r)):
+        row, numbers, status = table.numbers[slot], said.values[i], said.status[i]
+        write_row(t, scratch.head[r], filled[r], numbers)
+        if status == OK and not (
+            _is_finite(numbers) and _store_state(at, c.net.hidden, table.floats[slot], scratch, r)
+        ):
             status = NOT_FINITE
-        due, naive = out.forecast[i], out.persistence[i]
+        said.status[i] = status
         if status == OK:
-            steps = integers[slot, at.steps]
-            _remember(t, at, floats[slot], row, steps, said, values[i], scratch.filled[r], due, naive)
+            _score(c, table, slot, values[i], said, i)
+            _remember(t, at, row, table.integers[slot, at.steps], numbers, filled[r])
             if lags:
-                _shift_lags(t, at, row, scratch.last[r], lags)
+                _shift_lags(t, at, row, last[r], lags)
             for f in range(values.shape[1]):
-                row[at.last + f] = scratch.last[r, f]
-            _accept(at, integers, slot, time_ms[i], order[i])
+                row[at.last + f] = last[r, f]
+            _accept(at, table.integers, slot, columns.time_ms[i], columns.order[i])
         else:
-            _refuse(at, integers, slot, status, due, naive)
-        integers[slot, at.last_offset] = offset[i]
-        out.status[i], out.steps[i] = status, integers[slot, at.steps]
+            _refuse(at, table.integers, slot, status, said, i)
+        table.integers[slot, at.last_offset] = table.used[slot] = columns.offset[i]
+        _note(at, table, slot, said, i, is_warm)

@@ -46,6 +46,20 @@ def counts(t: Any, k: int, o: int, truth: Any, base: Any) -> bool:
     return bool(is_base_within and abs(target(t.quantity, truth, base) - mean) <= most)
 
 
+@called
+def is_beyond(t: Any, k: int, o: int, truth: float, base: float) -> bool:
+    """As `Truths.beyond`, in double precision, for a truth and a base value that are known."""
+    bound, mean = np.float64(t.target_bound[k, o]), np.float64(t.target_mean[k, o])
+    if bound == np.inf:
+        return False
+    most = bound * np.float64(t.target_std[k, o])
+    if t.quantity == _CHANGE:
+        return not abs(truth - base - mean) <= most
+    if t.quantity == _LOG_CHANGE:
+        return not (truth > 0 and base > 0 and abs(math.log(truth / base) - mean) <= most)
+    return not (abs(truth - mean) <= most and abs(base - mean) <= most)
+
+
 @spliced
 def write_row(t: Any, head: Any, filled: Any, said: Any) -> None:
     """Head output (K O Q,), standardised, to said (K, O, Q) in raw units, quantiles ascending."""

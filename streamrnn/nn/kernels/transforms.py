@@ -4,7 +4,7 @@ Shapes: F features, C channels, D input columns, O targets, P lags.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,31 +19,32 @@ TIMES = {"hour": 0, "weekday": 1, "log_gap": 2}
 _DIFFERENCE, _LOG_RETURN = CHANNELS["difference"], CHANNELS["log_return"]
 _HOUR, _LOG_GAP = TIMES["hour"], TIMES["log_gap"]
 _ZERO = np.float32(0)
+_Numbers = Annotated[NDArray[np.float32], 1]
 
 
 class Transforms(NamedTuple):
     """A model's transforms as arrays: channels (C, 2) int64 of feature and kind, times (n,) int64 of TIMES,
     quantity and lag_quantity codes of nn/heads.py, targets (O,) int64 feature numbers, statistics as the model's
-    buffers, gap (2,) mean and deviation, bound the spec's; the bounds of a model without are infinite."""
+    buffers, gap (2,) mean and deviation, bound (1,) the spec's; the bounds of a model without are infinite."""
 
-    channels: NDArray[np.int64]
-    times: NDArray[np.int64]
-    has_mask: bool
+    channels: Annotated[NDArray[np.int64], 2]
+    times: Annotated[NDArray[np.int64], 1]
+    has_mask: int
     quantity: int
     lag_quantity: int
-    targets: NDArray[np.int64]
-    channel_mean: NDArray[np.float32]
-    channel_std: NDArray[np.float32]
-    feature_mean: NDArray[np.float32]
-    target_mean: NDArray[np.float32]
-    target_std: NDArray[np.float32]
-    lag_std: NDArray[np.float32]
-    channel_bound: NDArray[np.float32]
-    lag_bound: NDArray[np.float32]
-    lag_least: NDArray[np.float32]
-    target_bound: NDArray[np.float32]
-    gap: NDArray[np.float32]
-    bound: np.float32
+    targets: Annotated[NDArray[np.int64], 1]
+    channel_mean: _Numbers
+    channel_std: _Numbers
+    feature_mean: _Numbers
+    target_mean: Annotated[NDArray[np.float32], 2]
+    target_std: Annotated[NDArray[np.float32], 2]
+    lag_std: _Numbers
+    channel_bound: _Numbers
+    lag_bound: _Numbers
+    lag_least: _Numbers
+    target_bound: Annotated[NDArray[np.float32], 2]
+    gap: _Numbers
+    bound: _Numbers
 
 
 def transforms_of(model: Model) -> Transforms:
@@ -64,12 +65,12 @@ def transforms_of(model: Model) -> Transforms:
     return Transforms(
         channels=np.array(channels, dtype=np.int64).reshape(-1, 2),
         times=np.array([TIMES[kind] for kind in spec.time_features], dtype=np.int64),
-        has_mask=spec.missing == "mask",
+        has_mask=int(spec.missing == "mask"),
         quantity=head.quantity.code,
         lag_quantity=head.lag_quantity.code,
         targets=np.array(spec.target_columns, dtype=np.int64),
         gap=gap,
-        bound=np.float32(np.inf if spec.bound is None else spec.bound),
+        bound=np.array([np.inf if spec.bound is None else spec.bound], np.float32),
         **statistics,
     )
 
@@ -140,4 +141,4 @@ def _lag_limit(t: Any, o: int, lags: Any, relative: Any) -> Any:
         known += not math.isnan(lags[p * len(t.targets) + o])
         roots += math.sqrt(abs(relative[p]))
     mean = roots / np.float32(max(known, 1))
-    return min(max(t.bound * mean * mean, least), most)
+    return min(max(t.bound[0] * mean * mean, least), most)
