@@ -159,6 +159,24 @@ def test_kubernetes_takes_what_is_rendered(name: str) -> None:
     assert len(names) == len(set(names))
 
 
+def is_value(name: str) -> bool:
+    """Whether the chart has a value of this path."""
+    where = values_schema()
+    for part in name.split("."):
+        where = where.get("properties", {}).get(part)
+        if where is None:
+            return False
+    return True
+
+
+def test_the_readme_leads_to_what_is_there_and_names_values_and_options_that_exist() -> None:
+    text = (CHART / "README.md").read_text(encoding="utf-8")
+    assert all((CHART / target).exists() for target in re.findall(r"\]\(([^)]+)\)", text))
+    named = re.findall(r"`([a-z]\w*(?:\.\w+)*)`", text)
+    assert len(named) > 10
+    assert {name for name in named if not is_value(name)} <= {*(option.key for option in options()), "helm"}
+
+
 def test_helm_finds_nothing_to_say_against_it() -> None:
     told = lint(str(CHART), strict=True)
     assert told["errors"] == []

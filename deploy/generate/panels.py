@@ -100,7 +100,7 @@ def _panel(panel: Panel) -> Json:
         "targets": [_target(panel, query, chr(ord("A") + n)) for n, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
         "options": _options(panel),
-        **({"transformations": _TABLE} if panel.kind == "table" else {}),
+        **({"transformations": _merged(panel)} if panel.kind == "table" else {}),
     }
 
 
@@ -161,8 +161,8 @@ def _options(panel: Panel) -> Json:
     return {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
 
 
-_TABLE = [
-    {"id": "merge", "options": {}},
-    {"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True}}},
-]
-"""One row for each set of labels, a column for each query."""
+def _merged(panel: Panel) -> list[Json]:
+    """One row for each set of labels, a column for each query, called as its legend is."""
+    columns = {f"Value #{chr(ord('A') + n)}": query.legend for n, query in enumerate(panel.queries)}
+    shown = {"excludeByName": {"Time": True}, "renameByName": columns}
+    return [{"id": "merge", "options": {}}, {"id": "organize", "options": shown}]

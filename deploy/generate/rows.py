@@ -198,11 +198,10 @@ PARTITIONS = (
         "Partitions",
         "short",
         [
-            Query(gauge("max", "lag_seconds", "partition, instance")),
-            Query(gauge("max", "lag_records", "partition, instance")),
+            Query(gauge("max", "lag_seconds", "partition, instance"), "seconds behind"),
+            Query(gauge("max", "lag_records", "partition, instance"), "records behind"),
         ],
         "table",
-        "Seconds (A) and records (B) behind.",
         width=8,
         height=10,
     ),
