@@ -17,7 +17,7 @@ from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
 from streamrnn.metrics import Metrics
-from streamrnn.process.children import stop_with_input
+from streamrnn.process.children import InputEnd
 from streamrnn.process.interpreter import new_event_loop, tuned_interpreter
 from streamrnn.process.logs import configure_logging
 from streamrnn.process.seats import CompileTurn, Seat
@@ -237,21 +237,24 @@ def _make_line(model: "Model", settings: Settings, metrics: Metrics) -> "Line":
     return make_line(model, settings, metrics)
 
 
-async def _serve_until_told(settings: Settings, seat: Seat | None) -> None:
+async def _serve_until_told(settings: Settings, seat: Seat | None, input_end: InputEnd | None) -> None:
     """Until a signal, or until the supervisor that the seat is of says so or is gone."""
     service, stop = Service(settings, seat=seat), asyncio.Event()
-    if seat is not None:
-        stop_with_input(stop, settings.limits.shutdown_budget_s + LONGEST_JOIN_S)
+    if input_end is not None:
+        input_end.stops(stop, settings.limits.shutdown_budget_s + LONGEST_JOIN_S)
     with stop_signals(stop):
         await service.run(stop)
 
 
-def serve(settings: Settings, seat: Seat | None = None) -> int:
-    """`streamrnn serve`: 0 after an orderly stop, else the error's exit code; `seat`: of one worker of several."""
+def serve(settings: Settings, seat: Seat | None = None, input_end: InputEnd | None = None) -> int:
+    """`streamrnn serve`: 0 after an orderly stop, else the error's exit code.
+
+    seat, input_end: of one worker of several, which its supervisor tells to stop by the end of its input.
+    """
     configure_logging(settings, None if seat is None else seat.number)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve_until_told(settings, seat))
+            runner.run(_serve_until_told(settings, seat, input_end))
     except StreamrnnError as error:
         log.error("%s", error)
         return leave(error.exit_code, LOADING)

@@ -49,7 +49,8 @@ WITHOUT_TORCH = (
     "engine/rows/slots", "engine/rows/reserved", "engine/step/waves", "engine/rows/table", "engine/rows/placing",
     "engine/rows/holding", "comparing", "snapshots", "provenance/pedigree", "kafka", "worker", "retrainer", "http",
     "supervising/__init__", "supervising/cores", "supervising/crew", "supervising/overview",
-    "supervising/restarts", "supervising/supervisor", "supervising/launching", "models/",
+    "supervising/restarts", "supervising/socket_folder", "supervising/supervisor", "supervising/launching",
+    "models/",
     "pages/__init__", "pages/markup", "pages/axes", "pages/plots", "pages/formats", "pages/style",
     "commands", "cli",
 )  # fmt: skip

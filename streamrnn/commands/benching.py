@@ -203,6 +203,7 @@ def _report(args: argparse.Namespace, results: "Results") -> dict[str, Any]:
     )
     for part, by_name in parts:
         report[part] = {name: _summary(runs, "cpu_us_per_tick") for name, runs in by_name.items()}
+    report["workers"] = {count: _summary(runs, "ticks_per_s") for count, runs in results.daemons.items()}
     report["engine"] = [
         {name: getattr(row, name) for name in (*row.__struct_fields__, "ticks_per_s", "speedup")}
         for row in results.engine

@@ -5,8 +5,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from streamrnn.errors import NotInTime
 
@@ -66,18 +67,34 @@ def end_with_input() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def stop_with_input(stop: asyncio.Event, longest_s: float) -> None:
-    """Set `stop` when this process's standard input ends: its parent wants that, or is gone. On every system.
+class InputEnd:
+    """Watches for the end of this process's standard input: its parent wants the process to end, or is gone.
 
-    The process is ended `longest_s` later where it is still there: it hangs, and nobody may be left to see that.
+    Made before all that may hang, imports too: until `stops` there is nothing to end in order, and the process ends
+    at once. On every system.
     """
-    loop = asyncio.get_running_loop()
 
-    def wait() -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._order: tuple[Callable[[], object], float] | None = None
+        threading.Thread(target=self._wait, name="input", daemon=True).start()
+
+    def stops(self, stop: asyncio.Event, longest_s: float) -> None:
+        """Set `stop`, of the loop that runs, at the end of the input from now on.
+
+        The process is ended `longest_s` later where it is still there: it hangs, and nobody may see that.
+        """
+        order = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
+        with self._lock:
+            self._order = order, longest_s
+
+    def _wait(self) -> None:
         os.read(0, 1)
+        with self._lock:
+            if self._order is None:
+                os._exit(0)
+        order, longest_s = self._order
         with suppress(RuntimeError):  # the loop is closed: it has ended already
-            loop.call_soon_threadsafe(stop.set)
+            order()
         time.sleep(longest_s)
         os._exit(NotInTime.exit_code)
-
-    threading.Thread(target=wait, name="input", daemon=True).start()

@@ -14,7 +14,6 @@ from streamrnn.http.workers import supervised_routes
 from streamrnn.metrics import WorkerCounts
 from streamrnn.process.interpreter import new_event_loop
 from streamrnn.process.logs import configure_logging
-from streamrnn.process.scratch import ScratchFolder
 from streamrnn.process.seats import Seat
 from streamrnn.process.signals import stop_signals
 from streamrnn.process.stopping import LONGEST_JOIN_S, leave, unless
@@ -24,6 +23,7 @@ from streamrnn.supervising.cores import cores, threads_for
 from streamrnn.supervising.crew import Crew
 from streamrnn.supervising.launching import WorkerProcess, launch, settings_of
 from streamrnn.supervising.overview import Overview
+from streamrnn.supervising.socket_folder import SocketFolder
 
 log = logging.getLogger(__name__)
 CHOOSING = "choosing"
@@ -96,9 +96,9 @@ async def _supervise_until_signalled(settings: Settings, workers: int, folder: P
         return await supervisor.run(stop)
 
 
-def _private_folder() -> ScratchFolder:
+def _private_folder() -> SocketFolder:
     try:
-        return ScratchFolder("streamrnn-")
+        return SocketFolder()
     except OSError as error:
         raise ConfigError(f"process.workers: no folder for the workers' sockets: {error}") from error
 

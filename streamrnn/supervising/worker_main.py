@@ -3,17 +3,20 @@
 import sys
 from pathlib import Path
 
-from streamrnn.config import load_settings
+from streamrnn.process.children import InputEnd
 from streamrnn.process.seats import Seat
 from streamrnn.process.signals import ending_in_order
-from streamrnn.service import serve
 
 
 def main() -> int:
     """Serve until the supervisor says so, or is gone."""
+    input_end = InputEnd()  # before imports that take long: one that hangs must not outlive the supervisor
+    from streamrnn.config import load_settings
+    from streamrnn.service import serve
+
     number, folder = sys.argv[1:]
     with ending_in_order():
-        return serve(load_settings(), Seat(int(number), Path(folder)))
+        return serve(load_settings(), Seat(int(number), Path(folder)), input_end)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,27 @@ from streamrnn.supervising.launching import launch, settings_of
 
 FOLLOWS = """
 import asyncio, sys
-from streamrnn.process.children import stop_with_input
+from streamrnn.process.children import InputEnd
 async def main():
     stop = asyncio.Event()
-    stop_with_input(stop, float(sys.argv[1]))
+    InputEnd().stops(stop, float(sys.argv[1]))
+    print("follows", flush=True)
     await stop.wait()
     print("told", flush=True)
     {then}
 asyncio.run(main())
+"""
+HANGS = """
+import sys, time
+from pathlib import Path
+class Hangs:
+    def find_spec(name, *rest):
+        if name == "streamrnn.service":
+            Path(sys.argv[2], "said").write_text("importing")
+            time.sleep(600)
+sys.meta_path.insert(0, Hangs)
+from streamrnn.supervising.worker_main import main
+main()
 """
 
 
@@ -89,6 +102,8 @@ def follow(longest_s: float, then: str) -> tuple[subprocess.Popen[bytes], float]
         stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"follows\n"
     process.stdin.close()
     process.stdin = None
     return process, time.monotonic()
@@ -104,3 +119,17 @@ def test_a_process_that_hangs_after_its_line_has_ended_is_ended() -> None:
     process, _ = follow(0.3, "import time; time.sleep(60)")
     assert process.communicate(timeout=30) == (b"told\n", None)
     assert process.returncode == 5
+
+
+async def test_a_worker_that_hangs_in_its_imports_ends_with_its_line(tmp_path: Path) -> None:
+    worker = await launch(Seat(0, tmp_path), os.environ, [sys.executable, "-c", HANGS])
+    await asyncio.wait_for(asyncio.to_thread(_until_said, tmp_path / "said"), 20)
+    worker.end()
+    assert await asyncio.wait_for(worker.ended(), 20) == 0
+
+
+def test_before_a_worker_watches_its_line_nothing_heavy_is_imported() -> None:
+    program = "import sys, streamrnn.supervising.worker_main; "
+    program += "print([n for n in ('pydantic', 'numpy', 'torch', 'numba', 'aiokafka') if n in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (said.stdout, said.stderr) == ("[]\n", "")
