@@ -81,11 +81,12 @@ class Metrics(Counters):
         if batch.ticks.missing is not None:
             self._by_feature("streamrnn_features_missing_total", batch.ticks.missing)
         self._add("streamrnn_times_far_total", batch.ticks.far)
-        self._observe_latency(batch.ticks.arrival_ms[batch.ok], now_ms)
+        is_ok = batch.ok
+        self._observe_latency(batch.ticks.arrival_ms[is_ok], now_ms)
         self._batches.observe_one(n)
         self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))
         self._add("streamrnn_ticks_total", n)
-        self._add("streamrnn_predictions_total", int(batch.ok.sum()))
+        self._add("streamrnn_predictions_total", int(np.count_nonzero(is_ok)))
         if self._errors is not None:
             self._errors.add(batch.errors)
 

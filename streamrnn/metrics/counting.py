@@ -18,13 +18,14 @@ class Histogram:
 
     def __init__(self, bounds: Iterable[float]) -> None:
         self.bounds = [float(bound) for bound in bounds]
+        self._edges = np.array(self.bounds, dtype=np.float64)
         self.counts = np.zeros(len(self.bounds) + 1, dtype=np.int64)
         self.total = 0.0
 
     def observe(self, values: NDArray[np.floating[Any]]) -> None:
         """Count every value of an array."""
-        self.counts += np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.counts))
-        self.total += float(np.sum(values))
+        self.counts += np.bincount(self._edges.searchsorted(values), minlength=len(self.counts))
+        self.total += float(values.sum())
 
     def observe_one(self, value: float) -> None:
         """Count one value."""
@@ -47,7 +48,9 @@ class Recent:
     def observe(self, values: NDArray[np.floating[Any]]) -> None:
         """Keep the values of an array in place of the oldest."""
         newest = values[-len(self._values) :]
-        self._values[(self._next + np.arange(len(newest))) % len(self._values)] = newest
+        to_end = len(self._values) - self._next
+        self._values[self._next : self._next + len(newest)] = newest[:to_end]
+        self._values[: max(0, len(newest) - to_end)] = newest[to_end:]
         self._next = (self._next + len(newest)) % len(self._values)
 
     def percentiles(self, *percents: float) -> list[float]:
