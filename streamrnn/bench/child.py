@@ -50,8 +50,9 @@ async def contend(job: Job) -> Measured:
     else:
         await _until(stop, loop_by_hand(make_settings(job), by_hand(job), progress.published))
     beating.cancel()
-    late_p99_ms, late_max_ms = heartbeat.late_ms(*progress.span_s)
-    return msgspec.structs.replace(progress.measured(), late_p99_ms=late_p99_ms, late_max_ms=late_max_ms)
+    p99_ms, max_ms, own_ms = heartbeat.late_ms(*progress.span_s)
+    measured = progress.measured()
+    return msgspec.structs.replace(measured, late_p99_ms=p99_ms, late_max_ms=max_ms, late_own_ms=own_ms)
 
 
 async def replay(job: Job) -> Measured:

@@ -53,7 +53,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """What a contender did in its steady middle; latencies in ms, 0 where there was a backlog.
 
-    late: of a timer of its event loop, which shows how long the loop was at work with something else.
+    late: of a timer of its event loop, which shows how long the loop was at work with something else; own: at most,
+    where only the processor time of its thread counts.
     """
 
     ticks: int
@@ -64,6 +65,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     p999_ms: float = 0.0
     late_p99_ms: float = 0.0
     late_max_ms: float = 0.0
+    late_own_ms: float = 0.0
 
 
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True):

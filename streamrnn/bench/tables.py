@@ -219,13 +219,14 @@ def catching_up(results: Results) -> Table:
 
 def _beside_the_first(title: str, by_name: Mapping[str, Sequence[Measured]]) -> Table:
     """Ratios are medians of each round's own."""
-    caption = "late: a timer of the event loop, p99 and longest"
-    table = _table(title, caption, "", "ticks/s", "CPU us/tick", "by the first's", "late p99 ms", "longest")
+    caption = "late: a timer of the event loop, p99, longest, and longest by the loop's own processor time"
+    table = _table(title, caption, "", "ticks/s", "CPU us/tick", "by the first's", "late p99 ms", "longest", "own")
     first = next(iter(by_name.values()))
     for name, runs in by_name.items():
         ratio = median(run.cpu_us_per_tick / one.cpu_us_per_tick for run, one in zip(runs, first, strict=True))
         costs = (f"{middle(runs, 'ticks_per_s'):,.0f}", f"{middle(runs, 'cpu_us_per_tick'):.2f}")
-        late = (f"{middle(runs, 'late_p99_ms'):.1f}", f"{max(run.late_max_ms for run in runs):.1f}")
+        late = [f"{middle(runs, 'late_p99_ms'):.1f}"]
+        late += [f"{max(getattr(run, name) for run in runs):.1f}" for name in ("late_max_ms", "late_own_ms")]
         table.add_row(name, *costs, f"{ratio:.3f} x", *late)
     return table
 

@@ -100,7 +100,7 @@ def test_the_tables_have_medians_and_ratios() -> None:
         "(3.0",
         "x)",
     ] in cells
-    assert ["256", "250,000", "4.50", "1.50", "x"] in cells
+    assert ["256", "250,000", "4.50", "1.500", "x", "0.0", "0.0", "0.0"] in cells
 
 
 def test_the_picture_is_a_file_of_its_own_with_a_point_for_each_number() -> None:
