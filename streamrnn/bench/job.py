@@ -21,7 +21,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement: who, on which broker, how many ticks, how long at most.
 
     rate 0 is a backlog, as fast as possible; above 0, ticks come at `rate` a second while it runs and
-    the latency of each is kept. codec: of the ticks. folder: where snapshots are.
+    the latency of each is kept. codec: of ticks and predictions. folder: where snapshots are.
     """
 
     role: Literal[Contender, "unmetered", "engine", "steps", "write", "restore", "daemon", "scale", "replay"]
@@ -191,7 +191,7 @@ def make_spec(cell: CellKind, hidden: int) -> ModelSpec:
 
 
 def make_settings(job: Job) -> Settings:
-    """Settings with which every contender talks to the broker; no JSON comes out where none goes in.
+    """Settings with which every contender talks to the broker; what comes out is in the codec of what goes in.
 
     The embedded broker lets the first member of a group wait for half its session timeout.
     """
@@ -204,7 +204,7 @@ def make_settings(job: Job) -> Settings:
             "heartbeat_interval_ms": 2000,
         },
         input={"topic": job.topic, "warmup_ticks": job.ticks if job.role == "replay" else 0, "codec": job.codec},
-        output={"topic": f"{job.topic}-out", "codec": "json" if job.codec == "json" else "msgpack"},
+        output={"topic": f"{job.topic}-out", "codec": job.codec},
         delivery={
             "guarantee": "exactly_once" if job.role == "exact" else "at_least_once",
             "commit_interval_ms": job.commit_interval_ms,

@@ -4,14 +4,14 @@ Knows no format.
 """
 
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamrnn.codecs.formats.known import OBJECT_FORMATS
+from streamrnn.codecs.formats.known import FORMATS
 from streamrnn.codecs.headers import PlaceHeaders
-from streamrnn.config.input import KeyKind
+from streamrnn.config.input import Codec, KeyKind
 from streamrnn.nn.spec import Channel, ModelSpec, Precision
 from streamrnn.ticks import NO_INDEX, Errors, OutColumns, PredictionBatch, RowChoice, Spans, TickBatch
 
@@ -23,8 +23,8 @@ class Encoder:
     for some seconds once on a machine.
     """
 
-    def __init__(self, spec: ModelSpec, codec: Literal["json", "msgpack"] = "json", key: KeyKind = "text") -> None:
-        self._values = OBJECT_FORMATS[codec].predictions(spec, key)
+    def __init__(self, spec: ModelSpec, codec: Codec = "json", key: KeyKind = "text") -> None:
+        self._values = FORMATS[codec].predictions(spec, key)
         self._headers = PlaceHeaders(spec.label)
         self._none = np.full(64, NO_INDEX, np.int32)
         self.encode(_no_predictions(spec))

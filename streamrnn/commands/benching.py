@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit-s", type=float, default=10.0, help="longest run over that backlog (default: 10)")
     add("--latency-s", type=float, default=6.0, help="length of a run at a rate; 0 leaves them out (default: 6)")
     _add_numbers(parser, "--rates", [200, 2_000, 20_000], "latency: ticks a second")
-    add("--codec", **one_of(*get_args(Codec)), default="json", help="format of the ticks (default: json)")
+    add("--codec", **one_of(*get_args(Codec)), default="json", help="format of all values (default: json)")
     add("--streams", type=_positive, default=1000, help="streams that tick in turn (default: 1000)")
     add("--partitions", type=_positive, default=4, help="partitions of the topics (default: 4)")
     _add_numbers(parser, "--workers", [1, 2], "of the daemons beside each other")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from streamrnn.config.input import InputSettings
+from streamrnn.config.input import Codec, InputSettings
 from streamrnn.config.section import Port, Positive, Seconds, Section, Share, Token
 
 PREFIX = "STREAMRNN_"
@@ -65,7 +65,11 @@ class OutputSettings(Section):
     """Where predictions and dead letters go."""
 
     topic: str = Field("predictions", description="Topic of the predictions; as many partitions as the input.")
-    codec: Literal["json", "msgpack"] = Field("json", description="Format of a prediction's value.")
+    codec: Codec = Field(
+        "json",
+        description="Format of a prediction's value; float32: nothing but its numbers, little-endian, by horizon, "
+        "target and quantile.",
+    )
     dead_letter_topic: str | None = Field(None, description="Topic of refused ticks; <input.topic>.dlq if unset.")
     create_topics: bool = Field(True, description="Create the output and dead-letter topics where absent.")
     replication_factor: Annotated[int, Field(ge=-1)] = Field(

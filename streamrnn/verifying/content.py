@@ -6,11 +6,13 @@ from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from streamrnn.codecs.formats.known import OBJECT_FORMATS
+from streamrnn.codecs.formats.known import objects_in
+from streamrnn.codecs.formats.packed import read_forecasts
+from streamrnn.config.input import Codec
 from streamrnn.nn.spec import Precision
 
 DIGEST_BYTES = 16
@@ -26,14 +28,17 @@ _packed = msgspec.msgpack.Encoder(order="deterministic").encode
 class Content:
     """Predictions of one codec by a model of one precision, whose numbers are compared in it: not their texts."""
 
-    def __init__(self, codec: Literal["json", "msgpack"], precision: Precision) -> None:
-        self._decode, self._is_single = OBJECT_FORMATS[codec].decode, precision == "float32"
+    def __init__(self, codec: Codec, precision: Precision) -> None:
+        objects = objects_in(codec)
+        self._has_state, self._is_single = objects is not None, precision == "float32"
+        self._decode = read_forecasts if objects is None else objects.decode
 
     def digest(self, key: bytes | None, value: bytes | None) -> bytes:
         """16 bytes, equal where the numbers are equal to the bit; zeros for what is no prediction at all."""
         try:
             content = self._read(value)
-            del content["state"]["origin"]
+            if self._has_state:
+                del content["state"]["origin"]
             return blake2b(_packed((key, content)), digest_size=DIGEST_BYTES).digest()
         except _DEFECTS:
             return UNREADABLE

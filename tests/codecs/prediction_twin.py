@@ -15,13 +15,13 @@ from streamrnn.ticks import NO_INDEX, ORIGINS, OutRecord, PredictionBatch
 
 def records_of(spec: ModelSpec, codec: str, kind: KeyKind, said: PredictionBatch) -> list[OutRecord]:
     """What Encoder.encode is to say."""
-    write = {"json": json_value, "msgpack": packed}[codec]
+    write = {"json": json_value, "msgpack": packed, "float32": numbers_alone}[codec]
     return [
         OutRecord(
             place[0],
             int(said.ticks.arrival_ms[row]),
             said.ticks.streams[row],
-            write(content(spec, kind, said, row)),
+            write(said.values[row] if codec == "float32" else content(spec, kind, said, row)),
             headers(spec, *place),
             place,
         )
@@ -57,6 +57,13 @@ def content(spec: ModelSpec, kind: KeyKind, said: PredictionBatch, row: int) -> 
 
 def json_value(told: dict[str, Any]) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def numbers_alone(values: Any) -> bytes:
+    """(K, O, Q) one by one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = [np.float32(number) for of in values for by_level in of for number in by_level]
+    return b"".join(number.tobytes() for number in numbers)
 
 
 def packed(told: Any) -> bytes:

@@ -24,7 +24,7 @@ KEYS: dict[KeyKind, st.SearchStrategy[bytes]] = {
     "uuid": st.uuids().map(lambda found: found.bytes),
     "bytes": st.binary(min_size=1, max_size=40),
 }
-CODECS = st.sampled_from(("json", "msgpack"))
+CODECS = st.sampled_from(("json", "msgpack", "float32"))
 
 
 def model(targets: list[str], horizons: list[int], quantiles: list[float], precision: str) -> ModelSpec:

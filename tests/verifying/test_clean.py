@@ -22,7 +22,7 @@ ACCEPTED = sum(n % 11 != 10 for n in range(60))
 
 
 @pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
-@pytest.mark.parametrize("codec", ["json", "msgpack"])
+@pytest.mark.parametrize("codec", ["json", "msgpack", "float32"])
 async def test_topics_without_a_fault_are_clean_and_every_prediction_is_counted(guarantee: str, codec: str) -> None:
     report = await world(60, 2, guarantee, codec).verify()
     assert report.is_clean

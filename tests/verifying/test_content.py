@@ -1,6 +1,7 @@
 """Two predictions have one digest if and only if all but the origin of their state is the same."""
 
 import json
+import struct
 from typing import Any
 
 import msgspec
@@ -91,3 +92,12 @@ def test_what_is_no_prediction_has_no_digest_and_can_be_shown(value: bytes | Non
     assert content.digest(b"k", value) == UNREADABLE
     assert 0 < len(content.shown(value)) <= 303
     assert content.differences(b'{"state":{"origin":"new"}}', value)[1]
+
+
+def test_packed_forecasts_are_compared_by_their_bytes() -> None:
+    content = Content("float32", "float32")
+    one, other = struct.pack("<2f", 0.5, -2.0), struct.pack("<2f", 0.5, -2.5)
+    assert content.digest(b"k", one) == content.digest(b"k", bytes(one)) != content.digest(b"k", other)
+    assert content.differences(one, other) == ("prediction[1] -2.0", "prediction[1] -2.5")
+    for broken in (None, b"", b"abc"):
+        assert content.digest(b"k", broken) == UNREADABLE

@@ -28,6 +28,9 @@ class Format(Protocol):
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """Values to columns, for one model."""
 
+    def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
+        """Writes predictions, within which a stream stands as its key of this kind is shown."""
+
 
 class ObjectFormat(Format, Protocol):
     """One way to write objects: fields with names."""
@@ -48,9 +51,6 @@ class ObjectFormat(Format, Protocol):
 
     def split(self, value: bytes) -> list[msgspec.Raw]:
         """The elements of a list; raises one of UNREADABLE."""
-
-    def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
-        """Writes predictions, within which a stream stands as its key of this kind is shown."""
 
     def write(self, objects: Sequence[Any]) -> list[bytes]:
         """The values of objects of any msgspec types."""

@@ -62,7 +62,7 @@ class Json:
         return _LIST.decode(value)
 
     def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
-        """See ObjectFormat."""
+        """See Format."""
         return _JsonPredictions(spec, key)
 
     def write(self, objects: Sequence[Any]) -> list[bytes]:

@@ -6,9 +6,9 @@ from streamrnn.codecs.formats.msgpack import MessagePack
 from streamrnn.codecs.formats.packed import PackedFloats
 
 OBJECT_FORMATS: dict[str, ObjectFormat] = {"json": Json(), "msgpack": MessagePack()}
-"""Formats whose values are objects: predictions are written in one of these."""
+"""Formats whose values are objects."""
 FORMATS: dict[str, Format] = {**OBJECT_FORMATS, "float32": PackedFloats()}
-"""Formats that ticks are read in."""
+"""Formats that ticks are read in, and predictions are written in."""
 
 
 def objects_in(codec: str) -> ObjectFormat | None:

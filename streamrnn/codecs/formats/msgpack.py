@@ -54,7 +54,7 @@ class MessagePack:
         return _LIST.decode(value)
 
     def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
-        """See ObjectFormat."""
+        """See Format."""
         return _PackedPredictions(spec, key)
 
     def write(self, objects: Sequence[Any]) -> list[bytes]:

@@ -1,8 +1,9 @@
-"""Ticks as packed float32: the model's features in their order, little-endian, and nothing else.
+"""Packed float32, little-endian, and nothing else: the model's features in their order, or all its forecasts.
 
-Shapes: n values, F features.
+Shapes: n values, F features, K horizons, O targets, Q quantiles.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from streamrnn.codecs.compiled.loop_arguments import laid_out
 from streamrnn.codecs.compiled.packed_numbers import copy_packed
+from streamrnn.codecs.formats.format import PredictionWriter
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.reasons import Refused
 from streamrnn.codecs.value_columns import Columns, Reader
+from streamrnn.config.input import KeyKind
 from streamrnn.nn.spec import ModelSpec
-from streamrnn.ticks import Spans
+from streamrnn.ticks import PredictionBatch, Spans
 
 
 class PackedFloats:
@@ -24,6 +27,10 @@ class PackedFloats:
     def reader(self, spec: ModelSpec, form: InputForm) -> Reader:
         """See Format."""
         return _PackedReader(spec).read
+
+    def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
+        """See Format. Key, timestamp and headers say whose they are; residuals and state are left out."""
+        return _ForecastFloats()
 
 
 class _PackedReader:
@@ -57,6 +64,24 @@ class _PackedReader:
 
     def _refusal(self, size: int) -> Refused:
         return Refused("wrong_width", f"{size} bytes, {self._count} float32 take {self._width}")
+
+
+class _ForecastFloats:
+    """The numbers of each prediction, K times O times Q of them, in the order in which they lie."""
+
+    def write(self, said: PredictionBatch, keys: Spans) -> Spans:
+        """See PredictionWriter."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            numbers = np.array(said.values, "<f4", order="C")
+        count, width = len(numbers), 4 * math.prod(numbers.shape[1:])
+        return Spans(numbers.reshape(-1).view(np.uint8), np.arange(count) * width, np.full(count, width))
+
+
+def read_forecasts(value: bytes | None) -> dict[str, list[float]]:
+    """What a prediction of packed numbers says; ValueError where it is none."""
+    if not value:
+        raise ValueError("no number")
+    return {"prediction": np.frombuffer(value, "<f4").tolist()}
 
 
 def write_packed(numbers: NDArray[np.floating]) -> list[bytes]:
