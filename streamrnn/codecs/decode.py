@@ -81,7 +81,7 @@ class Decoder:
         return self._spreader.count(record)
 
     def _read_rows(
-        self, records: Sequence[Record], refused: Reasons, indexes: list[int] | None
+        self, records: Sequence[Record], refused: Reasons, indexes: Sequence[int] | NDArray[np.int32] | None
     ) -> tuple[TickBatch, list[DeadLetter]]:
         if not records:
             return self._nothing(), []
@@ -109,7 +109,7 @@ class Decoder:
         if not refused:
             has_none = is_finite and are_near(uniform(times), uniform(fetched.arrival_ms), FAR_MS)
             return batch if has_none else tallied(batch), []
-        at = repeat(NO_INDEX) if indexes is None else map(indexes.__getitem__, sorted(refused))
+        at = repeat(NO_INDEX) if indexes is None else (int(indexes[i]) for i in sorted(refused))
         dead = [
             DeadLetter(records[i], "decode", why.code, str(why), index)
             for (i, why), index in zip(sorted(refused.items()), at, strict=False)

@@ -4,16 +4,17 @@ A list stands for records of its elements' values, with the key, the timestamp a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from streamrnn.codecs.formats.format import UNREADABLE, ObjectFormat
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.keys import key_refusal
 from streamrnn.codecs.reasons import Refused, reading_refusal
-from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record, RecordColumns
+from streamrnn.ticks import MOST_INDEX, NO_INDEX, Endings, Record, RecordColumns, Spans
 
 
 @dataclass(slots=True)
@@ -22,8 +23,8 @@ class RecordRows:
     came in one; the ends of states between them: after how many rows, in which partition, of which stream; skipped:
     null values that mean nothing."""
 
-    records: list[Record] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
+    records: Sequence[Record]
+    indexes: Sequence[int] | NDArray[np.int32]
     has_lists: bool = False
     endings: list[tuple[int, int, bytes]] = field(default_factory=list)
     skipped: int = 0
@@ -39,12 +40,22 @@ class RecordRows:
         return Endings(before - gone.cumsum()[before], np.array(partitions, np.int32), list(streams))
 
 
+@dataclass(slots=True)
+class _GrowingRows(RecordRows):
+    """Rows that are added one after the other."""
+
+    records: list[Record] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+
+
 class Spreader:
     """Finds the rows of records, as `input.records` and `input.tombstones` say; of a format without objects, None,
     no value is a list."""
 
     def __init__(self, form: InputForm, most_bytes: int, of: ObjectFormat | None) -> None:
         self._form, self._most_bytes, self._format = form, most_bytes, of
+        if form.records == "list" and of is not None:
+            of.split_all(Spans.of([]), most_bytes)  # compiles now, not at the first tick
         self._last: tuple[bytes, list[msgspec.Raw]] = (b"", [])
 
     def rows(self, records: Sequence[Record], refused: dict[int, Refused]) -> RecordRows | None:
@@ -52,7 +63,10 @@ class Spreader:
         is_silent = self._form.tombstones != "dead-letter" and _has_null(records)
         if not is_silent and (self._form.records == "one" or not self._has_lists(records)):
             return None
-        rows = RecordRows()
+        columns = None if is_silent else self._columns(records)
+        if columns is not None:
+            return columns
+        rows = _GrowingRows()
         for record in records:
             if record.value is None and is_silent:
                 self._take_null(record, rows, refused)
@@ -61,6 +75,15 @@ class Spreader:
             else:
                 _add(rows, record)
         return rows
+
+    def _columns(self, records: Sequence[Record]) -> RecordRows | None:
+        """The rows without an object for any, where they come as columns, and all lists are surely sound."""
+        if self._format is None or not isinstance(records, RecordColumns):
+            return None
+        found = self._format.split_all(records.values, self._most_bytes)
+        if found is None:
+            return None
+        return RecordRows(replace(records.take(found.rows), values=found.values), found.indexes, found.has_lists)
 
     def _has_lists(self, records: Sequence[Record]) -> bool:
         """Whether any value is a list; of columns, whether any may be one."""
@@ -76,7 +99,7 @@ class Spreader:
             return False
         return self._format.is_list(value)
 
-    def _take_null(self, record: Record, rows: RecordRows, refused: dict[int, Refused]) -> None:
+    def _take_null(self, record: Record, rows: _GrowingRows, refused: dict[int, Refused]) -> None:
         if self._form.tombstones == "skip":
             rows.skipped += 1
             return
@@ -88,7 +111,7 @@ class Spreader:
             assert record.key is not None
             rows.endings.append((len(rows.records), record.partition, record.key))
 
-    def _take_list(self, record: Record, rows: RecordRows, refused: dict[int, Refused]) -> None:
+    def _take_list(self, record: Record, rows: _GrowingRows, refused: dict[int, Refused]) -> None:
         try:
             elements = self._elements(record.value or b"")
         except Refused as why:
@@ -146,6 +169,6 @@ def _has_null(records: Sequence[Record]) -> bool:
     return any(record.value is None for record in records)
 
 
-def _add(rows: RecordRows, record: Record) -> None:
+def _add(rows: _GrowingRows, record: Record) -> None:
     rows.records.append(record)
     rows.indexes.append(NO_INDEX)

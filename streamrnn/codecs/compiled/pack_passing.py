@@ -98,6 +98,19 @@ def pack_map(data: Any, at: Any, stop: Any) -> tuple[Any, Any]:
 
 
 @borrowing
+def pack_list(data: Any, at: Any, stop: Any) -> tuple[Any, Any]:
+    """How many elements the list that lies here has, and where the first begins; NOWHERE for no list."""
+    first = data[at]
+    at += ONE
+    if 0x90 <= first <= 0x9F:
+        return U(first & 0x0F), at
+    length = 2 if first == 0xDC else 4
+    if first < 0xDC or first > 0xDD or stop - at < U(length):
+        return U(0), NOWHERE
+    return big(data, at, length), at + U(length)
+
+
+@borrowing
 def passed_pack(data: Any, at: Any, stop: Any) -> Any:
     """Behind any value, whatever is in it."""
     left, held = ONE, 0

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from streamrnn.codecs.compiled.list_elements import ListElements
 from streamrnn.codecs.input_form import InputForm
 from streamrnn.codecs.value_columns import Reader
 from streamrnn.config.input import KeyKind
@@ -51,6 +52,9 @@ class ObjectFormat(Format, Protocol):
 
     def split(self, value: bytes) -> list[msgspec.Raw]:
         """The elements of a list; raises one of UNREADABLE."""
+
+    def split_all(self, values: Spans, most: int) -> ListElements | None:
+        """The elements of n values at once, lists of at most so many bytes; None where one is not surely sound."""
 
     def write(self, objects: Sequence[Any]) -> list[bytes]:
         """The values of objects of any msgspec types."""

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from streamrnn.codecs.compiled.json_walk import walk_texts
+from streamrnn.codecs.compiled.list_elements import ListElements, elements_in_texts
 from streamrnn.codecs.formats.format import PredictionWriter
 from streamrnn.codecs.formats.prediction_rows import Pieces, PredictionRows
 from streamrnn.codecs.input_form import InputForm
@@ -60,6 +61,10 @@ class Json:
     def split(self, value: bytes) -> list[msgspec.Raw]:
         """See ObjectFormat."""
         return _LIST.decode(value)
+
+    def split_all(self, values: Spans, most: int) -> ListElements | None:
+        """See ObjectFormat."""
+        return elements_in_texts(values, most)
 
     def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
         """See Format."""

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from streamrnn.codecs.compiled.list_elements import ListElements, elements_in_packs
 from streamrnn.codecs.compiled.pack_walk import walk_packs
 from streamrnn.codecs.formats.format import PredictionWriter
 from streamrnn.codecs.formats.prediction_rows import Pieces, PredictionRows
@@ -52,6 +53,10 @@ class MessagePack:
     def split(self, value: bytes) -> list[msgspec.Raw]:
         """See ObjectFormat."""
         return _LIST.decode(value)
+
+    def split_all(self, values: Spans, most: int) -> ListElements | None:
+        """See ObjectFormat."""
+        return elements_in_packs(values, most)
 
     def predictions(self, spec: ModelSpec, key: KeyKind) -> PredictionWriter:
         """See Format."""
