@@ -99,6 +99,21 @@ async def test_a_failure_of_what_is_closing_undoes_the_next_interval_too(world: 
     (check_exact if guarantee == "exactly_once" else check_values)(w)
 
 
+async def test_a_failure_of_the_next_interval_waits_for_the_commit_before_it(world: MakeWorld) -> None:
+    w = world({0: []})
+    async with w.serving():
+        await closing(w)
+        w.sink.errors = deque([AWAY])
+        w.source.ticks[0] += ticks(0, 40)[20:]
+        await w.until(lambda: not w.sink.errors)
+        await asyncio.sleep(0.02)
+        assert layers(w) == 2, "nothing is undone while it may yet be committed"
+        w.sink.held_at = ""
+        await w.until(lambda: all_committed(w) and not layers(w))
+    assert w.commits()[:2] == [{0: 0}, {0: 20}]
+    check_each_once_and_right(w)
+
+
 async def test_a_refusal_in_what_is_closing_is_its_ticks_dead_letter(world: MakeWorld) -> None:
     w = world({0: []})
     async with w.serving():
@@ -183,6 +198,8 @@ async def test_a_rebalance_exactly_once_undoes_what_it_refused(world: MakeWorld)
     async with w.serving():
         await closing(w)
         w.source.assign(0)
+        await asyncio.sleep(0.02)
+        assert layers(w), "nothing is undone while it may yet be committed"
         w.sink.held_at = ""
         await w.until(lambda: w.source.offsets == {0: 20, 1: 0})
     check_exact(w)
