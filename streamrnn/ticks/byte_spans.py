@@ -4,7 +4,7 @@ Shapes: n strings.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any, Self, SupportsIndex, overload
 
 import numpy as np
@@ -47,15 +47,12 @@ class Spans(Sequence[bytes]):
         """
         if len(parts) == 1:
             return parts[0]
-        before = np.cumsum([0, *(len(part.data) for part in parts)])[:-1].tolist()
         made, which = {} if made is None else made, tuple(id(part.data) for part in parts)
         if which not in made:
-            made[which] = np.concatenate([np.zeros(0, np.uint8), *(part.data for part in parts)])
-        return cls(
-            made[which],
-            np.concatenate([np.zeros(0, np.int64), *(p.starts + b for p, b in zip(parts, before, strict=True))]),
-            np.concatenate([np.zeros(0, np.int64), *(part.sizes for part in parts)]),
-        )
+            made[which] = np.concatenate([part.data for part in parts])
+        before = accumulate((len(part.data) for part in parts), initial=0)
+        starts = np.concatenate([part.starts + b for part, b in zip(parts, before, strict=False)])
+        return cls(made[which], starts, np.concatenate([part.sizes for part in parts]))
 
     def take(self, rows: RowChoice) -> "Spans":
         """Some of the strings, in the same buffer."""

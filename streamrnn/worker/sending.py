@@ -65,8 +65,9 @@ class Sender:
         await self._send_letters(sent.dead)
         if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)
-        last = records.take(np.append(np.flatnonzero(np.diff(records.partition)), len(records) - 1)[: len(records)])
-        self._arrived_ms.update(zip(last.partition.tolist(), last.timestamp_ms.tolist(), strict=True))
+        numbers, times_ms = records.partition, records.timestamp_ms
+        last = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]), len(records) - 1)[: len(records)]
+        self._arrived_ms.update(zip(numbers[last].tolist(), times_ms[last].tolist(), strict=True))
         self._compare_clocks(records)
         self._notes.note(predictions.ticks)
         self.watch.note(predictions.ticks, records)

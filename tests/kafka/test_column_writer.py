@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streamrnn.kafka.compiled.column_writer import ColumnWriter
 from streamrnn.kafka.reading.batches import check, read_header, read_records, unpacked
+from streamrnn.kafka.writing.producing import as_run
 from streamrnn.ticks import OutColumns, OutRecord
 
 SIZES = st.one_of(st.integers(0, 9), st.integers(60, 70), st.integers(8180, 8200))
@@ -115,3 +116,10 @@ def test_columns_may_be_strided() -> None:
     header = read_header(data)
     keys = [r.key for r in read_records(header, unpacked(header, data, 0))]
     assert keys == [b"0", b"2", b"4", b"6", b"8", b"0", b"3", b"6", b"9"]
+
+
+@given(st.sets(st.integers(0, 12), min_size=1))
+def test_rows_as_a_run_are_the_same_rows(numbers: set[int]) -> None:
+    rows = np.array(sorted(numbers))
+    assert np.arange(13)[as_run(rows)].tolist() == rows.tolist()
+    assert isinstance(as_run(rows), slice) is (len(rows) == rows[-1] - rows[0] + 1)

@@ -57,11 +57,13 @@ class ColumnWriter:
 
     def _make_room(self, records: OutColumns, row: int) -> None:
         """Have bytes for all that may go in: what is left of the limit, or record 0 if that is larger."""
-        columns = (records.keys, records.values, records.headers)
-        first = MOST_OVERHEAD + sum(int(max(0, column.sizes[row])) for column in columns)
-        all_of_them = sum(int(np.maximum(0, column.sizes[row:]).sum()) for column in columns)
-        all_of_them += MOST_OVERHEAD * (len(records) - row)
-        room = self._at + min(all_of_them, max(self._limit - self._at, 0 if self.count else first))
+        sizes, left = (records.keys.sizes, records.values.sizes, records.headers.sizes), self._limit - self._at
+        needed = sum(int(np.add.reduce(column[row:])) for column in sizes)
+        needed += (MOST_OVERHEAD + len(sizes)) * (len(records) - row)  # None counts as -1
+        if needed > left:
+            first = MOST_OVERHEAD + sum(max(0, int(column[row])) for column in sizes)
+            needed = max(left, 0 if self.count else first)
+        room = self._at + needed
         if room > len(self._body):
             larger = np.empty(max(room, min(self._limit, 2 * len(self._body))), np.uint8)
             larger[: self._at] = self._body[: self._at] if len(self._body) else 0

@@ -75,3 +75,9 @@ def by_partition(records: OutColumns) -> dict[int, NDArray[np.intp]]:
     order = np.argsort(records.partition, kind="stable")
     numbers, firsts = np.unique(records.partition[order], return_index=True)
     return dict(zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True)) if len(order) else {}
+
+
+def as_run(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """At least one row, ascending, as a slice where none is left out between them: taking that copies nothing."""
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    return slice(first, stop) if stop - first == len(rows) else rows

@@ -23,7 +23,7 @@ from streamrnn.errors import (
 )
 from streamrnn.kafka.client import deadline, foreign, is_wrapper
 from streamrnn.kafka.internals.outgoing import NotSent, Producer, QueuedBatch
-from streamrnn.kafka.writing.producing import TOO_MUCH, by_partition, check_partitions
+from streamrnn.kafka.writing.producing import TOO_MUCH, as_run, by_partition, check_partitions
 from streamrnn.ticks import OutColumns, Place
 
 
@@ -116,7 +116,7 @@ class Unacknowledged:
             self.raise_failure()
             self._before_queueing()
             for partition, mine in rows.items():
-                own = records if len(rows) == 1 else records.take(mine)
+                own = records if len(rows) == 1 else records.take(as_run(mine))
                 self._queue(TopicPartition(topic, partition), own, receipt)
         receipt.queued()
         return receipt
