@@ -122,4 +122,4 @@ def test_columns_may_be_strided() -> None:
 def test_rows_as_a_run_are_the_same_rows(numbers: set[int]) -> None:
     rows = np.array(sorted(numbers))
     assert np.arange(13)[as_run(rows)].tolist() == rows.tolist()
-    assert isinstance(as_run(rows), slice) is (len(rows) == rows[-1] - rows[0] + 1)
+    assert isinstance(as_run(rows), slice) == (len(rows) == rows[-1] - rows[0] + 1)
