@@ -90,5 +90,7 @@ def _plot(key: str, title: str, x: Axis, curves: Sequence[Curve], y: Axis | None
 
 
 def _numbers(values: Sequence[int]) -> Axis:
-    """Logarithmic from the first to the last, each with its number."""
-    return Axis(values[0], values[-1], tuple(Tick(value, f"{value:,}") for value in values), is_log=True)
+    """Logarithmic from the first to the last, around a single one, each with its number."""
+    edge = 1.0 if values[0] < values[-1] else 2.0
+    ticks = tuple(Tick(value, f"{value:,}") for value in values)
+    return Axis(values[0] / edge, values[-1] * edge, ticks, is_log=True)

@@ -114,6 +114,11 @@ def test_the_picture_is_a_file_of_its_own_with_a_point_for_each_number() -> None
     assert not [element for element in root.iter() if {"href", "src", "onload"} & set(element.keys())]
 
 
+def test_a_single_number_has_a_place_in_the_middle() -> None:
+    root = ElementTree.fromstring(picture(Results(partitions={4: [run(2.0)]})))
+    assert [dot.get("cx") for dot in root.iter(f"{SVG}circle")] == ["50.000%"]
+
+
 def test_a_plot_is_refused_where_nothing_that_it_draws_is_measured() -> None:
     with pytest.raises(ConfigError, match="--only scale or partitions"):
         run_bench(arguments("--only", "engine", "--plot", "x.svg"))
