@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamrnn.config import Settings
 from streamrnn.errors import BrokerUnavailable, NotInTime, StreamrnnError
+from streamrnn.http.model_routes import model_routes
 from streamrnn.http.probes import probe_routes
 from streamrnn.http.retrain import retrain_routes
 from streamrnn.http.server import HttpServer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from streamrnn.kafka.writing.delivery import Delivery
     from streamrnn.nn.model import Model
     from streamrnn.worker.line import Line
+    from streamrnn.worker.lineup.model_control import ModelControl
     from streamrnn.worker.loop import Worker
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Service:
         self.metrics = metrics or Metrics()
         self._retrainer = Retrainer(settings, self.metrics)
         self.worker: Worker | None = None
+        self._models: ModelControl | None = None
         self._inspection = Inspection(settings.input.key)
         self._started_s = time.monotonic()
         self._waiting_for = "loading the model"
@@ -122,14 +125,17 @@ class Service:
             turn.pass_on()
         finally:
             thread.shutdown(wait=False)
-        self._inspection = Inspection(self.settings.input.key, self._line.thread)
+        threads = [self._line.thread]
+        self._inspection = Inspection(self.settings.input.key, lambda: threads)
         self.metrics.model(self.engine.spec, str(self.engine.device))
         self._waiting_for = "waiting for the broker"
 
     def _make_http(self) -> HttpServer:
         http, token = self.settings.http, self.settings.retrain.token
         retrain = retrain_routes(self._retrainer, None if token is None else token.get_secret_value())
-        routes = probe_routes(self, self.metrics.application()) + retrain
+        asking = self.settings.model.token
+        models = model_routes(self, None if asking is None else asking.get_secret_value())
+        routes = probe_routes(self, self.metrics.application()) + models + retrain
         path = None if self._seat is None else self._seat.socket
         return HttpServer(http.host, http.port, routes, path=path)
 
@@ -142,7 +148,7 @@ class Service:
         try:
             if await self._until_joined(source, delivery, stop):
                 self.worker = make_worker(self.settings, source, delivery, self._loaded, self.metrics)
-                await self._drive(self.worker, stop)
+                await self._drive(self.worker, source, stop)
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._closing_s):
@@ -185,7 +191,22 @@ class Service:
             *(self.engine.spec.label, self.engine.device, row, cap, partitions, row * cap * partitions / 1e6),
         )
 
-    async def _drive(self, worker: "Worker", stop: asyncio.Event) -> None:
+    async def _drive(self, worker: "Worker", source: "Source", stop: asyncio.Event) -> None:
+        """Run the worker, and have it follow the registry."""
+        from streamrnn.worker.lineup.model_control import ModelControl  # torch
+
+        lineup, ended = worker.lineup, worker.assigner.ended
+        self._inspection = Inspection(self.settings.input.key, lambda: [v.thread for v in lineup.speaking()])
+        self._models = ModelControl(self.settings, source, lineup, self.metrics, LOADING, ended)
+        self._models.start()
+        try:
+            await self._until_ended(worker, stop)
+        finally:
+            await self._models.stop()
+            for voice in lineup.voices():
+                voice.thread.close()
+
+    async def _until_ended(self, worker: "Worker", stop: asyncio.Event) -> None:
         """Run the worker; the budget runs from the moment `stop` is set."""
         running = asyncio.create_task(worker.run(stop), name="worker")
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -217,6 +238,20 @@ class Service:
     async def streams(self, limit: int, prefix: str) -> list[dict[str, Any]]:
         """Up to `limit` resident streams whose shown key begins so."""
         return await self._inspection.streams(limit, prefix)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether the registry says which models are wanted, rather than the settings."""
+        return self.settings.model.path is None and self.settings.model.version is None
+
+    async def ask(self) -> None:
+        """Look at once which models are wanted; at the start that is done anyway."""
+        if self._models is not None:
+            await self._models.ask()
+
+    async def state(self) -> dict[str, Any]:
+        """Which models run and how far they are."""
+        return {"waiting_for": self._waiting_for} if self._models is None else await self._models.state()
 
     def status(self) -> dict[str, Any]:
         """The whole service at a glance."""

@@ -21,16 +21,16 @@ class Counted(Metrics):
         super().__init__()
         self._progress = progress
 
-    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
+    def batch(self, batch: PredictionBatch, now_ms: float, model: str | None = None) -> None:
         """Count a batch whose predictions readers see since `now_ms`."""
-        super().batch(batch, now_ms)
+        super().batch(batch, now_ms, model)
         self._progress.published(batch.ticks.arrival_ms[batch.ok], now_ms)
 
 
 class Unmetered(Counted):
     """Tells the bench what was acknowledged, and counts nothing of what comes with every batch."""
 
-    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
+    def batch(self, batch: PredictionBatch, now_ms: float, model: str | None = None) -> None:
         """A batch is told, not counted."""
         self._progress.published(batch.ticks.arrival_ms[batch.ok], now_ms)
 

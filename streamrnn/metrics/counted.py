@@ -67,8 +67,11 @@ class Metrics(Counters):
         """The registry could not be asked which models are wanted."""
         self._add("streamrnn_registry_failures_total", 1)
 
-    def batch(self, batch: PredictionBatch, now_ms: float) -> None:
-        """A batch whose predictions are acknowledged, and the null values beside them."""
+    def batch(self, batch: PredictionBatch, now_ms: float, model: str | None = None) -> None:
+        """A batch whose predictions are acknowledged, and the null values beside them.
+
+        Errors count where `model` is the one that serves, or is not told.
+        """
         n, endings, skipped = len(batch.ticks), batch.ticks.endings, batch.ticks.skipped
         if endings is not None:
             self._add("streamrnn_tombstones_total", len(endings), "forget")
@@ -87,7 +90,7 @@ class Metrics(Counters):
         self._waves.observe(np.array(batch.wave_sizes, dtype=np.float64))
         self._add("streamrnn_ticks_total", n)
         self._add("streamrnn_predictions_total", int(np.count_nonzero(is_ok)))
-        if self._errors is not None:
+        if self._errors is not None and self._spec is not None and model in (None, self._spec.label):
             self._errors.add(batch.errors)
 
     def _by_feature(self, name: str, counts: NDArray[np.int64]) -> None:
@@ -179,6 +182,18 @@ class Metrics(Counters):
     def rebalance(self) -> None:
         """An assignment was taken."""
         self._add("streamrnn_rebalances_total", 1)
+
+    def lines(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many partitions each model speaks of, or follows in which state, by model and LINE_STATES."""
+        self._values["streamrnn_line_partitions"] = {key: float(count) for key, count in counts.items()}
+
+    def cut_over(self) -> None:
+        """Another model speaks of a partition from now on."""
+        self._add("streamrnn_cut_overs_total", 1)
+
+    def model_refused(self) -> None:
+        """A model that was wanted could not be taken."""
+        self._add("streamrnn_models_refused_total", 1)
 
     def loop_lag(self, seconds: float) -> None:
         """How late a timer of the event loop was."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 LATENCY_S = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 SIZES = tuple(float(2**power) for power in range(17))
 STAGES = ("fetch", "queue", "decode", "step", "encode", "publish", "commit")
-PHASES = ("gated", "recovering", "live", "draining")
+PHASES = ("gated", "recovering", "live", "switching", "draining")
 OUTCOMES = ("succeeded", "failed", "timed_out")
 """How a retrain job ends."""
 RECOVERED_FROM = ("new", "memory", "snapshot", "beginning", "warmup")
@@ -73,6 +73,9 @@ DECLARED = (
     Declared("streamrnn_streams_brought_back_total", "counter", (), "Parked streams that came back with a tick."),
     Declared("streamrnn_streams_forgotten_total", "counter", (), "Parked streams given up for want of room."),
     Declared("streamrnn_slab_bytes", "gauge", (), "Bytes of state on the device."),
+    Declared("streamrnn_line_partitions", "gauge", ("model", "state"), "Partitions, by who speaks or follows."),
+    Declared("streamrnn_cut_overs_total", "counter", (), "Times another model began to speak of a partition."),
+    Declared("streamrnn_models_refused_total", "counter", (), "Models that were wanted and could not be taken."),
     Declared("streamrnn_rebalances_total", "counter", (), "Assignments taken."),
     Declared("streamrnn_event_loop_lag_seconds", "gauge", (), "How late the event loop's last timer was."),
     Declared("streamrnn_broker_up", "gauge", (), "1 while the broker answers."),

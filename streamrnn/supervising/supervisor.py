@@ -51,7 +51,7 @@ class Supervisor:
             if self._settings.http.enabled:
                 await http.start()
                 log.info("http on %s:%d", self._settings.http.host, http.port)
-            await unless(stop, self._choose_version())
+            await unless(stop, self._look_for_champion())
             return await self.crew.run(stop)
         finally:
             ending.cancel()
@@ -64,8 +64,8 @@ class Supervisor:
         retrain = retrain_routes(self._retrainer, None if token is None else token.get_secret_value())
         return HttpServer(http.host, http.port, supervised_routes(view) + retrain)
 
-    async def _choose_version(self) -> None:
-        """One for all workers and all their lives: a running daemon keeps its version."""
+    async def _look_for_champion(self) -> None:
+        """BundleError at once where there is none; which one serves is what each worker follows itself."""
         model = self._settings.model
         if model.path is not None or model.version is not None:
             return
@@ -74,11 +74,9 @@ class Supervisor:
         thread = ThreadPoolExecutor(1, CHOOSING)  # a store that hangs must not hold up the end
         try:
             champion = partial(_champion, model.registry, model.name)
-            version = await asyncio.get_running_loop().run_in_executor(thread, champion)
+            await asyncio.get_running_loop().run_in_executor(thread, champion)
         finally:
             thread.shutdown(wait=False)
-        chosen = {"model": model.model_copy(update={"version": version})}
-        self._settings = self._settings.model_copy(update=chosen)
 
     async def _launch(self, seat: Seat) -> WorkerProcess:
         """A worker is told all but how to retrain, which the supervisor does for all."""

@@ -7,9 +7,10 @@ from streamrnn.kafka.writing.transactions import ExactlyOnce
 from streamrnn.metrics import Metrics
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.line import Line
+from streamrnn.worker.lineup.lineup import Lineup
+from streamrnn.worker.lineup.voice import ModelVoice
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.pauses import Pauses
-from streamrnn.worker.recovery import Recovery
 from streamrnn.worker.source import TickSource
 
 
@@ -28,6 +29,19 @@ def make_worker(
     pauses: Pauses = Pauses(),  # noqa: B008
 ) -> Worker:
     """A worker that serves with this line."""
-    recovery = Recovery(settings, source, line, metrics, pauses)
-    assigner = Assigner(source, recovery, metrics, settings.limits.recoveries, pauses)
-    return Worker(settings, source, delivery, line, metrics, assigner, pauses)
+    lineup = Lineup(source, line.spec.label)
+    lineup.add(make_voice(settings, source, line, lineup, metrics, pauses))
+    assigner = Assigner(source, lineup, metrics, settings.limits.recoveries, pauses)
+    return Worker(settings, source, delivery, lineup, metrics, assigner, pauses)
+
+
+def make_voice(
+    settings: Settings,
+    source: TickSource,
+    line: Line,
+    lineup: Lineup,
+    metrics: Metrics,
+    pauses: Pauses = Pauses(),  # noqa: B008
+) -> ModelVoice:
+    """A voice for the lineup to add."""
+    return ModelVoice(settings, source, line, metrics, pauses, lineup.committed)

@@ -20,9 +20,9 @@ from streamrnn.errors import (
 )
 from streamrnn.kafka.marks import Mark
 from streamrnn.metrics import Metrics
+from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.partition import Partition, Phase
 from streamrnn.worker.pauses import Pauses
-from streamrnn.worker.recovery import Recovery
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Assigner:
     """The partitions of one worker, from assignment to live."""
 
     def __init__(
-        self, source: TickSource, recovery: Recovery, metrics: Metrics, at_once: int, pauses: Pauses
+        self, source: TickSource, recovery: Lineup, metrics: Metrics, at_once: int, pauses: Pauses
     ) -> None:
         self._source, self._recovery, self._metrics, self._pauses = source, recovery, metrics, pauses
         self._partitions: dict[int, Partition] = {}
@@ -44,9 +44,10 @@ class Assigner:
         self._failure: BaseException | None = None
         self.is_assigned = False
 
-    def live(self) -> list[int]:
-        """Partitions that may be fetched."""
-        return [p.number for p in self._partitions.values() if p.phase is Phase.LIVE]
+    def live(self, speaker: str | None = None) -> list[int]:
+        """Partitions that may be fetched: all, or those of which one model speaks."""
+        live = (p for p in self._partitions.values() if p.phase is Phase.LIVE)
+        return [p.number for p in live if speaker in (None, p.speaker)]
 
     def owned(self) -> list[Partition]:
         """All partitions of this worker."""
@@ -57,8 +58,8 @@ class Assigner:
         return {number: p.phase.value for number, p in self._partitions.items()}
 
     def positions(self) -> dict[int, int]:
-        """The next offset of each live partition."""
-        return {p.number: p.serving.position for p in self._partitions.values() if p.phase is Phase.LIVE}
+        """The next offset of each partition that is served."""
+        return {p.number: p.serving.position for p in self._partitions.values() if p.is_serving}
 
     def marks(self, positions: Mapping[int, int]) -> dict[int, Mark]:
         """What to commit for the positions that have moved."""
@@ -97,7 +98,7 @@ class Assigner:
     def readmit(self) -> None:
         """Live partitions find out anew where they stand; the others are about to."""
         for partition in self._partitions.values():
-            if partition.phase is Phase.LIVE:
+            if partition.phase in (Phase.LIVE, Phase.SWITCHING):
                 partition.phase = Phase.GATED
                 self._spawn(partition)
         self._metrics.state(self.phases())
@@ -113,6 +114,7 @@ class Assigner:
         for partition in self._parked.values():
             partition.phase = Phase.GATED
         self._parked_s = {n: self._parked_s.get(n, now_s) for n in self._parked}
+        self._recovery.assigned(self._partitions.keys())
         for partition in self._partitions.values():
             partition.phase = Phase.GATED
             self._spawn(partition)

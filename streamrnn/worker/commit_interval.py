@@ -3,30 +3,19 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from streamrnn.ticks import DeadLetter, OutColumns, PredictionBatch, RecordColumns
-
-
-class Stepped(NamedTuple):
-    """A batch that went through the engine, and the records to publish for it; the seconds that it waited for the
-    engine's thread, was stepped and was encoded."""
-
-    predictions: PredictionBatch
-    records: OutColumns
-    queue_s: float
-    step_s: float
-    encode_s: float
-
-    def stages(self) -> tuple[tuple[str, float], ...]:
-        """The stages of metrics that it went through, and the seconds in each."""
-        return ("queue", self.queue_s), ("step", self.step_s), ("encode", self.encode_s)
+from streamrnn.engine.thread import EngineThread
+from streamrnn.ticks import DeadLetter, PredictionBatch, RecordColumns
+from streamrnn.worker.line import Stepped
+from streamrnn.worker.lineup.voice import ModelVoice
 
 
 @dataclass(slots=True)
 class BatchUnderWay:
-    """Records on their way: what was fetched and up to where, what was refused, and the step under way."""
+    """Records on their way: who speaks of them, what was fetched and up to where, what was refused, and the step
+    under way."""
 
+    voice: ModelVoice
     records: RecordColumns
     positions: dict[int, int]
     dead: list[DeadLetter]
@@ -35,8 +24,11 @@ class BatchUnderWay:
 
 @dataclass(slots=True)
 class SentBatch:
-    """A batch whose records are on their way; `acknowledged_ms` is NaN until the broker has them."""
+    """What a voice has said of records up to `positions`; `acknowledged_ms` is NaN until the broker has it."""
 
+    voice: ModelVoice
+    records: RecordColumns
+    positions: dict[int, int]
     predictions: PredictionBatch
     dead: list[DeadLetter]
     dropped: Counter[str]
@@ -47,22 +39,22 @@ class SentBatch:
 class Interval:
     """What was stepped and sent since the cut before.
 
-    steps: undo layers that its end releases. positions: what may be committed once all is
-    acknowledged.
+    positions: what may be committed once all is acknowledged.
     """
 
-    steps: int = 0
     positions: dict[int, int] = field(default_factory=dict)
     sent: list[SentBatch] = field(default_factory=list)
 
-    def add(self, sent: SentBatch, positions: dict[int, int]) -> None:
-        """One more batch, up to `positions`."""
-        self.steps += 1
-        self.positions.update(positions)
+    def add(self, sent: SentBatch) -> None:
+        """One more batch."""
+        self.positions.update(sent.positions)
         self.sent.append(sent)
+
+    def steps(self) -> dict[EngineThread, int]:
+        """The undo layers that its end releases, of each engine."""
+        return Counter(sent.voice.thread for sent in self.sent)
 
     def take_back(self, earlier: "Interval") -> None:
         """`earlier`, which went before, is not committed after all: it is with this one."""
-        self.steps += earlier.steps
         self.positions = earlier.positions | self.positions
         self.sent = earlier.sent + self.sent

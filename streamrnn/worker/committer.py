@@ -34,7 +34,7 @@ from streamrnn.metrics import Metrics
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
 from streamrnn.worker.commit_interval import Interval
-from streamrnn.worker.line import Line
+from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.sending import Sender
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Committer:
         self,
         settings: Settings,
         delivery: Delivery,
-        line: Line,
+        lineup: Lineup,
         metrics: Metrics,
         assigner: Assigner,
         sender: Sender,
@@ -57,7 +57,7 @@ class Committer:
     ) -> None:
         self._pause_s = settings.delivery.commit_interval_ms / 1000
         self._is_exact = settings.delivery.guarantee == "exactly_once"
-        self._delivery, self._line, self._metrics = delivery, line, metrics
+        self._delivery, self._lineup, self._metrics = delivery, lineup, metrics
         self._assigner, self._sender, self._broker = assigner, sender, broker
         self.interval = Interval()
         self._cut_s = 0.0
@@ -65,9 +65,14 @@ class Committer:
 
     def due_in_s(self) -> float:
         """Until the next cut; without end while nothing was sent, or while the interval before is closing."""
-        if not self.interval.steps or (self._closing is not None and not self._closing.done()):
+        if not self.interval.sent or (self._closing is not None and not self._closing.done()):
             return math.inf
         return self._cut_s + self._pause_s - time.monotonic()
+
+    def is_due(self, *, at_once: bool = False) -> bool:
+        """Whether a cut is due; at once means as soon as there is something to cut and nothing is closing."""
+        due_s = self.due_in_s()
+        return due_s <= 0 or (at_once and due_s < math.inf)
 
     def cut(self) -> None:
         """Begin to commit all that was sent; Rebalanced where none of it is ours to commit.
@@ -107,16 +112,20 @@ class Committer:
         self._metrics.stage("commit", time.perf_counter() - started)
         # 3. No undo reaches below these positions any more: settling comes before all later calls of the engine.
         self._settle(interval)
+        #    What has been committed is handed to whoever follows, which needs to know from where it goes.
+        self._lineup.hand(interval.sent)
         # 4. Snapshots of these positions may be finished: the keeper looks at what the assigner says is committed.
         self._assigner.committed(interval.positions)
         return self._sender.committed(interval.positions)
 
     def _settle(self, interval: Interval) -> None:
         """Count what is now seen by readers, and have the engine forget how to undo it before its next step."""
-        self._line.thread.post(self._line.engine.settle, interval.steps)
+        for thread, steps in interval.steps().items():
+            thread.post(thread.engine.settle, steps)
         now_ms = time.time() * 1000
         for sent in interval.sent:
-            self._metrics.batch(sent.predictions, now_ms if self._is_exact else sent.acknowledged_ms)
+            seen_ms = now_ms if self._is_exact else sent.acknowledged_ms
+            self._metrics.batch(sent.predictions, seen_ms, sent.voice.label)
             self._metrics.dead(sent.dead)
             self._metrics.dropped(sent.dropped)
 

@@ -9,16 +9,18 @@ import time
 from typing import Any, NamedTuple
 
 from streamrnn.config import Settings
-from streamrnn.engine.engine import Engine
 from streamrnn.errors import BrokerError, TopicReplaced
 from streamrnn.metrics import Held, Metrics
 from streamrnn.worker.assignment import Assigner
 from streamrnn.worker.broker_health import BrokerHealth
+from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.sending import Sender
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
+SERVING = ("live", "switching")
+"""Phases of partitions whose ticks are answered."""
 
 
 class Readiness(NamedTuple):
@@ -35,7 +37,7 @@ class Health:
         self,
         settings: Settings,
         source: TickSource,
-        engine: Engine,
+        lineup: Lineup,
         assigner: Assigner,
         sender: Sender,
         broker: BrokerHealth,
@@ -43,7 +45,7 @@ class Health:
         pauses: Pauses,
     ) -> None:
         self._topic, self._bootstrap = settings.input.topic, settings.kafka.bootstrap
-        self._source, self._engine, self._assigner, self._sender = source, engine, assigner, sender
+        self._source, self._lineup, self._assigner, self._sender = source, lineup, assigner, sender
         self._broker, self._metrics, self._pauses = broker, metrics, pauses
         self._beat_s = time.monotonic()
         self._looks = 0
@@ -73,7 +75,7 @@ class Health:
             return "too many dead letters: the breaker is open"
         if self.is_overfull:
             return "too many streams wait for a snapshot: see the log for why none is written"
-        waiting = [f"{number} is {phase}" for number, phase in self.phases().items() if phase != "live"]
+        waiting = [f"{number} is {phase}" for number, phase in self.phases().items() if phase not in SERVING]
         return f"partitions not live: {', '.join(waiting)}" if waiting else ""
 
     @property
@@ -87,7 +89,7 @@ class Health:
 
     def features_missing(self) -> dict[str, dict[str, Any]]:
         """By feature that most ticks miss, what is known of that."""
-        return self._sender.watch.status()
+        return self._lineup.main().watch.status()
 
     async def watch(self) -> None:
         """Look at it all again and again, for ever; TopicReplaced when the input topic is another."""
@@ -100,7 +102,7 @@ class Health:
             await self._look_at_broker()
 
     def _count_residents(self) -> None:
-        engine = self._engine
+        engine = self._lineup.main().line.engine
         self._metrics.resident(
             Held(
                 engine.resident,

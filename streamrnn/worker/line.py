@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamrnn.codecs import Decoder, Encoder, make_decoder
 from streamrnn.config import Settings
@@ -21,15 +22,29 @@ from streamrnn.nn.model import Model
 from streamrnn.nn.spec import ModelSpec
 from streamrnn.provenance.fingerprint import fingerprint
 from streamrnn.snapshots import Shelf
-from streamrnn.ticks import TickBatch
+from streamrnn.ticks import OutColumns, PredictionBatch, TickBatch
 from streamrnn.worker.cold_tiers import ColdTiers
-from streamrnn.worker.commit_interval import Stepped
 from streamrnn.worker.keeper import Keeper, NoKeeper
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.small_batch import AT_ONCE_S, SmallBatch
 from streamrnn.worker.snapshot_keeper import SLICE_ROWS, SnapshotKeeper
 
 log = logging.getLogger(__name__)
+
+
+class Stepped(NamedTuple):
+    """A batch that went through the engine, and the records to publish for it; the seconds that it waited for the
+    engine's thread, was stepped and was encoded."""
+
+    predictions: PredictionBatch
+    records: OutColumns
+    queue_s: float
+    step_s: float
+    encode_s: float
+
+    def stages(self) -> tuple[tuple[str, float], ...]:
+        """The stages of metrics that it went through, and the seconds in each."""
+        return ("queue", self.queue_s), ("step", self.step_s), ("encode", self.encode_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +72,22 @@ class Line:
         """The engine, for its thread to call; its counters may be read by any."""
         return self.thread.engine
 
-    def begin(self, ticks: TickBatch) -> "asyncio.Future[Stepped]":
+    def begin(self, ticks: TickBatch, *, has_misses: bool = False) -> "asyncio.Future[Stepped]":
         """Have ticks stepped and encoded: on the engine's thread, or at once where they are few and it is idle.
 
-        What would read files, or wait for a device, is never stepped here.
+        What would read files, or wait for a device, is never stepped here. has_misses: see Engine.step.
         """
         is_small = self.small.has(len(ticks)) and self.thread.is_idle and self.engine.is_at_hand(ticks)
         call = self.thread.call_here if is_small else self.thread.call
-        return call(self.step, ticks, time.perf_counter())
+        return call(self.step, ticks, time.perf_counter(), has_misses)
 
-    def step(self, ticks: TickBatch, queued_at: float) -> Stepped:
+    def step(self, ticks: TickBatch, queued_at: float, has_misses: bool = False) -> Stepped:
         """Step and encode, as the engine's owner; metrics are counted on the loop, from what this returns.
 
-        queued_at: when it was queued, by the performance counter.
+        queued_at: when it was queued, by the performance counter. has_misses: see Engine.step.
         """
         started, began_s = time.perf_counter(), time.thread_time()
-        predictions = self.engine.step(ticks)
+        predictions = self.engine.step(ticks, has_misses=has_misses)
         stepped = time.perf_counter()
         records = self.encoder.encode(predictions)
         encoded = time.perf_counter()

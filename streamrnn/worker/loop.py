@@ -34,7 +34,9 @@ from streamrnn.worker.broker_health import BrokerHealth
 from streamrnn.worker.commit_interval import BatchUnderWay
 from streamrnn.worker.committer import WAYS_BACK, Committer
 from streamrnn.worker.health import Health
-from streamrnn.worker.line import Line
+from streamrnn.worker.lineup.cut_over import CutOver
+from streamrnn.worker.lineup.lineup import Lineup
+from streamrnn.worker.lineup.voice import ModelVoice
 from streamrnn.worker.pace import Pace
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.sending import Sender
@@ -43,6 +45,8 @@ from streamrnn.worker.source import TickSource
 log = logging.getLogger(__name__)
 SNAPSHOT_SHARE = 0.4
 """Of the shutdown budget, for last snapshots."""
+SHORT_WAIT_S = 0.002
+"""Longest wait of a fetch while another voice's partitions, or a change of voices, wait for its end."""
 
 
 class Worker:
@@ -53,35 +57,33 @@ class Worker:
         settings: Settings,
         source: TickSource,
         delivery: Delivery,
-        line: Line,
+        lineup: Lineup,
         metrics: Metrics,
         assigner: Assigner,
         pauses: Pauses,
     ) -> None:
-        self._settings, self._source, self._delivery, self._line = settings, source, delivery, line
+        self._settings, self._source, self._delivery, self.lineup = settings, source, delivery, lineup
         self._metrics, self.assigner, self._pauses = metrics, assigner, pauses
         self._pace = Pace(settings.input.max_poll_records)
         self._is_exact = settings.delivery.guarantee == "exactly_once"
-        self.sender = Sender(settings, delivery, line.spec, metrics, line.decoder)
+        self.sender = Sender(settings, delivery, metrics)
         self._broker = BrokerHealth(metrics)
-        self.health = Health(settings, source, line.engine, assigner, self.sender, self._broker, metrics, pauses)
+        self.health = Health(settings, source, lineup, assigner, self.sender, self._broker, metrics, pauses)
         self._membership: Membership | None = None
         self._in_flight: BatchUnderWay | None = None
-        self._commits = Committer(settings, delivery, line, metrics, assigner, self.sender, self._broker)
+        self._commits = Committer(settings, delivery, lineup, metrics, assigner, self.sender, self._broker)
+        self._cut_over = CutOver(lineup, source, metrics, together=settings.model.switch == "together")
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
-        aside = [
-            asyncio.create_task(self._line.keeper.run(self.assigner.owned), name="snapshots"),
-            asyncio.create_task(self.health.watch(), name="watch"),
-        ]
-        for task in aside:
-            task.add_done_callback(self.assigner.ended)
+        self.lineup.start()
+        watching = asyncio.create_task(self.health.watch(), name="watch")
+        watching.add_done_callback(self.assigner.ended)
         try:
             while not stop.is_set():
                 self.health.beat()
                 self.assigner.raise_failure()
-                self._line.thread.raise_failure()
+                self.lineup.look()
                 try:
                     await self._follow_assignment()
                     await self._turn()
@@ -89,35 +91,37 @@ class Worker:
                     await self._go_back(error)
             await self._finish()
         finally:
-            for task in aside:
-                task.cancel()
-            await asyncio.gather(*aside, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             await self._commits.stop()
             await self.assigner.close()
-            self._line.keeper.close()
+            await self.lineup.close()
 
     async def _turn(self) -> None:
         """Fetch N+1 and start its step, send N, begin a commit when it is time."""
-        if damaged := self._line.keeper.damaged.intersection(self.assigner.live()):
+        voice = self.lineup.turn()
+        if damaged := voice.line.keeper.damaged.intersection(self.assigner.live(voice.label)):
             raise StoreUnavailable(f"snapshots that rows of partitions {sorted(damaged)} were only in are damaged")
-        records = await self._fetch()
+        records = await self._fetch(voice)
         if self._source.has_rebalanced():
             return  # positions are void: what was fetched comes again from where the rows are
         # Read positions before the next await, because a rebalance invalidates them. Gated partitions are left out:
         # their position belongs to an interval that was undone.
-        live = set(self.assigner.live())
+        live = set(self.assigner.live(voice.label))
         positions = {p: at for p, at in self._source.positions().items() if p in live}
         stepped, self._in_flight = self._in_flight, None
         if stepped is not None:
             await stepped.step
-        self._in_flight = self._begin(records, positions)
+        self._in_flight = self._begin(voice, records, positions)
         await self._send(stepped)
         if self._in_flight is not None and self._in_flight.step.done():
             await self._flush()
             await asyncio.sleep(0)  # heartbeats get their turn, however many small batches wait
         self._commits.raise_failure()
-        if self._commits.due_in_s() <= 0 and not self._source.has_rebalanced():
+        is_due = self._commits.is_due(at_once=self._cut_over.is_holding)
+        if is_due and not self._source.has_rebalanced():
             self._commits.cut()
+        await self._cut_over.turn(self.assigner.owned())
 
     # Assignment
 
@@ -173,17 +177,18 @@ class Worker:
             if (error := batch.step.exception()) is not None and not isinstance(error, WAYS_BACK):
                 raise error
         await self._delivery.abort()
-        await self._line.thread.call(self._line.engine.undo)
+        for each in self.lineup.voices():
+            await each.thread.call(each.line.engine.undo)
         self.assigner.undone()
 
     # The path
 
-    async def _fetch(self) -> Sequence[Record]:
-        """Records of live partitions; returns at once while a step is under way, to send it promptly."""
+    async def _fetch(self, voice: ModelVoice) -> Sequence[Record]:
+        """Records of live partitions of the voice; returns at once while a step is under way, to send it."""
         started = time.perf_counter()
-        is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live()
+        is_open, live = self.sender.breaker.is_open(time.monotonic()), self.assigner.live(voice.label)
         self._metrics.breaker(is_open)
-        self.health.is_overfull = await self._line.keeper.is_overfull(live)
+        self.health.is_overfull = await voice.line.keeper.is_overfull(live)
         live = [] if is_open or self.health.is_overfull else live
         if not live and self._in_flight is None:
             await asyncio.sleep(self._pauses.idle_s)
@@ -204,19 +209,22 @@ class Worker:
         """How long a fetch may wait: not at all for a step under way, no longer than to the next cut."""
         if self._in_flight is not None:
             return 0
-        return max(1, int(1000 * min(self._pauses.idle_s, self._commits.due_in_s())))
+        wait_s = SHORT_WAIT_S if self.lineup.is_mixed or self._cut_over.is_holding else self._pauses.idle_s
+        return max(1, int(1000 * min(wait_s, self._commits.due_in_s())))
 
-    def _begin(self, fetched: Sequence[Record], positions: dict[int, int]) -> BatchUnderWay | None:
+    def _begin(
+        self, voice: ModelVoice, fetched: Sequence[Record], positions: dict[int, int]
+    ) -> BatchUnderWay | None:
         """Decode, and start the step on the engine thread."""
         if not fetched:
             return None
         started, records = time.perf_counter(), RecordColumns.of(fetched)
-        ticks, dead = self._line.decoder.decode(records)
+        ticks, dead = voice.line.decoder.decode(records)
         self._pace.note(len(records), len(ticks) + len(dead))
         self._metrics.stage("decode", time.perf_counter() - started)
-        step = self._line.begin(ticks)
+        step = voice.line.begin(ticks, has_misses=self.lineup.is_followed)
         self.assigner.stepped(positions)
-        return BatchUnderWay(records, positions, dead, step)
+        return BatchUnderWay(voice, records, positions, dead, step)
 
     async def _send(self, batch: BatchUnderWay | None) -> None:
         """Hand a stepped batch to the delivery; its acknowledgements are awaited when the interval is closed."""
@@ -225,12 +233,12 @@ class Worker:
         stepped = await batch.step
         for stage, seconds in stepped.stages():
             self._metrics.stage(stage, seconds)
-        if not self._commits.interval.steps:
+        if not self._commits.interval.sent:
             assert self._membership is not None
             if self._is_exact:  # a transaction begins when the one before has ended
                 await self._commits.ended()
             await self._delivery.begin(self._membership)
-        await self.sender.send(self._commits.interval, batch.records, batch.dead, batch.positions, stepped)
+        await self.sender.send(self._commits.interval, batch, stepped)
 
     # The end
 
@@ -248,15 +256,15 @@ class Worker:
             log.warning("the end comes before the last commit, whose ticks will be read again: %s", error)
             await self._abandon()
         patience_s = SNAPSHOT_SHARE * self._settings.limits.shutdown_budget_s
-        await self._line.keeper.last(self.assigner.owned(), patience_s)
+        await self.lineup.last(patience_s)
 
     async def _commit_rest(self) -> None:
         """All that was sent is committed when this returns."""
         await self._commits.ended()
-        while self._commits.interval.steps:
+        while self._commits.interval.sent:
             if self._source.has_rebalanced():
                 raise Rebalanced("the group has rebalanced")
             self._commits.cut()
             await self._commits.ended()
-            if self._commits.interval.steps:  # only the commit has failed
+            if self._commits.interval.sent:  # only the commit has failed
                 await asyncio.sleep(self._pauses.retry_s)

@@ -1,6 +1,7 @@
 """What the worker knows of one partition: its phase, what is committed, where its rows stand. No I/O.
 
-gated -> recovering -> live -> draining. Only live partitions are fetched. Beside each field stands who writes it;
+gated -> recovering -> live -> draining. Only live partitions are fetched. A live one is switching while another
+line is about to speak of it, and then live again. Beside each field stands who writes it;
 all others only read it. All of them run on the event loop.
 """
 
@@ -19,6 +20,7 @@ class Phase(StrEnum):
     GATED = "gated"
     RECOVERING = "recovering"
     LIVE = "live"
+    SWITCHING = "switching"
     DRAINING = "draining"
 
 
@@ -63,10 +65,18 @@ class Partition:
 
     number: int
     phase: Phase = Phase.GATED
-    """The assigner alone."""
+    """The assigner; the cut-over between live and switching."""
+    speaker: str = ""
+    """The model of the line that speaks of it, NAME@VERSION. The lineup at a recovery; the cut-over."""
     committed: int | None = None
-    """What this worker last committed, None before its first commit. Recovery; the assigner at a commit."""
+    """What this worker last committed, None before its first commit. Recovery; the assigner at a commit; of a
+    partition that follows, the follower."""
     attempts: int = 0
     """Recoveries that failed since the partition was last live. The assigner alone."""
     serving: Standing = field(default_factory=Standing)
     """Of the line that serves. A line beside it has a standing of its own."""
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether its ticks are answered; while it switches, a moment later."""
+        return self.phase in (Phase.LIVE, Phase.SWITCHING)

@@ -2,6 +2,8 @@
 
 Owns the gathering of facts and the acts; recovery_plan.py owns the choice. Nothing is published for what is
 replayed. Knows no phases.
+
+A line that speaks commits what its rows have become. A line that follows goes by what is committed.
 """
 
 import asyncio
@@ -10,11 +12,11 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from streamrnn.config import Settings
 from streamrnn.errors import NotInTime
 from streamrnn.kafka.marks import Mark
-from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
 from streamrnn.worker.keeper import Restored
@@ -39,6 +41,16 @@ from streamrnn.worker.source import TickSource
 log = logging.getLogger(__name__)
 
 
+class RecoveryWatch(Protocol):
+    """Who is told how recoveries go."""
+
+    def recovering(self, partition: int, records: int, seconds: float) -> None:
+        """So many records are left to replay, which takes so long; 0 when the recovery has ended."""
+
+    def recovered(self, source: str, seconds: float) -> None:
+        """A partition's rows are at its committed offset: where they came from, and how long that took."""
+
+
 class Recovery:
     """Brings partitions to their committed offset, for one line."""
 
@@ -47,11 +59,17 @@ class Recovery:
         settings: Settings,
         source: TickSource,
         line: Line,
-        metrics: Metrics,
+        metrics: RecoveryWatch,
         pauses: Pauses,
+        *,
+        is_speaking: bool = True,
+        rest: float = 0.0,
     ) -> None:
+        """is_speaking: whether what the rows have become is committed. rest: pause after each batch that is
+        replayed, as a multiple of the time that the batch took."""
         self._settings, self._source, self._thread, self._engine = settings, source, line.thread, line.engine
         self._decoder, self._keeper, self._metrics, self._pauses = line.decoder, line.keeper, metrics, pauses
+        self._rest = rest
         kept = settings.snapshots
         self._terms = RecoveryTerms(
             model=line.spec.label,
@@ -59,6 +77,7 @@ class Recovery:
             warmup_ticks=settings.input.warmup_ticks,
             max_replay=None if kept.url is None else kept.max_replay,
             fails_on_gap=kept.on_gap == "fail",
+            is_speaking=is_speaking,
         )
 
     async def run(self, partition: Partition) -> None:
@@ -86,7 +105,8 @@ class Recovery:
         replayed = await self._act(partition, choice)
         if facts.committed is not None:
             partition.committed = facts.committed
-        if (partition.serving.position, partition.serving.pedigree) != (facts.committed, facts.written):
+        stands = (partition.serving.position, partition.serving.pedigree)
+        if self._terms.is_speaking and stands != (facts.committed, facts.written):
             await self._commit(partition)
         await self._say_done(partition, choice, replayed, restored)
         return "warmup" if choice.way is Way.GAP else choice.way.value
@@ -126,7 +146,7 @@ class Recovery:
             await self._thread.call(self._engine.drop, partition.number)
         if choice.way is not Way.MEMORY:
             partition.serving.place(choice.start, choice.pedigree)
-        return await self._replay(partition, choice.stop)
+        return await self.replay(partition, choice.stop)
 
     async def _commit(self, partition: Partition) -> None:
         """What the rows are, before anything is published that was made of them."""
@@ -180,7 +200,7 @@ class Recovery:
 
     # Replay
 
-    async def _replay(self, partition: Partition, stop: int) -> int:
+    async def replay(self, partition: Partition, stop: int) -> int:
         """Step all records up to `stop`; cut short at any point, the rows are what `position` says or void."""
         rows, replayed = partition.serving, 0
         start, pedigree = rows.position, rows.pedigree
@@ -191,10 +211,13 @@ class Recovery:
         async with aclosing(self._source.read_again(partition.number, start, stop, most)) as batches:
             while (records := await self._next(partition.number, batches)) is not None:
                 rows.void()
+                begun = time.monotonic()
                 await self._thread.call(self._warm, records)
                 rows.place(records[-1].offset + 1, pedigree)
                 replayed += len(records)
                 left.note(rows.position)
+                if self._rest:
+                    await asyncio.sleep(self._rest * (time.monotonic() - begun))
         rows.place(stop, pedigree)
         return replayed
 
@@ -215,7 +238,7 @@ class Recovery:
 class _Left:
     """How much of a replay is left, and about how long that takes: told at every batch, said now and then."""
 
-    def __init__(self, number: int, start: int, stop: int, metrics: Metrics, say_s: float) -> None:
+    def __init__(self, number: int, start: int, stop: int, metrics: RecoveryWatch, say_s: float) -> None:
         self._number, self._start, self._stop, self._metrics = number, start, stop, metrics
         self._begun_s = self._said_s = time.monotonic()
         self._say_s = say_s

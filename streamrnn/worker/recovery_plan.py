@@ -44,7 +44,8 @@ class Note(NamedTuple):
 class RecoveryTerms(NamedTuple):
     """What holds for all partitions of a model: whose state it is, and what the settings allow.
 
-    max_replay: records that may be replayed instead of a snapshot; None where no snapshots are kept.
+    max_replay: records that may be replayed instead of a snapshot; None where no snapshots are kept. is_speaking:
+    whether the pedigrees that are committed are this model's to go on with; a model that follows goes by its own.
     """
 
     model: str
@@ -52,6 +53,7 @@ class RecoveryTerms(NamedTuple):
     warmup_ticks: int
     max_replay: int | None
     fails_on_gap: bool
+    is_speaking: bool = True
 
 
 class RowsInMemory(NamedTuple):
@@ -167,6 +169,8 @@ def _new(facts: RecoveryFacts, terms: RecoveryTerms) -> RecoveryChoice:
 
 def _known(facts: RecoveryFacts, committed: int, terms: RecoveryTerms) -> Pedigree | None:
     """The pedigree of the committed state where this model can go on with that state, else None."""
+    if not terms.is_speaking:
+        return _followed(facts)
     written = facts.written
     if written is None or written.fingerprint != terms.fingerprint:
         return None
@@ -175,6 +179,12 @@ def _known(facts: RecoveryFacts, committed: int, terms: RecoveryTerms) -> Pedigr
     if written.model != terms.model:  # the same state under another name
         return written._replace(model=terms.model, served_from=committed)
     return written
+
+
+def _followed(facts: RecoveryFacts) -> Pedigree | None:
+    """The pedigree of rows that follow, where they are of the log whose offsets are committed."""
+    rows = facts.memory
+    return rows.pedigree if rows is not None and facts.born in (None, rows.pedigree.born) else None
 
 
 def _is_same_state(rows: RowsInMemory, facts: RecoveryFacts, known: Pedigree | None) -> bool:

@@ -7,19 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from streamrnn.codecs import Decoder
 from streamrnn.config import Settings
 from streamrnn.errors import RecordsRefused
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
-from streamrnn.nn.spec import ModelSpec
 from streamrnn.ticks import DeadLetter, OutColumns, RecordColumns, TickBatch
 from streamrnn.worker.breaker import Breaker
-from streamrnn.worker.commit_interval import Interval, SentBatch, Stepped
+from streamrnn.worker.commit_interval import BatchUnderWay, Interval, SentBatch
 from streamrnn.worker.letters import BrokerRefusals, refused_ticks
-from streamrnn.worker.outlier_notes import OutlierNotes
-from streamrnn.worker.too_fine import TooFine
-from streamrnn.worker.watching import InputWatch
+from streamrnn.worker.line import Stepped
 
 log = logging.getLogger(__name__)
 AHEAD_S = 60.0
@@ -34,44 +30,31 @@ def _read(ticks: TickBatch) -> int:
 class Sender:
     """Hands batches to the delivery, in order; acknowledgements are awaited at the commit."""
 
-    def __init__(
-        self, settings: Settings, delivery: Delivery, spec: ModelSpec, metrics: Metrics, decoder: Decoder
-    ) -> None:
-        self._element, self._notes = decoder.element, OutlierNotes(spec.features, decoder.outliers)
-        self.watch = InputWatch(spec.features, settings.input, decoder.element)
-        self._too_fine = TooFine(spec, settings)
-        self._settings, self._delivery, self._model, self._metrics = settings, delivery, spec.label, metrics
+    def __init__(self, settings: Settings, delivery: Delivery, metrics: Metrics) -> None:
+        self._settings, self._delivery, self._metrics = settings, delivery, metrics
         limits = settings.limits
         self.breaker = Breaker(limits.dead_letter_share, limits.dead_letter_window, limits.breaker_pause_s)
         self._refusals = BrokerRefusals()
         self._arrived_ms: dict[int, int] = {}
         self._is_ahead = False
 
-    async def send(
-        self,
-        interval: Interval,
-        records: RecordColumns,
-        dead: list[DeadLetter],
-        positions: dict[int, int],
-        stepped: Stepped,
-    ) -> None:
-        """Send all there is to say of `records`, which were fetched up to `positions`: it joins the interval."""
+    async def send(self, interval: Interval, batch: BatchUnderWay, stepped: Stepped) -> None:
+        """Send all that a voice has to say of a batch; it joins the interval."""
+        voice, records = batch.voice, batch.records
         predictions = stepped.predictions
-        letters, dropped = refused_ticks(records, predictions, self._settings, self._element)
-        refused = self._refusals.predictions_of(records, self._element)
-        sent = SentBatch(predictions, dead + letters + refused, dropped)
-        interval.add(sent, positions)
+        letters, dropped = refused_ticks(records, predictions, self._settings, voice.element)
+        refused = self._refusals.predictions_of(records, voice.element)
+        sent = SentBatch(voice, records, batch.positions, predictions, batch.dead + letters + refused, dropped)
+        interval.add(sent)
         await self._send_predictions(sent, stepped.records)
-        await self._send_letters(sent.dead)
-        if self.breaker.count(_read(predictions.ticks) + len(dead), len(sent.dead), time.monotonic()):
+        await self._send_letters(sent.dead, voice.label)
+        if self.breaker.count(_read(predictions.ticks) + len(batch.dead), len(sent.dead), time.monotonic()):
             self._say_breaker(sent.dead)
         numbers, times_ms = records.partition, records.timestamp_ms
         last = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]), len(records) - 1)[: len(records)]
         self._arrived_ms.update(zip(numbers[last].tolist(), times_ms[last].tolist(), strict=True))
         self._compare_clocks(records)
-        self._notes.note(predictions.ticks)
-        self.watch.note(predictions.ticks, records)
-        self._too_fine.note(records)
+        voice.note(predictions, records)
 
     def _compare_clocks(self, records: RecordColumns) -> None:
         """Say once when a batch's newest record was written in our future: then latency is not to be known."""
@@ -100,10 +83,10 @@ class Sender:
         on_its_way = await self._delivery.send(self._settings.output.topic, records)
         on_its_way.add_done_callback(acknowledged)
 
-    async def _send_letters(self, dead: list[DeadLetter]) -> None:
+    async def _send_letters(self, dead: list[DeadLetter], model: str) -> None:
         if dead:
             topic = self._settings.input.topic
-            records = [self._refusals.letter(letter, topic, self._model) for letter in dead]
+            records = [self._refusals.letter(letter, topic, model) for letter in dead]
             await self._delivery.send(self._settings.dead_letter_topic, records)
 
     def _say_breaker(self, dead: list[DeadLetter]) -> None:

@@ -106,21 +106,24 @@ class Served:
 @asynccontextmanager
 async def start(
     settings: Settings,
-    bundle: Path,
+    bundle: Path | None,
     *flags: str,
     prefix: Sequence[str] = (),
     program: str = _MAIN,
     **environment: str,
 ) -> AsyncIterator[Served]:
-    """Serve `bundle` as `settings` say, but for secrets, on a free HTTP port, by way of `prefix`, a program that
-    becomes another; killed at the end."""
+    """Serve `bundle`, or the model that is named, as `settings` say, but for secrets, on a free HTTP port.
+
+    By way of `prefix`, a program that becomes another; killed at the end.
+    """
     given = [
         f"--{section}.{name}={value}"
         for section, table in settings.model_dump(exclude_defaults=True).items()
         for name, value in table.items()
         if not isinstance(value, SecretStr)
     ]
-    given += [f"--model.path={bundle}", "--http.port=0", *flags]
+    given += [] if bundle is None else [f"--model.path={bundle}"]
+    given += ["--http.port=0", *flags]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         process: asyncio.subprocess.Process | Forked

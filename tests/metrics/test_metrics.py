@@ -101,6 +101,7 @@ def used(now_s: Callable[[], float] = time.monotonic) -> Metrics:
     counted.snapshot_written(4096, 0.1)
     counted.snapshot_failed()
     counted.rebalance()
+    counted.lines({("oil@1", "speaking"): 2})
     counted.loop_lag(0.001)
     counted.broker_up(True)
     counted.breaker(False)
@@ -210,7 +211,7 @@ def test_what_was_done_is_what_is_shown() -> None:
     assert value(counted, "streamrnn_rolling_rmse", target="a", horizon="1", model="persistence") == 2
     assert value(counted, "streamrnn_rolling_mae", target="a", horizon="1", model="model") == 1
     assert value(counted, "streamrnn_stage_seconds_count", stage="commit") == 1
-    assert [value(counted, "streamrnn_partition_phase", partition="3", phase=p) for p in PHASES] == [0, 1, 0, 0]
+    assert [value(counted, "streamrnn_partition_phase", partition="3", phase=p) for p in PHASES] == [0, 1, 0, 0, 0]
 
 
 def test_truths_are_counted_whole_though_errors_fade() -> None:

@@ -54,9 +54,9 @@ class TappedEngine(Engine):
 
     on_step: Callable[[bool], None] = staticmethod(lambda warm: None)
 
-    def step(self, ticks: TickBatch, warm: bool = False) -> PredictionBatch:
+    def step(self, ticks: TickBatch, warm: bool = False, has_misses: bool = False) -> PredictionBatch:
         self.on_step(warm)
-        return super().step(ticks, warm)
+        return super().step(ticks, warm, has_misses)
 
 
 def make_engine() -> TappedEngine:

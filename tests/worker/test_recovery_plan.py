@@ -215,6 +215,7 @@ ALL_TERMS = st.builds(
     st.integers(0, 6),
     st.none() | st.integers(0, 9),
     st.just(False),
+    st.just(True),
 )
 
 

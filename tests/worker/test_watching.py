@@ -127,5 +127,5 @@ async def test_a_worker_counts_says_and_shows_what_ticks_miss(
             await w.until(lambda: w.source.offsets == {0: 40})
     assert b'streamrnn_features_missing_total{feature="x"} 36.0' in w.metrics.text()
     assert b"streamrnn_times_far_total 4.0" in w.metrics.text()
-    assert w.worker.sender.watch.status()["x"] == {"share": 0.9, "resembles": "X"}
+    assert w.worker.lineup.main().watch.status()["x"] == {"share": 0.9, "resembles": "X"}
     assert sum("x is missing in" in m and "records have X" in m for m in caplog.messages) == 1
