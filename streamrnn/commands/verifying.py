@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+from functools import partial
 
 from streamrnn.commands.arguments import LARGEST_COUNT, count, one_of
 from streamrnn.config import Settings
@@ -40,14 +41,16 @@ def run_verify(args: argparse.Namespace, settings: Settings) -> int:
     """Verify and print the report; 0 when all was checked and nothing is wrong, else 1."""
     from rich.console import Console
 
-    from streamrnn.registry import load_model
+    from streamrnn.registry import load_label, load_model
     from streamrnn.verifying.summary import print_report, progress
     from streamrnn.verifying.verify import Options, verify
 
     options = Options(tuple(args.partition), args.since, args.guarantee, args.strict, args.limit)
     model = load_model(settings.model)
     with progress(Console(stderr=True, highlight=False)) as watch:
-        report = asyncio.run(verify(settings, model, options, watch=watch))
+        report = asyncio.run(
+            verify(settings, model, options, watch=watch, load=partial(load_label, settings.model))
+        )
     print_report(report, Console(highlight=False))
     if args.json:
         print(json.dumps(report.as_json()))

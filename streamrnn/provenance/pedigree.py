@@ -5,6 +5,17 @@ from typing import NamedTuple
 import msgspec
 
 FORMAT = 1
+LONGEST_TEXT = 3000
+"""Characters; brokers take 4,096 bytes of metadata unless told otherwise."""
+
+
+class Spoken(NamedTuple):
+    """Who made the predictions from `served_from` on until the next did, and since when the state is."""
+
+    model: str
+    fingerprint: str
+    since: int
+    served_from: int
 
 
 class Pedigree(NamedTuple):
@@ -18,6 +29,8 @@ class Pedigree(NamedTuple):
     born: str = ""
     """Drawn anew whenever a state begins: what begins at the same offset of another topic is another state. It
     starts with the topic's id and a point, where brokers have ids."""
+    before: tuple[Spoken, ...] = ()
+    """Those who spoke of the partition before, the last one last; the oldest of very many are forgotten."""
 
     @property
     def topic_id(self) -> str:
@@ -32,9 +45,19 @@ class Pedigree(NamedTuple):
         """Whether both states have one beginning."""
         return (self.since, self.born) == (other.since, other.born)
 
+    def speaking_after(self, other: "Pedigree", offset: int) -> "Pedigree":
+        """The same state, which speaks from `offset` on in place of the other."""
+        ended = Spoken(other.model, other.fingerprint, other.since, other.served_from)
+        spoken = (*other.before, ended) if other.served_from < offset else other.before
+        after = self._replace(served_from=offset, before=spoken)
+        while after.before and len(after.to_text()) > LONGEST_TEXT:
+            after = after._replace(before=after.before[1:])
+        return after
+
     def to_text(self) -> str:
         """The pedigree as text for the metadata of a committed offset."""
-        return msgspec.json.encode({"v": FORMAT} | self._asdict()).decode()
+        said = {name: value for name, value in self._asdict().items() if value != ()}
+        return msgspec.json.encode({"v": FORMAT} | said).decode()
 
     @staticmethod
     def from_text(text: str) -> "Pedigree | None":
@@ -45,7 +68,7 @@ class Pedigree(NamedTuple):
             return None
         if written.v != FORMAT:
             return None
-        return Pedigree(written.model, written.fingerprint, written.since, written.served_from, written.born)
+        return Pedigree(*(getattr(written, name) for name in Pedigree._fields))
 
 
 class _Written(msgspec.Struct):
@@ -55,6 +78,7 @@ class _Written(msgspec.Struct):
     since: int
     served_from: int
     born: str = ""
+    before: tuple[Spoken, ...] = ()
 
 
 _WRITTEN = msgspec.json.Decoder(_Written)

@@ -5,7 +5,7 @@ and challenger.json beside it the one that runs beside that. The registry is the
 daemons: daemons look there. Knows bundles, not their use. Torch is imported only where a model is written or read.
 """
 
-from streamrnn.registry.chosen import check_named, load_model
+from streamrnn.registry.chosen import check_named, load_label, load_model
 from streamrnn.registry.model_names import is_name
 from streamrnn.registry.pointers import Champion, Staged, Wanted
 from streamrnn.registry.registry import Registry
@@ -23,5 +23,6 @@ __all__ = [
     "WorkerReport",
     "check_named",
     "is_name",
+    "load_label",
     "load_model",
 ]

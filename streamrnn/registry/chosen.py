@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from streamrnn.config import ModelSettings
-from streamrnn.errors import ConfigError
+from streamrnn.errors import BundleError, ConfigError
 from streamrnn.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -28,3 +28,11 @@ def load_model(settings: ModelSettings) -> "Model":
     assert settings.registry, "checked"
     assert settings.name, "checked"
     return Registry(settings.registry).load(settings.name, settings.version)
+
+
+def load_label(settings: ModelSettings, label: str) -> "Model":
+    """The model of a label, NAME@VERSION, of the registry that the settings name; BundleError without one."""
+    name, _, version = label.rpartition("@")
+    if settings.registry is None or not version.isdigit():
+        raise BundleError(f"{label} is in no registry that the settings name")
+    return Registry(settings.registry).load(name, int(version))

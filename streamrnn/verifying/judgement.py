@@ -5,7 +5,6 @@ expected; where an earlier model or state made them, each tick of the input must
 No I/O. Shapes: m expected, n found.
 """
 
-from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from streamrnn.ticks import OutRecord
 from streamrnn.verifying.faults import Example, Faults
 from streamrnn.verifying.found import NO_LABEL, FoundColumns, Places, letter_digest
+from streamrnn.verifying.matching import Flags, Hits, grouped, hits_of, repeats, same_as_before
 from streamrnn.verifying.places import MOST_OFFSET, offset_of, whole
 from streamrnn.verifying.recomputing import Expected, Refusal
 
-Flags = NDArray[np.bool_]
 _NO_RECORD = "the input has no such record"
 
 
@@ -38,14 +37,6 @@ class Stretch(NamedTuple):
     start: int
     stop: int
     rules: StretchRules
-
-
-class _Hits(NamedTuple):
-    """Which found records are of an expected tick (n,), which tick that is (n,), and copies of each tick (m,)."""
-
-    is_hit: Flags
-    slot: NDArray[np.intp]
-    copies: NDArray[np.intp]
 
 
 class Judge:
@@ -69,12 +60,12 @@ class Judge:
     def recomputed(self, stretch: Stretch, expected: Expected) -> None:
         """All must be as expected."""
         found = self._predictions.between(stretch.start, stretch.stop)
-        letters = _grouped(self._letters.between(stretch.start, stretch.stop))
+        letters = grouped(self._letters.between(stretch.start, stretch.stop))
         own = found.name == self._own
-        hits = _hits(expected.places, found.source, own)
+        hits = hits_of(expected.places, found.source, own)
         self._unexpected(found, hits.is_hit, expected.places, expected.refused)
         self._differing(found, hits, expected)
-        again = hits.is_hit & _repeats(found.source, hits.is_hit)
+        again = hits.is_hit & repeats(found.source, hits.is_hit)
         self._doubled(found, again)
         self._in_order(found, hits.is_hit & ~again)
         self._missing(stretch.rules, expected, hits.copies, letters)
@@ -82,15 +73,28 @@ class Judge:
         self.checked += int(hits.is_hit.sum())
         self._note_ahead(stretch.rules, found, letters)
 
+    def agreed(self, stretch: Stretch, expected: Expected, *, is_alone: bool) -> None:
+        """What this model has said must be as expected; whether each tick has an answer is judged by `present`.
+
+        is_alone: nobody else may have said anything of the ticks.
+        """
+        found = self._predictions.between(stretch.start, stretch.stop)
+        own = found.name == self._own
+        hits = hits_of(expected.places, found.source, own)
+        self._differing(found, hits, expected)
+        if is_alone:
+            self._unexpected(found, own | ~np.isin(found.source, expected.places), expected.places, {})
+        self.checked += int(hits.is_hit.sum())
+
     def present(self, stretch: Stretch, places: Places, silent: Flags) -> None:
         """Each tick of the input, at these places, must have a prediction of any model, or a dead letter; the
         silent may have one, and none of a list that was refused as a whole need."""
         rules, found = stretch.rules, self._predictions.between(stretch.start, stretch.stop)
         letters = self._letters.between(stretch.start, stretch.stop)
-        hits = _hits(places, found.source, found.name != NO_LABEL)
-        answers = _hits(places, letters.source, letters.name != NO_LABEL)
+        hits = hits_of(places, found.source, found.name != NO_LABEL)
+        answers = hits_of(places, letters.source, letters.name != NO_LABEL)
         self._unexpected(found, hits.is_hit, places, {})
-        again, same = hits.is_hit & _repeats(found.source, hits.is_hit), _same_as_before(found)
+        again, same = hits.is_hit & repeats(found.source, hits.is_hit), same_as_before(found)
         self._doubled(found, again & same)
         self._faults.add(
             "differing",
@@ -104,7 +108,7 @@ class Judge:
         )
         self._in_order(found, hits.is_hit & ~again)
         self._letters_present(letters, answers, hits.copies)
-        self._note_ahead(rules, found, _grouped(letters))
+        self._note_ahead(rules, found, grouped(letters))
         lowest = max(rules.first_prediction, rules.first_letter)
         is_answered = (hits.copies + answers.copies > 0) | np.isin(whole(places), letters.source)
         gone = ~is_answered & (offset_of(places) >= lowest) & ~silent
@@ -118,7 +122,7 @@ class Judge:
         """What names ticks from `stop` on, which the input does not hold."""
         rest = self._predictions.between(stop, MOST_OFFSET)
         self._unexpected(rest, np.zeros(len(rest.source), np.bool_), np.zeros(0, np.int64), {})
-        for place, rows in _grouped(self._letters.between(stop, MOST_OFFSET)).items():
+        for place, rows in grouped(self._letters.between(stop, MOST_OFFSET)).items():
             self._letter_fault("letter_unexpected", place, rows, f"nothing: {_NO_RECORD}")
 
     # Predictions
@@ -138,7 +142,7 @@ class Judge:
 
         self._faults.add("unexpected", int((~is_hit).sum()), map(example, np.flatnonzero(~is_hit).tolist()))
 
-    def _differing(self, found: FoundColumns, hits: _Hits, expected: Expected) -> None:
+    def _differing(self, found: FoundColumns, hits: Hits, expected: Expected) -> None:
         rows = np.flatnonzero(hits.is_hit)
         wrong = rows[(found.digest[rows] != expected.digest[hits.slot[rows]]).any(axis=1)]
 
@@ -240,15 +244,15 @@ class Judge:
             self._faults.one("letter_differing", Example(place, int(rows.at[n]), refusal.record.key, wanted, said))
         return None
 
-    def _letters_present(self, letters: FoundColumns, answers: _Hits, predictions: NDArray[np.intp]) -> None:
-        for place, rows in _grouped(letters.rows(~answers.is_hit)).items():
+    def _letters_present(self, letters: FoundColumns, answers: Hits, predictions: NDArray[np.intp]) -> None:
+        for place, rows in grouped(letters.rows(~answers.is_hit)).items():
             self._letter_fault("letter_unexpected", place, rows, f"nothing: {_NO_RECORD}")
-        again = answers.is_hit & _repeats(letters.source, answers.is_hit)
-        for place, rows in _grouped(letters.rows(again)).items():
+        again = answers.is_hit & repeats(letters.source, answers.is_hit)
+        for place, rows in grouped(letters.rows(again)).items():
             self._letter_fault("letter_doubled", place, rows, "one dead letter")
         both = answers.is_hit & ~again
         both[both] = predictions[answers.slot[both]] > 0
-        for place, rows in _grouped(letters.rows(both)).items():
+        for place, rows in grouped(letters.rows(both)).items():
             self._letter_fault("letter_unexpected", place, rows, "none: it has a prediction")
 
     def _letter_fault(self, kind: str, place: int, rows: FoundColumns, expected: str, first: int = 0) -> None:
@@ -256,35 +260,3 @@ class Judge:
         for at, name in zip(rows.at[first:].tolist(), rows.name[first:].tolist(), strict=True):
             _, stage, code = self._letter_names[name]
             self._faults.one(kind, Example(place, at, None, expected, f"dead letter: {stage} {code}"))
-
-
-def _hits(places: Places, source: Places, is_candidate: Flags) -> _Hits:
-    """Which of the candidates are of one of these ascending places."""
-    if not len(places):
-        return _Hits(np.zeros(len(source), np.bool_), np.zeros(len(source), np.intp), np.zeros(0, np.intp))
-    slot = np.minimum(np.searchsorted(places, source), len(places) - 1)
-    is_hit = is_candidate & (places[slot] == source)
-    return _Hits(is_hit, slot, np.bincount(slot[is_hit], minlength=len(places)))
-
-
-def _repeats(source: Places, among: Flags) -> Flags:
-    """Which of those among them have the source of an earlier one among them."""
-    again = np.zeros(len(source), np.bool_)
-    rows = np.flatnonzero(among)
-    again[rows[1:]] = source[rows[1:]] == source[rows[:-1]]
-    return again
-
-
-def _same_as_before(found: FoundColumns) -> Flags:
-    """Which have the model and the content of the one just before."""
-    same = np.zeros(len(found.source), np.bool_)
-    same[1:] = (found.digest[1:] == found.digest[:-1]).all(axis=1) & (found.name[1:] == found.name[:-1])
-    return same
-
-
-def _grouped(columns: FoundColumns) -> dict[int, FoundColumns]:
-    """By source place."""
-    rows: defaultdict[int, list[int]] = defaultdict(list)
-    for n, place in enumerate(columns.source.tolist()):
-        rows[place].append(n)
-    return {place: columns.rows(slice(at[0], at[-1] + 1)) for place, at in rows.items()}

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from streamrnn.codecs.keys import to_text
 from streamrnn.config import Settings
-from streamrnn.engine.thread import EngineThread
 from streamrnn.errors import BrokerError, ConfigError
 from streamrnn.kafka.marks import Mark
 from streamrnn.kafka.reading.log import LogExtent
@@ -18,12 +17,11 @@ from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import NO_INDEX, Record
 from streamrnn.verifying.faults import Example, Faults
 from streamrnn.verifying.found import FoundLetters, FoundPredictions, FoundRecords
-from streamrnn.verifying.judgement import Judge, Stretch
+from streamrnn.verifying.judgement import Judge, Stretch, StretchRules
 from streamrnn.verifying.places import index_of, offset_of
 from streamrnn.verifying.plan import Basis, PlannedStretch, VerifyPlan, make_plan
-from streamrnn.verifying.recomputing import Recomputing
+from streamrnn.verifying.reciting import EarlierStretch, Reciter, Reciters
 from streamrnn.verifying.report import Fault, PartitionReport
-from streamrnn.verifying.restored import OldestSnapshots
 from streamrnn.verifying.topics import Topics
 
 
@@ -43,8 +41,6 @@ class VerifyTerms(NamedTuple):
     """What all partitions have in common; since: the state's first tick where no pedigree tells it."""
 
     settings: Settings
-    label: str
-    fingerprint: str
     is_exact: bool
     since: int | None
     limit: int
@@ -58,22 +54,25 @@ class PartitionCheck:
         partition: int,
         terms: VerifyTerms,
         topics: Topics,
-        recomputing: Recomputing,
-        snapshots: OldestSnapshots,
-        thread: EngineThread,
+        reciters: Reciters,
         watch: Watch,
     ) -> None:
         self._partition, self._terms, self._topics = partition, terms, topics
-        self._recomputing, self._snapshots, self._thread, self._watch = recomputing, snapshots, thread, watch
-        self._content = recomputing.content
+        self._reciters, self._watch = reciters, watch
+        self._recite(reciters.given)
         self._faults = Faults(terms.limit)
         self._records = self._ticks = 0
+
+    def _recite(self, reciter: Reciter) -> None:
+        self._reciter, self._thread = reciter, reciter.thread
+        self._recomputing, self._content = reciter.recomputing, reciter.recomputing.content
 
     async def run(self) -> PartitionReport:
         """Read, recompute, judge; ConfigError when another model served."""
         settings, number = self._terms.settings, self._partition
         mark = await self._mark()
-        pedigree = check_pedigree(number, mark, self._terms)
+        self._recite(self._reciters.speaking(pedigree_of(mark)))
+        pedigree = check_pedigree(number, mark, self._reciter)
         predictions = FoundPredictions(number, self._content)
         letters = FoundLetters(number, settings.input.topic)
         output = await self._gather(settings.output.topic, predictions)
@@ -83,7 +82,12 @@ class PartitionCheck:
         basis = self._basis(mark, pedigree, settled, source)._replace(output=output, dead=dead)
         if source.start > basis.since:
             basis = await self._placed(basis)
-        return await self._judge(basis, predictions, letters, _assumptions(basis, mark, pedigree, letters))
+        notes = _assumptions(basis, mark, pedigree, letters)
+        if pedigree is not None:
+            earlier, unchecked = self._reciters.earlier(pedigree, source.start)
+            basis = basis._replace(presence_below=earlier[-1].spoken.served_from if earlier else None)
+            return await self._judge(basis, predictions, letters, notes + unchecked, earlier)
+        return await self._judge(basis, predictions, letters, notes, [])
 
     async def _mark(self) -> Mark | None:
         return (await self._topics.marks([self._partition]))[self._partition]
@@ -122,22 +126,30 @@ class PartitionCheck:
         """With the oldest snapshot from which the input goes on, if there is one."""
         stop = min(basis.committed, basis.source.stop)
         at = await self._thread.call(
-            self._snapshots.place, self._partition, basis.source.start, stop, basis.since, basis.born
+            self._reciter.snapshots.place, self._partition, basis.source.start, stop, basis.since, basis.born
         )
         return basis if at is None else basis._replace(placed=at)
 
     async def _judge(
-        self, basis: Basis, predictions: FoundPredictions, letters: FoundLetters, notes: list[str]
+        self,
+        basis: Basis,
+        predictions: FoundPredictions,
+        letters: FoundLetters,
+        notes: list[str],
+        earlier: Sequence[EarlierStretch],
     ) -> PartitionReport:
         said, refused = predictions.sealed(), letters.sealed()
         plan = make_plan(basis, said, refused)
-        judge = Judge(self._terms.label, said, predictions.names, refused, letters.names, self._faults)
+        found = (said, predictions.names, refused, letters.names, self._faults)
+        judge, before = Judge(self._reciter.label, *found), 0
         self._note_foreign("unexpected", predictions)
         self._note_foreign("letter_unexpected", letters)
         for step in plan.steps:
             await self._take(step, judge, plan)
         judge.beyond(plan.stop if not plan.unchecked else max(plan.stop, basis.committed))
         await self._thread.call(self._recomputing.forget, self._partition)
+        for stretch in earlier:
+            before += await self._take_earlier(stretch, Judge(stretch.spoken.model, *found))
         return PartitionReport(
             partition=self._partition,
             since=basis.since,
@@ -145,8 +157,8 @@ class PartitionCheck:
             committed=basis.committed,
             records=self._records,
             ticks=self._ticks,
-            checked=judge.checked,
-            not_recomputed=judge.not_recomputed,
+            checked=judge.checked + before,
+            not_recomputed=judge.not_recomputed - before,
             ahead=judge.ahead,
             letters=judge.letters,
             broker_refused=judge.broker_refused,
@@ -183,6 +195,25 @@ class PartitionCheck:
         if step.has_state:
             self._recomputing.warm(records)
         judge.present(part, *self._recomputing.places(records))
+
+    async def _take_earlier(self, stretch: EarlierStretch, judge: Judge) -> int:
+        """What another speaker has said before: how many of its predictions were recomputed and compared."""
+        topic, spoken = self._terms.settings.input.topic, stretch.spoken
+        for start, stop in ((spoken.since, spoken.served_from), (spoken.served_from, stretch.until)):
+            async with aclosing(self._topics.read(topic, self._partition, start, stop)) as batches:
+                async for records in batches:
+                    await stretch.reciter.thread.call(self._compare, stretch, judge, records)
+                    self._say(topic, records[-1].offset - spoken.since, stretch.until - spoken.since)
+        await stretch.reciter.thread.call(stretch.reciter.recomputing.forget, self._partition)
+        return judge.checked
+
+    def _compare(self, stretch: EarlierStretch, judge: Judge, records: Sequence[Record]) -> None:
+        """Records of before it spoke, or of after."""
+        first, recomputing = records[0].offset, stretch.reciter.recomputing
+        if first < stretch.spoken.served_from:
+            return recomputing.warm(records)
+        part = Stretch(first, records[-1].offset + 1, StretchRules())
+        return judge.agreed(part, recomputing.step(records), is_alone=self._terms.is_exact)
 
     def _say(self, topic: str, done: int, total: int) -> None:
         self._watch(VerifyProgress(self._partition, topic, done, total))
@@ -231,14 +262,20 @@ class PartitionCheck:
         return None
 
 
-def check_pedigree(partition: int, mark: Mark | None, terms: VerifyTerms) -> Pedigree | None:
+def pedigree_of(mark: Mark | None) -> Pedigree | None:
+    """The pedigree beside a committed offset, None without one."""
+    return None if mark is None else Pedigree.from_text(mark.metadata)
+
+
+def check_pedigree(partition: int, mark: Mark | None, reciter: Reciter) -> Pedigree | None:
     """The pedigree beside a committed offset, None without one; ConfigError when it is not the model's."""
-    pedigree = None if mark is None else Pedigree.from_text(mark.metadata)
-    if pedigree is None or (pedigree.model, pedigree.fingerprint) == (terms.label, terms.fingerprint):
+    pedigree = pedigree_of(mark)
+    if pedigree is None or (pedigree.model, pedigree.fingerprint) == (reciter.label, reciter.fingerprint):
         return pedigree
-    served, given = f"{pedigree.model} ({pedigree.fingerprint[:16]})", f"{terms.label} ({terms.fingerprint[:16]})"
+    served = f"{pedigree.model} ({pedigree.fingerprint[:16]})"
+    given = f"{reciter.label} ({reciter.fingerprint[:16]})"
     reason = "set model.version, model.name or model.path to that one"
-    if pedigree.model == terms.label:
+    if pedigree.model == reciter.label:
         reason = "the weights, or settings that change a state, are others: verify with those that served"
     raise ConfigError(f"partition {partition} is served by {served}, the model given is {given}: {reason}")
 

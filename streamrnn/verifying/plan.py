@@ -14,7 +14,8 @@ class Basis(NamedTuple):
 
     The state begins at `since`, its predictions at `served_from`; it is at hand from `placed` on, which is `since`
     or where a snapshot stands. All below `committed` must be there, and under exactly-once (`is_exact`) nothing
-    from `settled` on, which was committed after the outputs were read.
+    from `settled` on, which was committed after the outputs were read. presence_below: in place of served_from
+    where what was said before by others is recomputed too.
     """
 
     since: int
@@ -28,6 +29,12 @@ class Basis(NamedTuple):
     source: LogExtent
     output: LogExtent
     dead: LogExtent
+    presence_below: int | None = None
+
+    @property
+    def unknown_below(self) -> int:
+        """Below it an earlier model or state spoke that is not recomputed."""
+        return self.served_from if self.presence_below is None else self.presence_below
 
 
 class PlannedStretch(NamedTuple):
@@ -115,9 +122,9 @@ class _LogBounds:
             notes.append(f"{self._unread} records of ticks below {start}, which the input no longer holds")
         if basis.placed > basis.since:
             notes.append(f"begun with the snapshot at {basis.placed}: below it only presence is checked")
-        if basis.served_from > start:
+        if basis.unknown_below > start:
             notes.append(
-                f"an earlier model or state served below {basis.served_from}: only presence is checked there"
+                f"an earlier model or state served below {basis.unknown_below}: only presence is checked there"
             )
         return notes
 

@@ -9,11 +9,16 @@ from streamrnn.config import Settings
 from streamrnn.errors import DataError, TopicError
 from streamrnn.nn.model import Model
 from streamrnn.process.terminal import counted
-from streamrnn.provenance.fingerprint import fingerprint
-from streamrnn.verifying.partition_check import PartitionCheck, VerifyProgress, VerifyTerms, Watch, check_pedigree
-from streamrnn.verifying.recomputing import Recomputing, make_recomputing_line
+from streamrnn.verifying.partition_check import (
+    PartitionCheck,
+    VerifyProgress,
+    VerifyTerms,
+    Watch,
+    check_pedigree,
+    pedigree_of,
+)
+from streamrnn.verifying.reciting import LoadModel, Reciters, no_other
 from streamrnn.verifying.report import VerifyReport
-from streamrnn.verifying.restored import OldestSnapshots
 from streamrnn.verifying.topics import KafkaTopics, Topics
 
 
@@ -40,8 +45,11 @@ async def verify(
     *,
     topics: Topics | None = None,
     watch: Watch = _unwatched,
+    load: LoadModel = no_other,
 ) -> VerifyReport:
     """Recompute what the service published for its committed input and compare, partition by partition.
+
+    Where another model speaks of a partition, or spoke of it before, it is loaded and what it said is compared too.
 
     Memory: some 80 bytes for each prediction of one partition, and the state of its streams. ConfigError when
     another model served, DataError for a partition that does not exist, BrokerError as Kafka has it,
@@ -51,19 +59,17 @@ async def verify(
     seen = topics or KafkaTopics(settings)
     guarantee = given.guarantee or settings.delivery.guarantee
     is_exact = guarantee == "exactly_once"
-    label = model.spec.label
-    terms = VerifyTerms(settings, label, fingerprint(model, settings), is_exact, given.since, given.limit)
+    terms = VerifyTerms(settings, is_exact, given.since, given.limit)
     numbers = await _numbers(settings, given, seen)
-    for number, mark in (await seen.marks(numbers)).items():
-        check_pedigree(number, mark, terms)  # before hours of work on those before it
-    line, reports = make_recomputing_line(model, settings), []
-    recomputing, snapshots = Recomputing(settings, line), OldestSnapshots(line)
-    with line.thread as thread:
+    reports = []
+    with Reciters(settings, model, load) as reciters:
+        for number, mark in (await seen.marks(numbers)).items():
+            reciter = reciters.speaking(pedigree_of(mark))
+            check_pedigree(number, mark, reciter)  # before hours of work on those before it
         for number in numbers:
-            check = PartitionCheck(number, terms, seen, recomputing, snapshots, thread, watch)
-            reports.append(await check.run())
+            reports.append(await PartitionCheck(number, terms, seen, reciters, watch).run())
     seconds = time.monotonic() - began_s
-    return VerifyReport(label, guarantee, is_exact or given.strict, seconds, tuple(reports))
+    return VerifyReport(model.spec.label, guarantee, is_exact or given.strict, seconds, tuple(reports))
 
 
 def _unequal(source: str, count: int, topic: str, other: int) -> str:

@@ -153,7 +153,8 @@ def choice_after(facts: RecoveryFacts, terms: RecoveryTerms, restored: Restored 
         choice = _from_records(facts, committed, known, terms)
         return choice._replace(notes=(note, *choice.notes))
     served_from = committed if known is None else known.served_from
-    pedigree = Pedigree(terms.model, terms.fingerprint, restored.since, served_from, restored.born)
+    before = () if known is None else known.before
+    pedigree = Pedigree(terms.model, terms.fingerprint, restored.since, served_from, restored.born, before)
     return RecoveryChoice(Way.SNAPSHOT, restored.offset, committed, pedigree)
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import random
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from streamrnn.engine.engine import Engine
 from streamrnn.kafka.writing.appending import Appender
 from streamrnn.nn.model import Model
 from streamrnn.nn.spec import Channel, ModelSpec
-from streamrnn.registry import Registry
+from streamrnn.registry import Registry, load_label
 from streamrnn.ticks import OutRecord, Record
+from streamrnn.verifying.verify import Options, verify
 
 from .conftest import SettingsFactory, embedded_only, real_only
 from .reading_back import read_range
@@ -149,6 +152,17 @@ async def check(settings: Settings, feed: Feed) -> dict[int, list[str]]:
     return spoken
 
 
+async def verify_clean(settings: Settings, registry: Registry, tmp_path: Path, feed: Feed) -> None:
+    """Every prediction is recomputed with the model that made it, whichever is given."""
+    named = settings.model.model_copy(update={"registry": str(tmp_path / "registry"), "name": "toy"})
+    for version in (1, 2):
+        given = registry.load("toy", version)
+        report = await verify(settings, given, Options(strict=True), load=partial(load_label, named))
+        assert report.is_clean, report.as_json()
+        assert (report.total("checked"), report.total("not_recomputed")) == (feed.sent, 0)
+        assert [note for each in report.partitions for note in each.notes] == []
+
+
 @real_only
 async def test_a_version_is_staged_promoted_and_rolled_back_while_the_ticks_flow(
     settings: SettingsFactory, registry: Registry, tmp_path: Path
@@ -175,6 +189,7 @@ async def test_a_version_is_staged_promoted_and_rolled_back_while_the_ticks_flow
         await served.until_metric("streamrnn_predictions_total", feed.sent)
         assert await served.stop(signal.SIGTERM) == 0, served.log()
     assert await check(s, feed) == {p: ["toy@1", "toy@2", "toy@1"] for p in range(PARTITIONS)}
+    await verify_clean(s, registry, tmp_path, feed)
     assert [r.is_fresh for r in registry.reports("toy").heard] == [], "it has taken its report along"
 
 
@@ -200,6 +215,49 @@ async def test_a_restart_between_a_promotion_and_its_cut_over_goes_on_with_who_i
                 await asyncio.sleep(0.2)
         assert await served.stop(signal.SIGTERM) == 0, served.log()
     assert await check(s, feed) == {p: ["toy@1", "toy@2"] for p in range(PARTITIONS)}
+    await verify_clean(s, registry, tmp_path, feed)
+
+
+@real_only
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_two_workers_that_are_killed_and_frozen_while_the_champion_changes_answer_each_tick_once(
+    settings: SettingsFactory, registry: Registry, tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    s = await settings(partitions=PARTITIONS, delivery={"guarantee": "exactly_once"})
+    feed = Feed()
+    given = [*flags(tmp_path), f"--snapshots.url={tmp_path / 'snapshots'}", "--snapshots.interval_s=0.5"]
+    async with feed.flowing(s), AsyncExitStack() as daemons:
+        running = [await daemons.enter_async_context(start(s, None, *given)) for _ in range(2)]
+        await running[0].until_metric("streamrnn_predictions_total", 50)
+        for _ in range(20):
+            await asyncio.sleep(rng.uniform(0.2, 1.5))
+            act, one = rng.choice(["promote", "promote", "kill", "freeze"]), rng.randrange(2)
+            if act == "promote":
+                registry.set_champion("toy", rng.choice([1, 2]))
+            elif act == "kill":
+                await running[one].stop(signal.SIGKILL)
+                running[one] = await daemons.enter_async_context(start(s, None, *given))
+            else:
+                running[one].signal(signal.SIGSTOP)
+                await asyncio.sleep(rng.uniform(0.1, 3.0))
+                running[one].signal(signal.SIGCONT)
+            running = [one if one.is_running() else await again(daemons, s, given) for one in running]
+    async with start(s, None, *given) as served:
+        async with asyncio.timeout(120):
+            while sum(1 for _ in await records_of(s, s.output.topic)) < feed.sent:
+                await asyncio.sleep(0.3)
+        assert await served.stop(signal.SIGTERM) == 0, served.log()
+    spoken = await check(s, feed)
+    assert any(len(speakers) > 1 for speakers in spoken.values()), "nothing has changed"
+    await verify_clean(s, registry, tmp_path, feed)
+
+
+async def again(daemons: AsyncExitStack, settings: Settings, given: list[str]) -> Served:
+    """A daemon in place of one that has ended, as who was taken for dead does."""
+    return await daemons.enter_async_context(start(settings, None, *given))
 
 
 @embedded_only

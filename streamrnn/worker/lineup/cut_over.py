@@ -115,4 +115,5 @@ def _is_at_rest(voice: ModelVoice, partition: Partition) -> bool:
 def _speaking_from(voice: ModelVoice, partition: Partition) -> Pedigree:
     followed = voice.follower.pedigree(partition.number)
     assert followed is not None, "it is at rest"
-    return followed._replace(served_from=partition.serving.position)
+    assert partition.serving.pedigree is not None, "it speaks"
+    return followed.speaking_after(partition.serving.pedigree, partition.serving.position)
