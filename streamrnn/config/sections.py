@@ -134,6 +134,9 @@ class ModelSettings(Section):
     switch: Literal["per-partition", "together"] = Field(
         "per-partition", description="Cut each partition over as soon as it is ready, or all of a worker at once."
     )
+    warmup: Literal["ticks", "all"] = Field(
+        "ticks", description="What a version begins to follow with: the last input.warmup_ticks, or all there are."
+    )
     rollback_window_s: Annotated[float, Field(ge=0)] = Field(
         600.0, description="How long the champion before follows, so that a rollback is at once and exact."
     )

@@ -5,7 +5,7 @@ Units are base units (seconds, bytes). Knows numpy and prometheus_client, and th
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -186,6 +186,15 @@ class Metrics(Counters):
     def lines(self, counts: Mapping[tuple[str, str], int]) -> None:
         """How many partitions each model speaks of, or follows in which state, by model and LINE_STATES."""
         self._values["streamrnn_line_partitions"] = {key: float(count) for key, count in counts.items()}
+
+    def compared(self, figures: Iterable[tuple[str, str, int, float | None, int]]) -> None:
+        """How two models do on the same truths: model, target, horizon, mean squared error, truths."""
+        for name in ("streamrnn_compared_mse", "streamrnn_compared_truths"):
+            self._values[name] = {}
+        for model, target, horizon, mse, truths in figures:
+            if mse is not None:
+                self._set("streamrnn_compared_mse", mse, model, target, str(horizon))
+                self._set("streamrnn_compared_truths", truths, target, str(horizon))
 
     def cut_over(self) -> None:
         """Another model speaks of a partition from now on."""

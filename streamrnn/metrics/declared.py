@@ -74,6 +74,13 @@ DECLARED = (
     Declared("streamrnn_streams_forgotten_total", "counter", (), "Parked streams given up for want of room."),
     Declared("streamrnn_slab_bytes", "gauge", (), "Bytes of state on the device."),
     Declared("streamrnn_line_partitions", "gauge", ("model", "state"), "Partitions, by who speaks or follows."),
+    Declared(
+        "streamrnn_compared_mse",
+        "gauge",
+        ("model", "target", "horizon"),
+        "Mean squared error on the truths that two models both had forecast, since they are compared.",
+    ),
+    Declared("streamrnn_compared_truths", "gauge", ("target", "horizon"), "How many such truths there were."),
     Declared("streamrnn_cut_overs_total", "counter", (), "Times another model began to speak of a partition."),
     Declared("streamrnn_models_refused_total", "counter", (), "Models that were wanted and could not be taken."),
     Declared("streamrnn_rebalances_total", "counter", (), "Assignments taken."),

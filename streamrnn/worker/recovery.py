@@ -39,6 +39,8 @@ from streamrnn.worker.recovery_plan import (
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
+ALL = 1 << 62
+"""More ticks than there are."""
 
 
 class RecoveryWatch(Protocol):
@@ -70,11 +72,11 @@ class Recovery:
         self._settings, self._source, self._thread, self._engine = settings, source, line.thread, line.engine
         self._decoder, self._keeper, self._metrics, self._pauses = line.decoder, line.keeper, metrics, pauses
         self._rest = rest
-        kept = settings.snapshots
+        kept, reads_all = settings.snapshots, not is_speaking and settings.model.warmup == "all"
         self._terms = RecoveryTerms(
             model=line.spec.label,
             fingerprint=line.fingerprint,
-            warmup_ticks=settings.input.warmup_ticks,
+            warmup_ticks=ALL if reads_all else settings.input.warmup_ticks,
             max_replay=None if kept.url is None else kept.max_replay,
             fails_on_gap=kept.on_gap == "fail",
             is_speaking=is_speaking,

@@ -102,6 +102,7 @@ def used(now_s: Callable[[], float] = time.monotonic) -> Metrics:
     counted.snapshot_failed()
     counted.rebalance()
     counted.lines({("oil@1", "speaking"): 2})
+    counted.compared([("oil@1", "a", 1, 0.5, 10), ("oil@2", "a", 1, None, 10)])
     counted.loop_lag(0.001)
     counted.broker_up(True)
     counted.breaker(False)

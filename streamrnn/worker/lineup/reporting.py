@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from streamrnn.comparing.paired_comparison import PairedScore
@@ -46,6 +46,7 @@ class Reporting:
             while True:
                 report = await self.report()
                 self._metrics.lines(self._counts())
+                self._metrics.compared(_figures(report))
                 await self._write(report)
                 await asyncio.sleep(REPORT_S)
         finally:
@@ -71,8 +72,9 @@ class Reporting:
     async def report(self) -> WorkerReport:
         """All that is to be said now."""
         beside = next((v for v in self._lineup.voices() if v.label != self._lineup.wanted), None)
+        # Where some or all partitions are yet to change, who follows is not the challenger, or not alone.
         follows = [v for v in self._lineup.voices() if v.follower.partitions()]
-        found = await follows[0].comparison() if len(follows) == 1 else None
+        found = await beside.comparison() if beside is not None and follows == [beside] else None
         scores = [] if found is None else [_compared(score) for score in found.scores if score.truths]
         share = math.nan if found is None else found.streams.share
         return WorkerReport(
@@ -124,6 +126,13 @@ def _compared(score: PairedScore) -> Compared:
         error=_known(score.difference.error),
         p=_known(score.difference.p),
     )
+
+
+def _figures(report: WorkerReport) -> Iterator[tuple[str, str, int, float | None, int]]:
+    """Of both models, for the metrics."""
+    for each in report.comparison:
+        yield report.serving, each.target, each.horizon, each.champion_mse, each.truths
+        yield report.challenger or "", each.target, each.horizon, each.challenger_mse, each.truths
 
 
 def _known(number: float) -> float | None:
