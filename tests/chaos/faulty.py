@@ -70,7 +70,12 @@ def freeze(at: str, nth: int = 1) -> None:
 
 @fault
 def stall(at: str, nth: int = 1, seconds: float = 2.0, times: int = 1) -> None:
-    """The thread that passes the point sleeps there, as one that waits for a device does."""
+    """The thread that passes the point sleeps there, as one that waits for a device does.
+
+    Of a device no row is at hand, so the event loop takes no step itself, as it may with few ticks on a CPU.
+    """
+    owner, name, _ = located("streamrnn.engine.engine:Engine.is_at_hand")
+    setattr(owner, name, lambda self, ticks: False)
     strike(at, nth, lambda: time.sleep(seconds), times)
 
 
