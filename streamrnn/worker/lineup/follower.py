@@ -143,9 +143,11 @@ class Follower:
 
     def hand(self, handed: Handed) -> None:
         """Take a committed batch; batches come in the order in which they were committed."""
-        if self._partitions:
-            self._queue.push(handed)
-            self._is_handed.set()
+        if not self._partitions:
+            return
+        for left in self._queue.push(handed):
+            self._miss(self._following(left))
+        self._is_handed.set()
 
     async def run(self) -> None:
         """Follow for ever; raises what the line cannot go on after."""
@@ -175,13 +177,9 @@ class Follower:
 
     async def _step(self, handed: Handed) -> None:
         """Step the partitions that stand where the batch begins; those that have missed some are brought anew."""
-        moving = [n for n, end in handed.ends.items() if n in self._partitions and handed.begins[n] < end]
-        followed = [self._partitions[n] for n in moving if self._partitions[n].phase is Phase.LIVE]
+        followed = self._following(handed)
         here = [p for p in followed if p.serving.position == handed.begins[p.number]]
-        for partition in followed:
-            if partition.serving.position < handed.begins[partition.number]:
-                log.info("partition %d: %s has missed batches and reads them again", partition.number, self._label)
-                self._bring_soon(partition)
+        self._miss([p for p in followed if p.serving.position < handed.begins[p.number]])
         if not here:
             return
         records = handed.of(p.number for p in here)
@@ -193,6 +191,17 @@ class Follower:
             if self._partitions.get(partition.number) is partition:  # else its rows are somebody else's by now
                 partition.committed = handed.ends[partition.number]
                 partition.serving.place(partition.committed, pedigree)
+
+    def _following(self, handed: Handed) -> list[Partition]:
+        """Partitions that the batch takes further, and that follow."""
+        followed = (self._partitions.get(number) for number in handed.moved())
+        return [p for p in followed if p is not None and p.phase is Phase.LIVE]
+
+    def _miss(self, partitions: list[Partition]) -> None:
+        """Have batches that were missed read again, though none may come after them."""
+        for partition in partitions:
+            log.info("partition %d: %s has missed batches and reads them again", partition.number, self._label)
+            self._bring_soon(partition)
 
     def _advance(self, records: RecordColumns, spoken: PredictionBatch) -> None:
         """On the line's thread: step, and have both predictions compared.

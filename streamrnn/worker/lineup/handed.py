@@ -21,6 +21,10 @@ class Handed(NamedTuple):
     ends: Mapping[int, int]
     said: PredictionBatch
 
+    def moved(self) -> list[int]:
+        """Partitions that it takes further."""
+        return [number for number, end in self.ends.items() if self.begins[number] < end]
+
     def of(self, partitions: Iterable[int]) -> RecordColumns:
         """The records of some of its partitions, in order."""
         chosen = np.isin(self.records.partition, np.fromiter(partitions, np.int32))
@@ -37,12 +41,14 @@ class HandedQueue:
         self._most, self._count = most, 0
         self._batches: deque[Handed] = deque()
 
-    def push(self, handed: Handed) -> None:
-        """One more; the oldest leave where they are too many."""
+    def push(self, handed: Handed) -> list[Handed]:
+        """One more; the oldest leave where they are too many, and are returned."""
         self._batches.append(handed)
         self._count += len(handed.records)
+        left = []
         while self._count > self._most and len(self._batches) > 1:
-            self.pop()
+            left.append(self.pop())
+        return left
 
     def pop(self) -> Handed:
         """The oldest; IndexError where there is none."""

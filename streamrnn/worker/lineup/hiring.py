@@ -53,16 +53,20 @@ class Hiring:
     async def hire(self, version: int) -> ModelVoice:
         """The version's voice, its step compiled; BundleError or EngineError where it is refused."""
         main, newest = self._lineup.main(), self._lineup.newest()
-        thread = ThreadPoolExecutor(1, self._thread_name)
+        thread, loop = ThreadPoolExecutor(1, self._thread_name), asyncio.get_running_loop()
+        patience_s = self._settings.limits.recovery_stall_s
         try:
-            line = await asyncio.get_running_loop().run_in_executor(thread, self._make, version, main.line, newest)
+            async with asyncio.timeout(patience_s):
+                model = await loop.run_in_executor(thread, self._load, version)
+            line = await loop.run_in_executor(thread, self._make, model, main.line, newest)
+        except TimeoutError as error:
+            raise BundleError(f"version {version}: no answer of the registry in {patience_s:g} s") from error
         finally:
             thread.shutdown(wait=False)
         return ModelVoice(self._settings, self._source, line, self._metrics, self._pauses, self._lineup.committed)
 
-    def _make(self, version: int, serving: Line, newest: tuple[RecordColumns, int] | None) -> Line:
+    def _make(self, model: Model, serving: Line, newest: tuple[RecordColumns, int] | None) -> Line:
         """On the thread."""
-        model = self._load(version)
         if newest is not None:
             check_ticks(model.spec, self._settings, *newest)
         line = make_line(model, self._settings, self._metrics, self._pauses)

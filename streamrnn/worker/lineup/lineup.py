@@ -161,7 +161,8 @@ class Lineup:
     async def close(self) -> None:
         """Stop following and keeping; closes no engine's thread."""
         tasks = [task for own in self._tasks.values() for task in own]
-        self._tasks = {}
+        # Who is still made comes too late to be started.
+        self._tasks, self._partitions, self._has_started = {}, {}, False
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,13 +25,24 @@ from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import Record
 from streamrnn.worker.assembly import make_voice, make_worker
 from streamrnn.worker.line import make_line
+from streamrnn.worker.lineup.handed import HandedQueue
 from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.lineup.voice import ModelVoice
 from streamrnn.worker.loop import Worker
 from streamrnn.worker.partition import Phase
 
 from ..conftest import SHORT, SPEC, ticks
-from ..fakes import FakeDelivery, FakeSource, Journal, Lost, Place, check_order_of_durability, place_of, published
+from ..fakes import (
+    Committed,
+    FakeDelivery,
+    FakeSource,
+    Journal,
+    Lost,
+    Place,
+    check_order_of_durability,
+    place_of,
+    published,
+)
 
 OLD, NEW = "toy@1", "toy@2"
 SEEDS = int(os.environ.get("STREAMRNN_TEST_SEEDS", "3"))
@@ -250,3 +262,84 @@ async def test_whatever_happens_each_offset_is_spoken_of_by_one_voice_with_the_s
         await until(lambda: all(p.speaker == d.lineup.wanted for p in d.worker.assigner.owned()))
         assert {p.phase for p in d.worker.assigner.owned()} == {Phase.LIVE}
     check(source, exact)
+
+
+async def grow(topic: dict[int, list[Record]], source: FakeSource, count: int) -> None:
+    """More ticks in every partition, and all of them answered."""
+    for partition in topic:
+        at = len(topic[partition])
+        topic[partition] += ticks(partition, at + count)[at:]
+    await until(lambda: len(said(source.journal)) == sum(map(len, topic.values())))
+
+
+async def test_together_all_partitions_change_with_one_commit_and_not_before_all_are_ready(
+    daemons: Callable[..., Daemon],
+) -> None:
+    topic = {0: ticks(0, 40), 1: ticks(1, 40)}
+    source = FakeSource([], topic, 5)
+    source.assign(0, 1)
+    d = daemons(source, model={"switch": "together"})
+    async with d.serving():
+        await until(lambda: len(said(source.journal)) == 80)
+        voice = d.voice(2)
+        real, held = voice.follower.is_near, {1}
+        voice.follower.is_near = lambda number: number not in held and real(number)  # type: ignore[method-assign]
+        d.lineup.add(voice)
+        d.lineup.wanted = NEW
+        await until(lambda: real(0) and real(1))
+        await grow(topic, source, 20)
+        assert {p.speaker for p in d.worker.assigner.owned()} == {OLD}, "one is not ready"
+        held.clear()
+        await until(lambda: {p.speaker for p in d.worker.assigner.owned()} == {NEW})
+        await grow(topic, source, 20)
+    speakers = check(source)
+    at_once = [done.positions for done in source.journal if isinstance(done, Committed)]
+    froms = {p: speakers[p].index(NEW) for p in topic}
+    assert froms in at_once
+
+
+async def test_a_line_that_cannot_follow_any_more_is_let_go_and_the_other_speaks_on(
+    daemons: Callable[..., Daemon],
+) -> None:
+    topic = {0: ticks(0, 40)}
+    source = FakeSource([], topic, 5)
+    source.assign(0)
+    d = daemons(source)
+    async with d.serving():
+        voice = d.voice(2)
+        d.lineup.add(voice)
+        await until(lambda: voice.follower.is_near(0))
+        voice.line.engine.step = _broken  # type: ignore[method-assign]
+        await grow(topic, source, 20)
+        await until(lambda: d.lineup.get(NEW) is None)
+        assert d.lineup.broken == {NEW: "the device is gone"}
+        await grow(topic, source, 20)
+    assert set(check(source)[0]) == {OLD}
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise RuntimeError("the device is gone")
+
+
+async def test_who_falls_far_behind_reads_again_what_it_has_missed(
+    daemons: Callable[..., Daemon],
+) -> None:
+    topic = {0: ticks(0, 40), 1: ticks(1, 40)}
+    source = FakeSource([], topic, 5)
+    source.assign(0, 1)
+    d = daemons(source)
+    async with d.serving():
+        voice = d.voice(2)
+        voice.follower._queue = HandedQueue(10)
+        d.lineup.add(voice)
+        await until(lambda: voice.follower.is_near(0) and voice.follower.is_near(1))
+        gate = threading.Event()
+        voice.thread.post(gate.wait)
+        await grow(topic, source, 60)
+        assert len(voice.follower._queue) < 10
+        gate.set()
+        await until(lambda: all(voice.follower.is_at(p, len(topic[p])) for p in topic))
+        d.lineup.wanted = NEW
+        await until(lambda: {p.speaker for p in d.worker.assigner.owned()} == {NEW})
+        await grow(topic, source, 20)
+    assert all(changes(speakers) == 1 for speakers in check(source).values())
