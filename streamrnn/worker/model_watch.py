@@ -12,6 +12,7 @@ from contextlib import suppress
 from streamrnn.config import Settings
 from streamrnn.errors import BundleError
 from streamrnn.metrics import Metrics
+from streamrnn.process.aside import start_aside
 from streamrnn.registry import Registry, Wanted
 
 log = logging.getLogger(__name__)
@@ -80,25 +81,13 @@ class ModelWatch:
         self._left_behind = {thread for thread in self._left_behind if thread.is_alive()}
         if len(self._left_behind) >= MOST_LEFT_BEHIND:
             raise BundleError(f"{MOST_LEFT_BEHIND} looks hang: the registry does not answer")
-        answer: asyncio.Future[Wanted] = asyncio.get_running_loop().create_future()
-        # Not an executor's: the end of the process would wait for its threads.
-        thread = threading.Thread(target=self._answer, args=(answer,), name="model watch", daemon=True)
-        thread.start()
+        thread, answer = start_aside(self._wanted, "model watch")
         try:
             async with asyncio.timeout(self._patience_s):
                 return await answer
         except TimeoutError as error:
             self._left_behind.add(thread)
             raise BundleError(f"no answer of the registry in {self._patience_s:g} s") from error
-
-    def _answer(self, answer: "asyncio.Future[Wanted]") -> None:
-        """On the thread: give the answer to the event loop, which may have given up or ended."""
-        try:
-            found: Wanted | Exception = self._wanted()
-        except Exception as error:
-            found = error
-        with suppress(RuntimeError):  # the loop is closed
-            answer.get_loop().call_soon_threadsafe(_give, answer, found)
 
     def _wanted(self) -> Wanted:
         assert self._registry is not None, "named by the settings"
@@ -117,12 +106,3 @@ class ModelWatch:
         if self._is_away:
             log.info("the registry answers again")
         self._is_away = False
-
-
-def _give(answer: "asyncio.Future[Wanted]", found: Wanted | Exception) -> None:
-    if answer.done():
-        return
-    if isinstance(found, Exception):
-        answer.set_exception(found)
-    else:
-        answer.set_result(found)

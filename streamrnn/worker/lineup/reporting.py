@@ -10,11 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from streamrnn.comparing.paired_comparison import PairedScore
 from streamrnn.config import Settings
 from streamrnn.errors import BundleError
 from streamrnn.metrics import Metrics
+from streamrnn.process.aside import start_aside
 from streamrnn.registry import Compared, Registry, ReportedPartition, WorkerReport
 from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.partition import Partition
@@ -22,6 +24,8 @@ from streamrnn.worker.partition import Partition
 log = logging.getLogger(__name__)
 REPORT_S = 5.0
 """Between two reports."""
+LEAVE_S = 2.0
+"""Longest wait for the report to go, at the end."""
 
 
 class Reporting:
@@ -51,8 +55,8 @@ class Reporting:
                 await asyncio.sleep(REPORT_S)
         finally:
             if self._registry is not None and (name := self._settings.model.name):
-                with suppress(BundleError):
-                    self._registry.remove_report(name, self._worker)
+                with suppress(BundleError, TimeoutError):
+                    await self._aside(partial(self._registry.remove_report, name, self._worker), LEAVE_S)
 
     async def _write(self, report: WorkerReport) -> None:
         """On a thread, for a store may take its time; what fails is said once, until it goes again."""
@@ -60,14 +64,18 @@ class Reporting:
         if registry is None or not name:
             return
         try:
-            async with asyncio.timeout(self._settings.limits.recovery_stall_s):
-                await asyncio.to_thread(registry.write_report, name, report)
+            await self._aside(partial(registry.write_report, name, report), self._settings.limits.recovery_stall_s)
         except (BundleError, TimeoutError) as error:
             if not self._is_away:
                 log.warning("no report of this worker is in the registry: %s", error or "no answer")
             self._is_away = True
         else:
             self._is_away = False
+
+    async def _aside(self, call: Callable[[], None], patience_s: float) -> None:
+        """Wait for a call of the store, not for ever."""
+        async with asyncio.timeout(patience_s):
+            await start_aside(call, "model report")[1]
 
     async def report(self) -> WorkerReport:
         """All that is to be said now."""
