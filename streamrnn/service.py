@@ -69,7 +69,7 @@ class Service:
     @property
     def engine(self) -> "Engine":
         """The engine, once it is loaded."""
-        return self._loaded.engine
+        return self._loaded.engine if self.worker is None else self.worker.lineup.main().line.engine
 
     @property
     def _loaded(self) -> "Line":
@@ -199,6 +199,7 @@ class Service:
         self._inspection = Inspection(self.settings.input.key, lambda: [v.thread for v in lineup.speaking()])
         self._models = ModelControl(self.settings, source, lineup, self.metrics, LOADING, ended)
         self._models.start()
+        self._line = None  # the lineup's now, to be let go when another has taken over
         try:
             await self._until_ended(worker, stop)
         finally:

@@ -58,7 +58,9 @@ class Metrics(Counters):
         self._registry.register(self)
 
     def model(self, spec: ModelSpec, device: str) -> None:
-        """Name the model that serves."""
+        """Name the model that serves; its rolling errors begin anew where it is another."""
+        if self._spec is not None and self._spec.label == spec.label:
+            return
         self._spec = spec
         self._errors = RollingErrors((len(spec.scored_horizons), len(spec.targets)))
         self._values["streamrnn_model_info"] = {(spec.label, spec.cell, device): 1.0}

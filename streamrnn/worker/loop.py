@@ -12,7 +12,7 @@ stands. Knows Kafka only by the source and the delivery.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from streamrnn.config import Settings
@@ -25,7 +25,7 @@ from streamrnn.errors import (
     StreamrnnError,
     TicksLost,
 )
-from streamrnn.kafka.marks import Membership
+from streamrnn.kafka.marks import Mark, Membership
 from streamrnn.kafka.writing.delivery import Delivery
 from streamrnn.metrics import Metrics
 from streamrnn.ticks import Record, RecordColumns
@@ -72,7 +72,8 @@ class Worker:
         self._membership: Membership | None = None
         self._in_flight: BatchUnderWay | None = None
         self._commits = Committer(settings, delivery, lineup, metrics, assigner, self.sender, self._broker)
-        self._cut_over = CutOver(lineup, source, metrics, together=settings.model.switch == "together")
+        together = settings.model.switch == "together"
+        self._cut_over = CutOver(lineup, source, self._commit_alone, metrics, together=together)
 
     async def run(self, stop: asyncio.Event) -> None:
         """The loop; returns once `stop` is set and everything fetched is published and committed."""
@@ -121,7 +122,30 @@ class Worker:
         is_due = self._commits.is_due(at_once=self._cut_over.is_holding)
         if is_due and not self._source.has_rebalanced():
             self._commits.cut()
-        await self._cut_over.turn(self.assigner.owned())
+        if await self._cut_over.turn(self.assigner.owned()):
+            self._metrics.state(self.assigner.phases())
+
+    async def _commit_alone(self, marks: Mapping[int, Mark]) -> bool:
+        """Commit offsets and nothing else, and whether that is known to have gone through.
+
+        Exactly once in a transaction of their own: a plain commit that is late may be taken after a transaction's,
+        and take the offsets back. Where that fails nobody knows, so the error is a way back.
+        """
+        if not self._is_exact:
+            try:
+                await self._source.commit(marks)
+            except BrokerUnavailable as error:
+                self._broker.note("commit", str(error))
+                return False
+            return True
+        await self._commits.ended()
+        if self._commits.interval.sent:
+            self._commits.cut()
+            await self._commits.ended()
+        assert self._membership is not None
+        await self._delivery.begin(self._membership)
+        await self._delivery.commit(marks)
+        return True
 
     # Assignment
 
@@ -177,8 +201,11 @@ class Worker:
             if (error := batch.step.exception()) is not None and not isinstance(error, WAYS_BACK):
                 raise error
         await self._delivery.abort()
-        for each in self.lineup.voices():
-            await each.thread.call(each.line.engine.undo)
+        undoing = [each.thread.call(each.line.engine.undo) for each in self.lineup.voices()]
+        for undone in undoing:
+            await asyncio.wait({undone})
+            if not undone.cancelled():  # else its voice was let go meanwhile
+                undone.result()
         self.assigner.undone()
 
     # The path

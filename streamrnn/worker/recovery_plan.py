@@ -232,6 +232,6 @@ def _other(facts: RecoveryFacts, terms: RecoveryTerms, since: int) -> Pedigree:
 def _gap(what: str, facts: RecoveryFacts, terms: RecoveryTerms) -> Note:
     """Retention has deleted ticks that `what` needs: a warning, or StateError if snapshots.on_gap is fail."""
     said = f"{what} needs ticks below {facts.first}, which retention has deleted"
-    if terms.fails_on_gap:
+    if terms.fails_on_gap and terms.is_speaking:
         raise StateError(f"partition {facts.number}: {said}; snapshots.on_gap is fail")
     return Note(logging.WARNING, f"{said}: warming up anew")

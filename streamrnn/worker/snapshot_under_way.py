@@ -58,8 +58,10 @@ class Taking:
     def give_up(self, thread: EngineThread, threads: ThreadPoolExecutor) -> None:
         """Have the rows count as not kept, and what was written removed, when somebody comes to it."""
         self.draft.refuse()
-        thread.post(self._fail)
-        threads.submit(self.draft.abandon)
+        with suppress(RuntimeError):  # its line was let go
+            thread.post(self._fail)
+        with suppress(RuntimeError):
+            threads.submit(self.draft.abandon)
 
     def _fail(self) -> None:
         if self._capture is not None:

@@ -13,9 +13,8 @@ at P decides. So every offset is spoken of by one line, and neither line's state
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from streamrnn.errors import BrokerUnavailable
 from streamrnn.kafka.marks import Mark
 from streamrnn.metrics import Metrics
 from streamrnn.provenance.pedigree import Pedigree
@@ -29,14 +28,22 @@ LONGEST_HOLD_S = 2.0
 """After which a partition that waits to change is fetched again, to try later."""
 PAUSE_S = 5.0
 """Before the next try."""
+CommitMarks = Callable[[Mapping[int, Mark]], Awaitable[bool]]
+"""Whether the offsets are known to be committed; raises where the worker must go back to what is."""
 
 
 class CutOver:
     """Brings the partitions of one worker to the line that is wanted."""
 
-    def __init__(self, lineup: Lineup, source: TickSource, metrics: Metrics, *, together: bool) -> None:
-        """together: whether all partitions of the worker change at one moment, or each as soon as it can."""
+    def __init__(
+        self, lineup: Lineup, source: TickSource, commit: CommitMarks, metrics: Metrics, *, together: bool
+    ) -> None:
+        """commit: of offsets alone, so that no other commit is overtaken by it.
+
+        together: whether all partitions of the worker change at one moment, or each as soon as it can.
+        """
         self._lineup, self._source, self._metrics, self._together = lineup, source, metrics, together
+        self._commit = commit
         self._held_s: dict[int, float] = {}
         self._not_before_s = 0.0
 
@@ -45,13 +52,14 @@ class CutOver:
         """Whether a partition waits, so that what was sent should be committed soon."""
         return bool(self._held_s)
 
-    async def turn(self, owned: Iterable[Partition]) -> None:
-        """One look at what can be done; Rebalanced where the partitions are no longer held."""
+    async def turn(self, owned: Iterable[Partition]) -> bool:
+        """One look at what can be done, and whether a phase is another now; an error as of any commit."""
         voice = self._lineup.main()
         others = [p for p in owned if p.speaker not in ("", voice.label)]
         if not others:
             self._held_s = {}
-            return
+            return False
+        phases = [p.phase for p in others]
         self._hold(voice, others)
         switching = [p for p in others if p.phase is Phase.SWITCHING]
         self._held_s = {p.number: self._held_s.get(p.number, time.monotonic()) for p in switching}
@@ -59,6 +67,7 @@ class CutOver:
         if ready and not (self._together and len(ready) < len(others)):
             await self._change(voice, ready)
         self._let_go_late(switching)
+        return [p.phase for p in others] != phases
 
     def _hold(self, voice: ModelVoice, others: list[Partition]) -> None:
         """Step 1."""
@@ -74,12 +83,10 @@ class CutOver:
         """Steps 3 and 4."""
         pedigrees = {p.number: _speaking_from(voice, p) for p in partitions}
         marks = {p.number: Mark(p.serving.position, pedigrees[p.number].to_text()) for p in partitions}
-        try:
-            await self._source.commit(marks)
-        except BrokerUnavailable as error:  # gone through or not, the old line's next commit is behind it
-            return log.warning("%s does not speak yet: %s", voice.label, error)
+        if not await self._commit(marks):
+            return  # gone through or not, the old line's next commit is behind it
         if self._source.has_rebalanced():
-            return None  # the next recovery reads what is written
+            return  # the next recovery reads what is written
         if not self._lineup.speaks(voice.label):
             self._metrics.model(voice.line.spec, str(voice.line.engine.device))
         for partition in partitions:
@@ -94,7 +101,7 @@ class CutOver:
                 before.follower.adopt(partition.number, left)
             self._metrics.cut_over()
             log.info("partition %d: %s speaks from %d on", partition.number, voice.label, rows.position)
-        return None
+        return
 
     def _let_go_late(self, switching: list[Partition]) -> None:
         now_s = time.monotonic()

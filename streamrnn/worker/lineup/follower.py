@@ -16,14 +16,14 @@ from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import PredictionBatch, RecordColumns
 from streamrnn.worker.line import Line
 from streamrnn.worker.lineup.handed import Handed, HandedQueue
-from streamrnn.worker.partition import Partition, Phase, Standing
+from streamrnn.worker.partition import NOTHING, Partition, Phase, Standing
 from streamrnn.worker.pauses import Pauses
 from streamrnn.worker.recovery import Recovery
 from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
-MOST_QUEUED = 400_000
-"""Records that wait to be followed; beyond, they are read again."""
+MOST_QUEUED_BYTES = 256_000_000
+"""Of batches that wait to be followed; beyond, they are read again."""
 NEAR = 20_000
 """Offsets that are read again while the committed batches wait."""
 REST = 1.0
@@ -60,7 +60,7 @@ class Follower:
         self._recovery = Recovery(settings, source, line, self, pauses, is_speaking=False, rest=REST)
         self._partitions: dict[int, Partition] = {}
         self._bringing: dict[int, asyncio.Task[None]] = {}
-        self._queue, self._is_handed = HandedQueue(MOST_QUEUED), asyncio.Event()
+        self._queue, self._is_handed = HandedQueue(MOST_QUEUED_BYTES), asyncio.Event()
         self._turn, self._at_once = asyncio.Lock(), asyncio.Semaphore(settings.limits.recoveries)
         self._left_s: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
@@ -102,7 +102,11 @@ class Follower:
         """Follow the partition no more; where its rows stand, which are whoever's takes that."""
         self._stop_bringing(number)
         partition = self._partitions.pop(number, None)
-        return Standing() if partition is None else partition.serving
+        if partition is None:
+            return Standing()
+        # The keeper may have it in its hands.
+        rows, partition.serving, partition.phase = partition.serving, Standing(), Phase.GATED
+        return rows
 
     def adopt(self, number: int, rows: Standing) -> None:
         """Follow a partition whose rows this line has at the committed offset: it spoke of them until now."""
@@ -183,14 +187,20 @@ class Follower:
         if not here:
             return
         records = handed.of(p.number for p in here)
-        pedigrees = [p.serving.pedigree for p in here]
         for partition in here:
-            partition.serving.void()
-        await self.line.thread.call(self._advance, records, handed.said)
-        for partition, pedigree in zip(here, pedigrees, strict=True):
+            partition.serving.position = NOTHING
+        try:
+            await self.line.thread.call(self._advance, records, handed.said)
+        except _MAY_PASS as error:
+            log.warning("%s is brought anew: %s", self._label, error)
+            for partition in here:
+                if self._partitions.get(partition.number) is partition and partition.phase is Phase.LIVE:
+                    self._bring_soon(partition)
+            return
+        for partition in here:
             if self._partitions.get(partition.number) is partition:  # else its rows are somebody else's by now
                 partition.committed = handed.ends[partition.number]
-                partition.serving.place(partition.committed, pedigree)
+                partition.serving.place(partition.committed, partition.serving.pedigree)
 
     def _following(self, handed: Handed) -> list[Partition]:
         """Partitions that the batch takes further, and that follow."""

@@ -8,6 +8,9 @@ import numpy as np
 
 from streamrnn.ticks import PredictionBatch, RecordColumns
 
+RECORD_BYTES = 200
+"""Of a record as columns, with key, value and headers."""
+
 
 class Handed(NamedTuple):
     """One batch that the group has committed: its records, and what the line that speaks made of them.
@@ -21,6 +24,12 @@ class Handed(NamedTuple):
     ends: Mapping[int, int]
     said: PredictionBatch
 
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory, about."""
+        misses = 0 if self.said.misses is None else self.said.misses.nbytes
+        return RECORD_BYTES * len(self.records) + self.said.values.nbytes + misses
+
     def moved(self) -> list[int]:
         """Partitions that it takes further."""
         return [number for number, end in self.ends.items() if self.begins[number] < end]
@@ -32,7 +41,7 @@ class Handed(NamedTuple):
 
 
 class HandedQueue:
-    """Batches that the line has yet to follow, oldest first, of at most `most` records but for the newest batch.
+    """Batches that the line has yet to follow, oldest first, of at most `most` bytes but for the newest batch.
 
     Whoever comes too late for a batch that has left reads its records again.
     """
@@ -44,7 +53,7 @@ class HandedQueue:
     def push(self, handed: Handed) -> list[Handed]:
         """One more; the oldest leave where they are too many, and are returned."""
         self._batches.append(handed)
-        self._count += len(handed.records)
+        self._count += handed.nbytes
         left = []
         while self._count > self._most and len(self._batches) > 1:
             left.append(self.pop())
@@ -53,7 +62,7 @@ class HandedQueue:
     def pop(self) -> Handed:
         """The oldest; IndexError where there is none."""
         handed = self._batches.popleft()
-        self._count -= len(handed.records)
+        self._count -= handed.nbytes
         return handed
 
     def begin_of(self, partition: int) -> int | None:

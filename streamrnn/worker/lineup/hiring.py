@@ -65,6 +65,11 @@ class Hiring:
             thread.shutdown(wait=False)
         return ModelVoice(self._settings, self._source, line, self._metrics, self._pauses, self._lineup.committed)
 
+    def judge(self, voice: ModelVoice) -> None:
+        """BundleError where the newest ticks have nothing for a voice."""
+        if (newest := self._lineup.newest()) is not None:
+            check_ticks(voice.line.spec, self._settings, *newest)
+
     def _make(self, model: Model, serving: Line, newest: tuple[RecordColumns, int] | None) -> Line:
         """On the thread."""
         if newest is not None:

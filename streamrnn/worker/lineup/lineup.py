@@ -5,9 +5,10 @@ half-done change of models all agree. To the assigner it is the recovery of ever
 """
 
 import asyncio
+import gc
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 from streamrnn.provenance.pedigree import Pedigree
 from streamrnn.ticks import RecordColumns
@@ -19,6 +20,8 @@ from streamrnn.worker.source import TickSource
 
 log = logging.getLogger(__name__)
 MOST_VOICES = 2
+COLLECT_S = 1.0
+"""After a voice has gone, whose parts know each other: the collector frees its rows, and seldom looks by itself."""
 NEWEST = 200
 """Records that are kept to judge by whether another model fits them."""
 
@@ -41,11 +44,12 @@ class Lineup:
         self._source, self.summon = source, summon
         self._voices: dict[str, ModelVoice] = {}
         self._partitions: dict[int, Partition] = {}
+        self._met: dict[int, Partition] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._has_started, self._last_turn = False, ""
         self.wanted = wanted
         """Who is to speak of all partitions."""
-        self._newest: deque[SentBatch] = deque()
+        self._newest: deque[tuple[RecordColumns, int]] = deque()
         self.broken: dict[str, str] = {}
         """Voices that could not go on to follow, and why."""
 
@@ -117,9 +121,13 @@ class Lineup:
         """Close a voice that speaks of no partition."""
         assert not self.speaks(label), "somebody else must speak first"
         voice = self._voices.pop(label)
+        for partition in self._met.values():  # parked ones too: their rows go with the engine
+            if partition.speaker == label:
+                partition.speaker, partition.serving = "", Standing()
         for task in self._tasks.pop(label, []):
             task.cancel()
         voice.close()
+        asyncio.get_running_loop().call_later(COLLECT_S, gc.collect)
         log.info("%s is let go", label)
 
     def start(self) -> None:
@@ -135,9 +143,12 @@ class Lineup:
         following = asyncio.create_task(voice.follower.run(), name=f"{voice.label} follows")
         self._tasks[voice.label] = [keeping, following]
 
-    def _kept(self, voice: ModelVoice) -> list[Partition]:
-        spoken = [p for p in self._partitions.values() if p.speaker == voice.label]
-        return spoken + voice.follower.partitions()
+    def _kept(self, voice: ModelVoice) -> Iterator[Partition]:
+        """Whose they are is asked when each has its turn: snapshots take their time."""
+        for partition in list(self._partitions.values()):
+            if partition.speaker == voice.label:
+                yield partition
+        yield from voice.follower.partitions()
 
     def look(self) -> None:
         """Raise what a voice that speaks has failed with; one that only follows is let go for it."""
@@ -148,15 +159,19 @@ class Lineup:
                 for error in errors:
                     raise error or AssertionError("it runs for ever")
             except Exception as error:
-                if self.speaks(label) or label == self.wanted:
+                others = [own for own in self._voices if own != label]
+                if self.speaks(label) or not others:
                     raise
+                if label == self.wanted:
+                    self.wanted = others[0]
                 log.error("%s cannot follow any more and is let go: %s", label, error)
                 self.broken[label] = str(error)
                 self.remove(label)
 
     async def last(self, patience_s: float) -> None:
-        """Have each take its last snapshots, in that time all together."""
-        await asyncio.gather(*(v.line.keeper.last(self._kept(v), patience_s) for v in self._voices.values()))
+        """Have each take its last snapshots of what it speaks of, in that time all together."""
+        spoken = {v: [p for p in self._partitions.values() if p.speaker == v.label] for v in self._voices.values()}
+        await asyncio.gather(*(voice.line.keeper.last(own, patience_s) for voice, own in spoken.items()))
 
     async def close(self) -> None:
         """Stop following and keeping; closes no engine's thread."""
@@ -175,15 +190,15 @@ class Lineup:
         """Have the partition's rows placed by who speaks of it; see Recovery.run. Then the others follow."""
         number = partition.number
         voice = await self._chosen(number)
-        left: dict[str, Standing] = {}
-        if partition.speaker != voice.label:
-            left[partition.speaker] = partition.serving
+        before, left = self._voices.get(partition.speaker), None
+        if before is not voice:
+            left = partition.serving
             partition.serving, partition.speaker = voice.follower.release(number), voice.label
-        self._partitions[number] = partition
+        self._partitions[number] = self._met[number] = partition
         await voice.recovery.run(partition)
         for other in self._voices.values():
             if other is not voice:
-                other.follower.follow(number, left.get(other.label))
+                other.follower.follow(number, left if other is before else None)
 
     async def _chosen(self, number: int) -> ModelVoice:
         """Who speaks of a partition: the voice that is written beside its committed offset, else who is wanted."""
@@ -193,7 +208,7 @@ class Lineup:
         written = None if mark is None else Pedigree.from_text(mark.metadata)
         if written is None:
             return self.main()
-        for voice in self._voices.values():
+        for voice in sorted(self._voices.values(), key=lambda each: each.label != written.model):
             if voice.line.fingerprint == written.fingerprint:
                 return voice
         if len(self._voices) < MOST_VOICES and (summoned := await self.summon(written)) is not None:
@@ -236,16 +251,16 @@ class Lineup:
 
     def _keep_newest(self, sent: SentBatch) -> None:
         if sent.records:
-            self._newest.append(sent)
-        while self._newest and sum(len(k.records) for k in self._newest) - len(self._newest[0].records) >= NEWEST:
+            self._newest.append((sent.records, len(sent.predictions.ticks)))
+        while self._newest and sum(len(r) for r, _ in self._newest) - len(self._newest[0][0]) >= NEWEST:
             self._newest.popleft()
 
     def newest(self) -> tuple[RecordColumns, int] | None:
         """The newest records that were committed, and how many ticks of them were taken; None before the first."""
         if not self._newest:
             return None
-        records = RecordColumns.joined([sent.records for sent in self._newest])
-        return records, sum(len(sent.predictions.ticks) for sent in self._newest)
+        records = RecordColumns.joined([records for records, _ in self._newest])
+        return records, sum(taken for _, taken in self._newest)
 
     def _begin_of(self, number: int, end: int) -> int:
         committed = self.committed(number)

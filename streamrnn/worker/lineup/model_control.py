@@ -47,7 +47,7 @@ class ModelControl:
             hiring = Hiring(
                 settings, source, lineup, metrics, lambda version: registry.load(name, version), thread_name
             )
-            self._succession = Succession(lineup, name, hiring.hire, metrics, given.rollback_window_s)
+            self._succession = Succession(lineup, name, hiring.hire, hiring.judge, metrics, given.rollback_window_s)
             lineup.summon = self._succession.summon
         self._reporting = Reporting(settings, lineup, self._refused, metrics, _worker_name(), registry)
         self._tasks: list[asyncio.Task[None]] = []
@@ -74,7 +74,9 @@ class ModelControl:
     # What HTTP asks
 
     async def ask(self) -> None:
-        """Look at the registry at once."""
+        """Look at the registry at once, and try again what was refused."""
+        if self._succession is not None:
+            self._succession.try_again()
         self._watch.ask()
 
     async def state(self) -> dict[str, Any]:

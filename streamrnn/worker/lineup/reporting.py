@@ -48,6 +48,8 @@ class Reporting:
         """Report for ever; the report goes when the worker goes."""
         try:
             while True:
+                speaking = self._lineup.speaking()[0].line
+                self._metrics.model(speaking.spec, str(speaking.engine.device))
                 report = await self.report()
                 self._metrics.lines(self._counts())
                 self._metrics.compared(_figures(report))

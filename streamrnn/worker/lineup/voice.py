@@ -1,5 +1,6 @@
 """A line that speaks or follows, with what the worker needs for either. Owns none of the order between the two."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -72,8 +73,11 @@ class ModelVoice:
 
     async def comparison(self) -> PairedComparison | None:
         """How the line does beside the other; None where there is no other."""
-        paired = self._paired
-        return None if paired is None else await self.thread.call(paired.comparison)
+        if (paired := self._paired) is None:
+            return None
+        asked = self.thread.call(paired.comparison)
+        await asyncio.wait({asked})
+        return None if asked.cancelled() else asked.result()
 
     def close(self) -> None:
         """Let go of the engine's thread and the keeper's; waits for neither."""

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +20,7 @@ import torch
 from streamrnn.codecs import make_decoder
 from streamrnn.config import Settings
 from streamrnn.engine.engine import Engine
-from streamrnn.errors import BrokerUnavailable, Rebalanced
+from streamrnn.errors import BrokerUnavailable, Rebalanced, StoreUnavailable
 from streamrnn.metrics import Metrics
 from streamrnn.nn.model import Model
 from streamrnn.provenance.pedigree import Pedigree
@@ -29,7 +31,7 @@ from streamrnn.worker.lineup.handed import HandedQueue
 from streamrnn.worker.lineup.lineup import Lineup
 from streamrnn.worker.lineup.voice import ModelVoice
 from streamrnn.worker.loop import Worker
-from streamrnn.worker.partition import Phase
+from streamrnn.worker.partition import Partition, Phase
 
 from ..conftest import SHORT, SPEC, ticks
 from ..fakes import (
@@ -260,7 +262,7 @@ async def test_whatever_happens_each_offset_is_spoken_of_by_one_voice_with_the_s
     async with d.serving():
         await until(lambda: len(said(journal)) == sum(map(len, topic.values())))
         await until(lambda: all(p.speaker == d.lineup.wanted for p in d.worker.assigner.owned()))
-        assert {p.phase for p in d.worker.assigner.owned()} == {Phase.LIVE}
+        await until(lambda: {p.phase for p in d.worker.assigner.owned()} == {Phase.LIVE})
     check(source, exact)
 
 
@@ -343,3 +345,85 @@ async def test_who_falls_far_behind_reads_again_what_it_has_missed(
         await until(lambda: {p.speaker for p in d.worker.assigner.owned()} == {NEW})
         await grow(topic, source, 20)
     assert all(changes(speakers) == 1 for speakers in check(source).values())
+
+
+async def test_rows_of_a_parked_partition_go_with_the_line_that_held_them(daemons: Callable[..., Daemon]) -> None:
+    topic = {0: ticks(0, 30), 1: ticks(1, 30)}
+    source = FakeSource([], topic, 5)
+    source.assign(0, 1)
+    d = daemons(source)
+    async with d.serving():
+        await until(lambda: len(said(source.journal)) == 60)
+        source.assign(0)
+        await until(lambda: [p.number for p in d.worker.assigner.owned()] == [0])
+        await change(d, 2)
+        d.lineup.remove(OLD)
+        await change(d, 1)
+        source.assign(0, 1)
+        await grow(topic, source, 20)
+    assert set(check(source)[1]) == {OLD}
+
+
+async def change(d: Daemon, version: int) -> None:
+    """Have a version made anew and speak of all."""
+    d.lineup.add(d.voice(version))
+    d.lineup.wanted = f"toy@{version}"
+    await until(lambda: {p.speaker for p in d.worker.assigner.owned()} == {d.lineup.wanted})
+
+
+async def test_a_store_that_fails_for_a_moment_ends_nobody_who_follows(daemons: Callable[..., Daemon]) -> None:
+    topic = {0: ticks(0, 40)}
+    source = FakeSource([], topic, 5)
+    source.assign(0)
+    d = daemons(source)
+    async with d.serving():
+        voice = d.voice(2)
+        d.lineup.add(voice)
+        await until(lambda: voice.follower.is_near(0))
+        real, failed = voice.line.engine.step, threading.Event()
+
+        def step(*args: Any, **named: Any) -> Any:
+            if failed.is_set():
+                return real(*args, **named)
+            failed.set()
+            raise StoreUnavailable("a part cannot be read now")
+
+        voice.line.engine.step = step  # type: ignore[method-assign]
+        await grow(topic, source, 20)
+        await until(failed.is_set)
+        await until(lambda: voice.follower.is_at(0, len(topic[0])))
+        d.lineup.wanted = NEW
+        await until(lambda: {p.speaker for p in d.worker.assigner.owned()} == {NEW})
+        await grow(topic, source, 20)
+    assert changes(check(source)[0]) == 1
+
+
+async def test_a_keeper_that_is_busy_while_a_partition_changes_keeps_no_rows_under_another_lines_position(
+    daemons: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    topic = {0: ticks(0, 30), 1: ticks(1, 30)}
+    source = FakeSource([], topic, 5)
+    source.assign(0, 1)
+    d = daemons(source, snapshots={"url": str(tmp_path), "interval_s": 0.01})
+    async with d.serving():
+        await until(lambda: len(said(source.journal)) == 60)
+        keeper, resume = d.lineup.main().line.keeper, asyncio.Event()
+        real, taken = keeper._take, []  # type: ignore[attr-defined]
+
+        async def take(partition: Partition) -> None:
+            taken.append((partition.number, partition.speaker))
+            if partition.number == 0:
+                await resume.wait()
+            await real(partition)
+
+        keeper._take = take  # type: ignore[attr-defined]
+        await grow(topic, source, 5)
+        await until(lambda: taken)
+        await change(d, 2)
+        await grow(topic, source, 20)
+        taken.clear()
+        resume.set()
+        await grow(topic, source, 20)
+        await asyncio.sleep(0.1)
+        assert all(speaker != NEW for _, speaker in taken), "of those it holds rows that follow, under no speaker"
+    check(source)
