@@ -22,7 +22,7 @@ OBJECTS = pytest.mark.parametrize("codec", OBJECT_FORMATS)
 def test_the_settings_name_the_formats_and_no_other() -> None:
     assert set(FORMATS) == set(get_args(Codec))
     assert {codec for codec in FORMATS if objects_in(codec) is None} == set(WITHOUT_FIELDS)
-    assert set(OBJECT_FORMATS) == set(get_args(type(Settings().output).model_fields["codec"].annotation))
+    assert set(FORMATS) == set(get_args(type(Settings().output).model_fields["codec"].annotation))
 
 
 @OBJECTS

@@ -44,6 +44,8 @@ from streamrnn.ticks import OutRecord
 
 log = logging.getLogger(__name__)
 
+_BUSY = {BUSY, kafka_errors.GroupLoadInProgressError.errno}
+"""The coordinator ends the transaction before, or reads what another has left: it has done nothing, and will."""
 _FENCED_CODES = {kafka_errors.InvalidProducerEpoch.errno, 90}
 _FENCED = (kafka_errors.ProducerFenced, kafka_errors.InvalidProducerEpoch)
 _CUT_OFF = (*_FENCED, kafka_errors.InvalidTxnState)
@@ -190,15 +192,15 @@ class ExactlyOnce:
         """Send to a coordinator, once but for a broker that is busy; any other answer than success raises."""
         producer = self._publisher.producer
         assert producer is not None, "begin comes before all else"
-        doing, code = type(request).__name__, BUSY
-        while code == BUSY:
+        doing, is_busy = type(request).__name__, True
+        while is_busy:
             try:
                 response = await producer.ask(kind, key, request)
             except NotImplementedError as error:
                 raise BrokerError(f"{doing}: delivery.guarantee exactly_once needs Kafka 2.5 or newer") from error
             codes = read_errors(response) if hasattr(response, "topics") else [response.error_code]
             code = next((code for code in codes if code), 0)
-            if code == BUSY:
+            if is_busy := code in _BUSY:
                 await asyncio.sleep(BUSY_S)
         _check(code, doing)
 
