@@ -60,7 +60,7 @@ class Committer:
         self._delivery, self._lineup, self._metrics = delivery, lineup, metrics
         self._assigner, self._sender, self._broker = assigner, sender, broker
         self.interval = Interval()
-        self._cut_s = 0.0
+        self._cut_s = time.monotonic()
         self._closing: asyncio.Task[None] | None = None
 
     def due_in_s(self) -> float:

@@ -153,7 +153,7 @@ async def test_batches_grow_smaller_where_records_hold_many_ticks(world: MakeWor
     w = world({0: records}, poll=10, input={"records": "list", "max_poll_records": 100})
     sizes: list[int] = []
     step = w.engine.step
-    w.engine.step = lambda ticks, warm=False: (sizes.append(len(ticks)), step(ticks, warm))[1]  # type: ignore[method-assign]
+    w.engine.step = lambda ticks, **how: (sizes.append(len(ticks)), step(ticks, **how))[1]  # type: ignore[method-assign]
     async with w.serving():
         await w.until(lambda: is_through(w))
     assert (sizes[0], max(sizes[1:])) == (500, 100)
