@@ -101,7 +101,6 @@ class CutOver:
                 before.follower.adopt(partition.number, left)
             self._metrics.cut_over()
             log.info("partition %d: %s speaks from %d on", partition.number, voice.label, rows.position)
-        return
 
     def _let_go_late(self, switching: list[Partition]) -> None:
         now_s = time.monotonic()

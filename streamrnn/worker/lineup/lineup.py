@@ -26,7 +26,7 @@ NEWEST = 200
 """Records that are kept to judge by whether another model fits them."""
 
 Summon = Callable[[Pedigree], Awaitable[ModelVoice | None]]
-"""Has the voice made that a pedigree is of; None where it cannot be had."""
+"""Has the voice made and added that a pedigree is of; None where it cannot be had, or no seat can."""
 
 
 async def nobody(_: Pedigree) -> None:
@@ -211,11 +211,7 @@ class Lineup:
         for voice in sorted(self._voices.values(), key=lambda each: each.label != written.model):
             if voice.line.fingerprint == written.fingerprint:
                 return voice
-        if len(self._voices) < MOST_VOICES and (summoned := await self.summon(written)) is not None:
-            if summoned.label not in self._voices:
-                self.add(summoned)
-            return self._voices[summoned.label]
-        return self.main()
+        return await self.summon(written) or self.main()
 
     def assigned(self, numbers: Collection[int]) -> None:
         """A new assignment: nobody follows until the partition's recovery has run."""

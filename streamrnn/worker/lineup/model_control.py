@@ -37,8 +37,7 @@ class ModelControl:
     ) -> None:
         """thread_name: of the thread that loads. failed: called with a task of ours that has ended."""
         given = settings.model
-        is_named = given.path is None and given.registry is not None and given.name is not None
-        registry = Registry(given.registry) if is_named and given.registry else None
+        registry = Registry(given.registry) if given.path is None and given.registry else None
         self._lineup, self._failed = lineup, failed
         self._watch = ModelWatch(settings, registry, metrics)
         self._succession: Succession | None = None

@@ -81,8 +81,10 @@ class Daemon:
         self.voices[made.label] = made
         return made
 
-    async def summon(self, written: Pedigree) -> ModelVoice:
-        return self.voices.get(written.model) or self.voice(int(written.model[-1]))
+    async def summon(self, written: Pedigree) -> ModelVoice | None:
+        if len(self.lineup.voices()) < 2 and self.lineup.get(written.model) is None:
+            self.lineup.add(self.voices.get(written.model) or self.voice(int(written.model[-1])))
+        return self.lineup.get(written.model)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["asyncio.Task[None]"]:
